@@ -1,0 +1,196 @@
+package state
+
+import (
+	"time"
+
+	"quorumta/internal/mail"
+	"quorumta/queue/event"
+)
+
+// Reader is what folding and deciding read. Get's value may be kept; Scan's
+// key and value are valid during the call of f only.
+type Reader interface {
+	Get(key []byte) (value []byte, ok bool)
+	Scan(lo, hi []byte, f func(key, value []byte) bool)
+}
+
+// Writer takes what folding changes. The Reader sees it at once.
+type Writer interface {
+	Set(key, value []byte)
+	Delete(key []byte)
+	DeleteRange(lo, hi []byte)
+}
+
+// Result is the verdict on a group: the same on every replica.
+type Result uint8
+
+// The verdicts. A refused group changes nothing.
+const (
+	Applied   Result = 1
+	Duplicate Result = 2 // Accepted again by the same submitter with the same digest: a success
+	Conflict  Result = 3 // the id is known with another submitter or digest: draw another
+	Abandoned Result = 4 // the id was abandoned before
+	Missing   Result = 5 // Accepted names parts that are not recorded
+	Unknown   Result = 6 // no such open message
+	Stale     Result = 7 // not the current attempt, or nothing left to do
+	Late      Result = 8 // decided in another term than it was committed in
+	Malformed Result = 9 // the group contradicts itself
+)
+
+// OK reports whether what the group says is now true.
+func (r Result) OK() bool { return r == Applied || r == Duplicate }
+
+// Fold applies the groups of an entry that was committed at index in term. It
+// is total over decodable events, and a function of its arguments alone.
+func Fold(r Reader, w Writer, index, term uint64, e event.Entry) []Result {
+	panic("state: Fold is not built")
+}
+
+// Phase is where a recipient is.
+type Phase uint8
+
+// The phases. Those after InFlight are final.
+const (
+	Pending   Phase = 0
+	InFlight  Phase = 1
+	Delivered Phase = 2
+	Failed    Phase = 3
+	Expired   Phase = 4
+	Removed   Phase = 5
+	Bounced   Phase = 6
+	Expanded  Phase = 7
+)
+
+// Open reports whether something is left to do for the recipient.
+func (p Phase) Open() bool { return p <= InFlight }
+
+// Recipient is a recipient and how far it is.
+type Recipient struct {
+	mail.Recipient
+	Phase Phase
+	// Attempt is the number of the newest Claimed of this recipient.
+	Attempt uint32
+	// Tries counts the attempts that ended in Deferred.
+	Tries uint32
+	// Due is when it may be tried (Pending only).
+	Due time.Time
+	// FirstFailed is when it was first Deferred; zero if never.
+	FirstFailed time.Time
+	// LastFailed is when it was last Deferred; zero if never.
+	LastFailed time.Time
+	// Error, Reply and Host are those of the last outcome.
+	Error event.ErrorKind
+	Reply mail.Reply
+	Host  string
+	// Doubts counts the attempts that ended in doubt.
+	Doubts uint32
+	// Warned counts the delay warnings.
+	Warned uint32
+}
+
+// Message is an open message: what was accepted, without its content, and how
+// far it is.
+type Message struct {
+	Accepted event.Accepted
+	// At is when it was accepted.
+	At         time.Time
+	Recipients []Recipient
+	// Attempts counts the Claimed; the next has Number Attempts+1.
+	Attempts uint32
+	// Held, and by whom and why.
+	Held    bool
+	HeldBy  string
+	HeldWhy string
+	// Hosts are those of the last Rerouted; empty if never.
+	Hosts []string
+}
+
+// Load reads an open message.
+func Load(r Reader, id mail.MessageID) (*Message, bool) { panic("state: Load is not built") }
+
+// DueRow is a message in the due index under the earliest due time of its
+// pending recipients. Held messages have none.
+type DueRow struct {
+	Due time.Time
+	ID  mail.MessageID
+}
+
+// Due lists rows in order of due time, from the first after the row after (the
+// zero row: from the start), with a due time at or before until.
+func Due(r Reader, after DueRow, until time.Time, limit int) []DueRow {
+	panic("state: Due is not built")
+}
+
+// Claim is an attempt under way.
+type Claim struct {
+	ID         mail.MessageID
+	Number     uint32
+	Recipients []uint32
+	By         event.Process
+	// Term and At are those of the Claimed.
+	Term uint64
+	At   time.Time
+}
+
+// Claims lists the attempts under way, in order of id and number.
+func Claims(r Reader, f func(Claim) bool) { panic("state: Claims is not built") }
+
+// Content returns part n of the content of an open message or of an
+// unfinished upload; a message without parts has all of it as part 0.
+func Content(r Reader, id mail.MessageID, n uint32) ([]byte, bool) {
+	panic("state: Content is not built")
+}
+
+// Record is an event of a message's history.
+type Record struct {
+	ID   mail.MessageID
+	At   time.Time
+	Term uint64
+	// Event carries no content.
+	Event event.Event
+}
+
+// History is a message's history in log order, while it is open and for as
+// long as it is kept afterwards.
+func History(r Reader, id mail.MessageID) ([]Record, bool) { panic("state: History is not built") }
+
+// Open calls f for the open messages with an id above after, ascending.
+func Open(r Reader, after mail.MessageID, f func(mail.MessageID) bool) {
+	panic("state: Open is not built")
+}
+
+// Closed calls f for the messages whose history is kept, in order of the day
+// they ended and of id.
+func Closed(r Reader, f func(mail.MessageID) bool) { panic("state: Closed is not built") }
+
+// Counts are kept up to date by folding.
+type Counts struct {
+	// Messages are the open ones; Held of them are held; InFlight have an
+	// attempt under way.
+	Messages, Held, InFlight uint64
+	// Content is the bytes of content of open messages.
+	Content uint64
+	// Uploads are the unfinished ones.
+	Uploads uint64
+}
+
+// Count reads the counters.
+func Count(r Reader) Counts { panic("state: Count is not built") }
+
+// LastTime is the newest time of any folded group: a leader stamps none below
+// it (PROTOCOL 20).
+func LastTime(r Reader) time.Time { panic("state: LastTime is not built") }
+
+// Upload is an unfinished upload.
+type Upload struct {
+	ID mail.MessageID
+	// Renewed is the time of its last part or Renewed.
+	Renewed   time.Time
+	Submitter event.Submitter
+}
+
+// Uploads lists the unfinished uploads, in order of id.
+func Uploads(r Reader, f func(Upload) bool) { panic("state: Uploads is not built") }
+
+// Days lists the days with closed history, ascending.
+func Days(r Reader) []uint32 { panic("state: Days is not built") }
