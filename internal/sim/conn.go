@@ -1,0 +1,166 @@
+package sim
+
+import (
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// pipeLimit is how much one direction of a connection buffers, bytes: about
+// what a kernel does.
+const pipeLimit = 256 << 10
+
+// pipe is one direction of a connection. Its fields are owned by the
+// network's mutex.
+type pipe struct {
+	from, to string
+	data     []byte
+	closed   bool  // the writer has closed: the reader gets io.EOF after data
+	gone     bool  // the reader has closed: the writer fails
+	err      error // the connection was reset
+}
+
+// conn is one end of a connection. Its fields are owned by the network's
+// mutex.
+type conn struct {
+	net           *Network
+	in, out       *pipe
+	local, remote net.Addr
+	closed        bool
+	readBy        deadline
+	writeBy       deadline
+}
+
+// deadline is a point in time after which reads or writes fail.
+type deadline struct {
+	at    time.Time
+	timer *time.Timer
+}
+
+func (d *deadline) passed() bool { return !d.at.IsZero() && !time.Now().Before(d.at) }
+
+// setLocked sets the deadline and has the waiting looked at when it passes.
+func (d *deadline) setLocked(n *Network, at time.Time) {
+	if d.timer != nil {
+		d.timer.Stop()
+		d.timer = nil
+	}
+	d.at = at
+	if !at.IsZero() {
+		d.timer = time.AfterFunc(time.Until(at), func() {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.changed.Broadcast()
+		})
+	}
+	n.changed.Broadcast()
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	n := c.net
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for {
+		switch in := c.in; {
+		case c.closed:
+			return 0, net.ErrClosed
+		case in.err != nil:
+			return 0, in.err
+		case c.readBy.passed():
+			return 0, os.ErrDeadlineExceeded
+		case n.blockedLocked(in.from, in.to):
+		case len(in.data) > 0:
+			k := copy(p, in.data)
+			in.data = in.data[k:]
+			n.changed.Broadcast()
+			return k, nil
+		case in.closed:
+			return 0, io.EOF
+		}
+		n.changed.Wait()
+	}
+}
+
+// Write implements net.Conn.
+func (c *conn) Write(p []byte) (int, error) {
+	n := c.net
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	done := 0
+	for {
+		out := c.out
+		switch {
+		case c.closed:
+			return done, net.ErrClosed
+		case out.err != nil:
+			return done, out.err
+		case out.gone:
+			return done, io.ErrClosedPipe
+		case done == len(p):
+			return done, nil
+		case c.writeBy.passed():
+			return done, os.ErrDeadlineExceeded
+		}
+		if room := pipeLimit - len(out.data); room > 0 && !n.paused[out.from] {
+			k := min(room, len(p)-done)
+			out.data = append(out.data, p[done:done+k]...)
+			done += k
+			n.changed.Broadcast()
+			continue
+		}
+		n.changed.Wait()
+	}
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.net.mu.Lock()
+	defer c.net.mu.Unlock()
+	c.closeLocked()
+	return nil
+}
+
+func (c *conn) closeLocked() {
+	if c.closed {
+		return
+	}
+	c.closed = true
+	c.out.closed = true
+	c.in.gone = true
+	c.readBy.setLocked(c.net, time.Time{})
+	c.writeBy.setLocked(c.net, time.Time{})
+	delete(c.net.conns, c)
+}
+
+// LocalAddr implements net.Conn.
+func (c *conn) LocalAddr() net.Addr { return c.local }
+
+// RemoteAddr implements net.Conn.
+func (c *conn) RemoteAddr() net.Addr { return c.remote }
+
+// SetDeadline implements net.Conn.
+func (c *conn) SetDeadline(t time.Time) error {
+	c.net.mu.Lock()
+	defer c.net.mu.Unlock()
+	c.readBy.setLocked(c.net, t)
+	c.writeBy.setLocked(c.net, t)
+	return nil
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.net.mu.Lock()
+	defer c.net.mu.Unlock()
+	c.readBy.setLocked(c.net, t)
+	return nil
+}
+
+// SetWriteDeadline implements net.Conn.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.net.mu.Lock()
+	defer c.net.mu.Unlock()
+	c.writeBy.setLocked(c.net, t)
+	return nil
+}

@@ -1,0 +1,104 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// connect makes a connection from host a to host b.
+func connect(t *testing.T, n *Network) (near, far net.Conn) {
+	t.Helper()
+	l, err := n.Host("b").Listen("b:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	near, err = n.Host("a").Dial(t.Context(), "b:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err = l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return near, far
+}
+
+func TestCutLinkDeliversWhenHealed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := NewNetwork()
+		near, far := connect(t, n)
+		n.Cut("a", "b")
+		if _, err := near.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		_ = far.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := far.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("a cut link let something through: %v", err)
+		}
+		n.Heal()
+		_ = far.SetReadDeadline(time.Time{})
+		got := make([]byte, 1)
+		if _, err := io.ReadFull(far, got); err != nil || got[0] != 'x' {
+			t.Fatalf("after healing: %q, %v", got, err)
+		}
+	})
+}
+
+func TestDialOverCutLinkTimesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := NewNetwork()
+		l, _ := n.Host("b").Listen("b:1")
+		defer func() { _ = l.Close() }()
+		n.Cut("a", "b")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := n.Host("a").Dial(ctx, "b:1"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("dialled over a cut link: %v", err)
+		}
+	})
+}
+
+func TestCrashResetsAndRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := NewNetwork()
+		near, _ := connect(t, n)
+		n.Crash("b")
+		if _, err := near.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Fatalf("read after the other side died: %v", err)
+		}
+		if _, err := n.Host("a").Dial(t.Context(), "b:1"); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatalf("dialled the dead: %v", err)
+		}
+	})
+}
+
+func TestPausedHostNeitherReadsNorWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := NewNetwork()
+		near, far := connect(t, n)
+		n.Pause("b")
+		if _, err := near.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		_ = far.SetDeadline(time.Now().Add(time.Second))
+		if _, err := far.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("a paused host read: %v", err)
+		}
+		if _, err := far.Write([]byte("y")); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("a paused host wrote: %v", err)
+		}
+		n.Resume("b")
+		_ = far.SetDeadline(time.Time{})
+		if _, err := far.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
