@@ -1,0 +1,210 @@
+// Package setup writes a new cluster: certificates, identities and one
+// configuration per node, with no other program's help.
+package setup
+
+import (
+	"crypto/rand"
+	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"text/template"
+	"time"
+)
+
+//go:embed quorumta.yaml.tmpl
+var templates embed.FS
+
+// FirstStartFile is the one-time file beside a node's configuration: without
+// it an empty data directory never becomes a member.
+const FirstStartFile = "first-start.json"
+
+// FirstStart is what FirstStartFile holds.
+type FirstStart struct {
+	// Cluster is the cluster's random id.
+	Cluster string `json:"cluster"`
+	// Node is whose file it is.
+	Node string `json:"node"`
+	// Incarnations are those of all members, by name: a node's Raft id is its
+	// name and its incarnation.
+	Incarnations map[string]string `json:"incarnations"`
+}
+
+// Plan is a cluster to be written.
+type Plan struct {
+	// Dir gets a folder for each node, one for the administrator, and the CA.
+	Dir   string
+	Nodes []Node
+	// Domain completes the host names of nodes.
+	Domain string
+	// Smarthost takes all mail, host:port; "" means MX lookups.
+	Smarthost string
+	// Trust are the networks that may relay, beside loopback where the nodes
+	// are on loopback.
+	Trust []netip.Prefix
+	// Now dates the certificates.
+	Now time.Time
+}
+
+// Node is one node of a plan.
+type Node struct {
+	Name    string
+	Host    string
+	Cluster int // port between nodes
+	SMTP    int
+	Admin   int
+	Metrics int
+}
+
+// ErrExists is wrapped by Write when something stands where it would write.
+var ErrExists = errors.New("is there already: choose another --dir or remove it")
+
+// OnOneHost plans n nodes n1, n2, … on one host with the ports that the
+// command line promises: port+i between nodes, port+100+i for SMTP, port+200+i
+// for administration, port+300+i for metrics.
+func OnOneHost(n int, host string, port int) []Node {
+	var nodes []Node
+	for i := 1; i <= n; i++ {
+		nodes = append(nodes, Node{
+			Name: "n" + strconv.Itoa(i), Host: host,
+			Cluster: port + i, SMTP: port + 100 + i, Admin: port + 200 + i, Metrics: port + 300 + i,
+		})
+	}
+	return nodes
+}
+
+// OnHosts plans one node per host, all with the same ports. hosts are
+// name=address.
+func OnHosts(hosts map[string]string, names []string, port int) []Node {
+	var nodes []Node
+	for _, name := range names {
+		nodes = append(nodes, Node{
+			Name: name, Host: hosts[name],
+			Cluster: port, SMTP: 25, Admin: port + 80, Metrics: 9125,
+		})
+	}
+	return nodes
+}
+
+// Write writes the plan. It writes nothing where a node's folder exists.
+func Write(p Plan) error {
+	for _, n := range p.Nodes {
+		if _, err := os.Stat(filepath.Join(p.Dir, n.Name)); err == nil {
+			return fmt.Errorf("%s %w", filepath.Join(p.Dir, n.Name), ErrExists)
+		}
+	}
+	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
+		return fmt.Errorf("make the cluster's folder: %w", err)
+	}
+	ca, err := newAuthority(p.Now)
+	if err != nil {
+		return err
+	}
+	if err := ca.save(p.Dir); err != nil {
+		return err
+	}
+	first := FirstStart{Cluster: random(16), Incarnations: map[string]string{}}
+	for _, n := range p.Nodes {
+		first.Incarnations[n.Name] = random(8)
+	}
+	for _, n := range p.Nodes {
+		first.Node = n.Name
+		if err := p.writeNode(n, ca, first); err != nil {
+			return fmt.Errorf("node %s: %w", n.Name, err)
+		}
+	}
+	return p.writeAdmin(ca)
+}
+
+// writeNode writes one node's folder.
+func (p Plan) writeNode(n Node, ca *authority, first FirstStart) error {
+	dir := filepath.Join(p.Dir, n.Name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), ca.pem, 0o644); err != nil {
+		return err
+	}
+	if err := ca.issue(dir, n.Name, []string{n.Name, n.Host}); err != nil {
+		return err
+	}
+	// What the world may ask for must open no door inside: the certificate for
+	// mail has an issuer of its own, which signs nothing else.
+	outside, err := newAuthority(p.Now)
+	if err != nil {
+		return err
+	}
+	if err := outside.issue(dir, "mx", []string{p.hostname(n), n.Host}); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(first, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, FirstStartFile), append(text, '\n'), 0o600); err != nil {
+		return err
+	}
+	return p.writeConfig(n, filepath.Join(dir, "quorumta.yaml"))
+}
+
+// writeAdmin writes the folder with the administrator's client certificate.
+func (p Plan) writeAdmin(ca *authority) error {
+	dir := filepath.Join(p.Dir, "admin")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the administrator's folder: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), ca.pem, 0o644); err != nil {
+		return fmt.Errorf("write the administrator's CA: %w", err)
+	}
+	return ca.issue(dir, "admin", []string{"admin"})
+}
+
+func (p Plan) writeConfig(n Node, path string) error {
+	tmpl, err := template.ParseFS(templates, "quorumta.yaml.tmpl")
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	err = tmpl.Execute(f, map[string]any{
+		"Plan": p, "Node": n, "Hostname": p.hostname(n), "Loopback": loopback(n.Host),
+		"Listen": net.JoinHostPort(n.Host, strconv.Itoa(n.Cluster)),
+		"SMTP":   p.smtpAddress(n),
+		"Admin":  net.JoinHostPort(n.Host, strconv.Itoa(n.Admin)),
+	})
+	return errors.Join(err, f.Close())
+}
+
+// smtpAddress is where a node takes mail: everywhere, but for a cluster on
+// loopback.
+func (p Plan) smtpAddress(n Node) string {
+	if loopback(n.Host) {
+		return net.JoinHostPort(n.Host, strconv.Itoa(n.SMTP))
+	}
+	return ":" + strconv.Itoa(n.SMTP)
+}
+
+func (p Plan) hostname(n Node) string { return n.Name + "." + p.Domain }
+
+// Address is a node's address between nodes.
+func (n Node) Address() string { return net.JoinHostPort(n.Host, strconv.Itoa(n.Cluster)) }
+
+func loopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || (err == nil && a.IsLoopback())
+}
+
+// random is n random bytes in hexadecimal digits.
+func random(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails (crypto/rand since Go 1.24)
+	return hex.EncodeToString(b)
+}
