@@ -1,0 +1,98 @@
+package policy
+
+import (
+	"net/netip"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/ext"
+	"cel.dev/cel-go/interpreter"
+
+	"quorumta/internal/mail"
+)
+
+// Facts is what conditions see: client.ip, client.name, client.helo,
+// client.login, client.tls, client.listener; sender.local, sender.domain,
+// sender.address; rcpt.local, rcpt.domain, rcpt.address; message.size,
+// message.recipients; nets.NAME and lists.NAME. Domains are in lower case.
+type Facts struct {
+	ClientIP   netip.Addr
+	ClientName string
+	Helo       string
+	Login      string
+	TLS        bool
+	Listener   string
+	Sender     mail.Address
+	Rcpt       mail.Address
+	// Size is what the client announced, or the content's; 0 if unknown.
+	Size int64
+	// Recipients counts those accepted so far.
+	Recipients int
+}
+
+// variable is a name that an expression may use.
+type variable struct {
+	name string
+	typ  *cel.Type
+}
+
+// factVariables are the names of Facts; activation.ResolveName knows each.
+var factVariables = []variable{
+	{"client.ip", ext.IPType},
+	{"client.name", cel.StringType},
+	{"client.helo", cel.StringType},
+	{"client.login", cel.StringType},
+	{"client.tls", cel.BoolType},
+	{"client.listener", cel.StringType},
+	{"sender.local", cel.StringType},
+	{"sender.domain", cel.StringType},
+	{"sender.address", cel.StringType},
+	{"rcpt.local", cel.StringType},
+	{"rcpt.domain", cel.StringType},
+	{"rcpt.address", cel.StringType},
+	{"message.size", cel.IntType},
+	{"message.recipients", cel.IntType},
+}
+
+// activation shows Facts to the interpreter as they are, without a map.
+type activation Facts
+
+// ResolveName implements interpreter.Activation.
+func (f *activation) ResolveName(name string) (any, bool) {
+	switch name {
+	case "client.ip":
+		return ext.IP{Addr: f.ClientIP.Unmap()}, true
+	case "client.name":
+		return types.String(f.ClientName), true
+	case "client.helo":
+		return types.String(f.Helo), true
+	case "client.login":
+		return types.String(f.Login), true
+	case "client.tls":
+		return types.Bool(f.TLS), true
+	case "client.listener":
+		return types.String(f.Listener), true
+	case "message.size":
+		return types.Int(f.Size), true
+	case "message.recipients":
+		return types.Int(f.Recipients), true
+	case "rcpt.local", "rcpt.domain", "rcpt.address":
+		return addressPart(f.Rcpt, name[len("rcpt."):]), true
+	case "sender.local", "sender.domain", "sender.address":
+		return addressPart(f.Sender, name[len("sender."):]), true
+	}
+	return nil, false
+}
+
+// Parent implements interpreter.Activation.
+func (f *activation) Parent() interpreter.Activation { return nil }
+
+func addressPart(a mail.Address, part string) types.String {
+	switch part {
+	case "local":
+		return types.String(a.Local)
+	case "domain":
+		return types.String(a.Domain)
+	}
+	return types.String(a.String())
+}
