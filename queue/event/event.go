@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"quorumta/internal/mail"
+	"quorumta/queue/event/codec"
 )
 
 // Kind is an event's number in the encoding. A number is never reused.
@@ -37,7 +38,10 @@ const (
 // Event is one of the structs of this package, by value in no pointer form:
 // Accepted, Claimed and so on are used as *Accepted, *Claimed.
 type Event interface {
+	// Kind is the number of the event in the encoding.
 	Kind() Kind
+	// fields describes the event for the codec.
+	fields(f *codec.Fields)
 }
 
 // Entry is what one Raft log entry carries.
@@ -210,7 +214,9 @@ type Delivered struct {
 	Attempt    Attempt
 }
 
-// Deferred ends an attempt that is to be repeated.
+// Deferred ends an attempt that is to be repeated, or, with an attempt of
+// Number 0, puts off recipients that were not claimed. With ErrorNone it uses
+// up no retry step.
 type Deferred struct {
 	Recipients []uint32
 	Attempt    Attempt

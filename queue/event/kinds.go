@@ -1,0 +1,37 @@
+package event
+
+// kinds are name and maker of every kind, by number.
+var kinds = [...]struct {
+	name string
+	make func() Event
+}{
+	KindBodyPart:  {"body_part", func() Event { return new(BodyPart) }},
+	KindAccepted:  {"accepted", func() Event { return new(Accepted) }},
+	KindAbandoned: {"abandoned", func() Event { return new(Abandoned) }},
+	KindClaimed:   {"claimed", func() Event { return new(Claimed) }},
+	KindReturned:  {"returned", func() Event { return new(Returned) }},
+	KindDoubted:   {"in_doubt", func() Event { return new(Doubted) }},
+	KindDelivered: {"delivered", func() Event { return new(Delivered) }},
+	KindDeferred:  {"deferred", func() Event { return new(Deferred) }},
+	KindFailed:    {"failed", func() Event { return new(Failed) }},
+	KindExpired:   {"expired", func() Event { return new(Expired) }},
+	KindWarned:    {"warned", func() Event { return new(Warned) }},
+	KindExpanded:  {"expanded", func() Event { return new(Expanded) }},
+	KindHeld:      {"held", func() Event { return new(Held) }},
+	KindReleased:  {"released", func() Event { return new(Released) }},
+	KindRemoved:   {"removed", func() Event { return new(Removed) }},
+	KindRerouted:  {"rerouted", func() Event { return new(Rerouted) }},
+	KindBounced:   {"bounced", func() Event { return new(Bounced) }},
+	KindPruned:    {"pruned", func() Event { return new(Pruned) }},
+	KindSwept:     {"swept", func() Event { return new(Swept) }},
+	KindRetried:   {"retried", func() Event { return new(Retried) }},
+	KindRenewed:   {"renewed", func() Event { return new(Renewed) }},
+}
+
+// String is the kind's name as operators see it: "accepted", "in_doubt".
+func (k Kind) String() string {
+	if int(k) < len(kinds) && kinds[k].make != nil {
+		return kinds[k].name
+	}
+	return "unknown"
+}
