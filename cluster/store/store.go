@@ -1,181 +1,199 @@
 package store
 
 import (
-	"io"
+	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/hashicorp/raft"
+)
+
+var (
+	// ErrDead: a write, sync or read of this store has failed before. Stop the
+	// process; its data is judged anew when it starts.
+	ErrDead = errors.New("the store has failed; restart the node")
+	// ErrForeign: the data belongs to another cluster or shard. Give the node
+	// its own data directory.
+	ErrForeign = errors.New("the data directory belongs to another cluster or shard")
+	// ErrLineage: the state and its snapshot come from different histories of
+	// the shard. Remove the replica's data and let it rejoin as new.
+	ErrLineage = errors.New("the state is of another lineage than its snapshot; let the replica rejoin as new")
+	// ErrMark: the file of high-water marks cannot be read, so that a lost tail
+	// of the log could go unnoticed. Let the node rejoin as new.
+	ErrMark = errors.New("the high-water mark is damaged or missing; let the node rejoin as new")
+	// ErrStream: a snapshot stream is not whole, or not one. Fetch it again.
+	ErrStream = errors.New("bad snapshot stream")
 )
 
 // Options says where and how the store lives; every field is needed.
 type Options struct {
-	// Dir is the data directory; "log", "state" and "snapshots" are made in it.
+	// Dir is the data directory; "log", "state", "snapshots" and "marks" are
+	// made in it.
 	Dir string
 	FS  vfs.FS
-	// MemoryBytes bounds memtables and caches of both Pebbles.
+	// MemoryBytes bounds memtables and caches of both Pebbles and the recent
+	// entries that the logs keep decoded.
 	MemoryBytes int64
 	Log         *slog.Logger
-	// Fatal is called when a write, a sync or a read of our own data fails. The
-	// caller must not go on after it.
+	// Fatal is called once, when a write, a sync or a read of our own data has
+	// failed. Locks of the store are held during the call, so it must not call
+	// the store. The process should end there; where it does not (a test), the
+	// store refuses every write from then on and Close still works.
 	Fatal func(error)
 }
 
-// Store is the pair of Pebbles of one node.
-type Store struct{}
+// Store is the pair of Pebbles of one node. Its methods may be called from any
+// goroutine; Close comes after every other call has returned.
+type Store struct {
+	o     Options
+	cache *pebble.Cache
+	log   *pebble.DB
+	state *pebble.DB
+	marks *marks
+
+	cause  atomic.Pointer[error] // why the store is dead; nil while it lives
+	dead   chan struct{}         // closed when cause is set
+	stalls atomic.Int64
+	recent int64 // bytes of decoded entries that all logs keep together
+
+	mu       sync.Mutex // guards states and logs
+	states   map[uint16]*State
+	logs     map[uint16]*Log
+	logCount atomic.Int64
+}
 
 // Open opens or makes the store. An error names the damaged file where Pebble
 // tells it.
-func Open(o Options) (*Store, error) { panic("store: Open is not built") }
+func Open(o Options) (*Store, error) {
+	s := &Store{
+		o:      o,
+		dead:   make(chan struct{}),
+		recent: o.MemoryBytes / recentShare,
+		states: map[uint16]*State{},
+		logs:   map[uint16]*Log{},
+	}
+	for _, dir := range []string{"log", "state", "snapshots", "marks"} {
+		if err := o.FS.MkdirAll(s.path(dir), 0o700); err != nil {
+			return nil, fmt.Errorf("make data directory: %w", err)
+		}
+	}
+	if err := s.syncDir(o.Dir); err != nil {
+		return nil, err
+	}
+	s.cache = pebble.NewCache(max(o.MemoryBytes-s.recent, minCache))
+	defer s.cache.Unref() // the Pebbles hold their own references
+	var err error
+	if s.log, err = pebble.Open(s.path("log"), s.logOptions()); err != nil {
+		return nil, fmt.Errorf("open log in %s: %w", s.path("log"), err)
+	}
+	if s.state, err = pebble.Open(s.path("state"), s.stateOptions()); err != nil {
+		return nil, errors.Join(fmt.Errorf("open state in %s: %w", s.path("state"), err), s.log.Close())
+	}
+	if s.marks, err = openMarks(s); err != nil {
+		return nil, errors.Join(err, s.state.Close(), s.log.Close())
+	}
+	return s, nil
+}
 
-// Close closes both Pebbles; the state is flushed first.
-func (s *Store) Close() error { panic("store: Close is not built") }
+// Close writes the marks, flushes the state and closes both Pebbles. Views and
+// snapshot streams must be closed before.
+func (s *Store) Close() error {
+	err := s.marks.close()
+	if s.Err() == nil {
+		err = errors.Join(err, s.FlushState())
+	}
+	if e := s.state.Close(); e != nil {
+		err = errors.Join(err, fmt.Errorf("close state: %w", e))
+	}
+	if e := s.log.Close(); e != nil {
+		err = errors.Join(err, fmt.Errorf("close log: %w", e))
+	}
+	return err
+}
 
 // FlushState makes the states of all shards durable as they are now.
-func (s *Store) FlushState() error { panic("store: FlushState is not built") }
-
-// Log is one shard's raft.LogStore, raft.StableStore and
-// raft.MonotonicLogStore. StoreLogs, Set and SetUint64 return when synced.
-type Log struct{}
-
-var (
-	_ raft.LogStore          = (*Log)(nil)
-	_ raft.StableStore       = (*Log)(nil)
-	_ raft.MonotonicLogStore = (*Log)(nil)
-)
-
-// Log opens the log of a shard.
-func (s *Store) Log(shard uint16) (*Log, error) { panic("store: Log is not built") }
-
-// FirstIndex implements raft.LogStore.
-func (l *Log) FirstIndex() (uint64, error) { panic("store: FirstIndex is not built") }
-
-// LastIndex implements raft.LogStore.
-func (l *Log) LastIndex() (uint64, error) { panic("store: LastIndex is not built") }
-
-// GetLog implements raft.LogStore.
-func (l *Log) GetLog(index uint64, log *raft.Log) error { panic("store: GetLog is not built") }
-
-// StoreLog implements raft.LogStore.
-func (l *Log) StoreLog(log *raft.Log) error { panic("store: StoreLog is not built") }
-
-// StoreLogs implements raft.LogStore.
-func (l *Log) StoreLogs(logs []*raft.Log) error { panic("store: StoreLogs is not built") }
-
-// DeleteRange implements raft.LogStore.
-func (l *Log) DeleteRange(lo, hi uint64) error { panic("store: DeleteRange is not built") }
-
-// IsMonotonic implements raft.MonotonicLogStore: after a snapshot was
-// installed raft drops the log whole.
-func (l *Log) IsMonotonic() bool { return true }
-
-// Set implements raft.StableStore.
-func (l *Log) Set(key, value []byte) error { panic("store: Set is not built") }
-
-// Get implements raft.StableStore.
-func (l *Log) Get(key []byte) ([]byte, error) { panic("store: Get is not built") }
-
-// SetUint64 implements raft.StableStore.
-func (l *Log) SetUint64(key []byte, value uint64) error { panic("store: SetUint64 is not built") }
-
-// GetUint64 implements raft.StableStore.
-func (l *Log) GetUint64(key []byte) (uint64, error) { panic("store: GetUint64 is not built") }
-
-// Tail is index and term of the last entry; zeros if the log is empty.
-func (l *Log) Tail() (index, term uint64) { panic("store: Tail is not built") }
-
-// Drop deletes the whole log, synced: it disagrees with a snapshot.
-func (l *Log) Drop() error { panic("store: Drop is not built") }
-
-// EntriesWithin is how many of the newest entries make up about the number of
-// bytes, at least one: what raft's TrailingLogs is set to.
-func (l *Log) EntriesWithin(bytes int64) uint64 { panic("store: EntriesWithin is not built") }
-
-// Size is about the bytes of log appended since the store was opened: growth
-// since the last snapshot is what triggers the next.
-func (l *Log) Size() int64 { panic("store: Size is not built") }
-
-// Oldest is how long the oldest write under way has been waiting, in
-// nanoseconds; 0 if none is (PROTOCOL 30).
-func (l *Log) Oldest() int64 { panic("store: Oldest is not built") }
-
-// State is one shard's replicated state.
-type State struct{}
-
-// State opens the state of a shard. cluster and shard are written into a new
-// state and compared with an old one's (PROTOCOL 4).
-func (s *Store) State(shard uint16, cluster string) (*State, error) {
-	panic("store: State is not built")
+func (s *Store) FlushState() error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	applied := make(map[*State]uint64, len(s.states))
+	for _, st := range s.states {
+		applied[st], _ = st.Applied()
+	}
+	s.mu.Unlock()
+	done, err := s.state.AsyncFlush()
+	if err != nil {
+		return s.fail(fmt.Errorf("flush state: %w", err))
+	}
+	select {
+	case <-done:
+	case <-s.dead:
+		return s.Err()
+	}
+	if err := s.Err(); err != nil {
+		return err
+	}
+	for st, index := range applied {
+		st.flushed(index)
+	}
+	return nil
 }
 
-// Applied is the index and term of the last entry whose effects the state has.
-func (st *State) Applied() (index, term uint64) { panic("store: Applied is not built") }
-
-// Update is one batch of effects: it reads its own writes. It is used by one
-// goroutine and ends with Commit or Discard.
-type Update struct{}
-
-// Update begins a batch.
-func (st *State) Update() *Update { panic("store: Update is not built") }
-
-// Get reads a key of the shard; the value may be kept.
-func (u *Update) Get(key []byte) ([]byte, bool) { panic("store: Get is not built") }
-
-// Scan reads the keys in [lo, hi), ascending.
-func (u *Update) Scan(lo, hi []byte, f func(key, value []byte) bool) {
-	panic("store: Scan is not built")
+// Err is nil while the store lives, and wraps ErrDead and the cause afterwards.
+func (s *Store) Err() error {
+	if cause := s.cause.Load(); cause != nil {
+		return fmt.Errorf("%w (%w)", ErrDead, *cause)
+	}
+	return nil
 }
 
-// Set sets a key.
-func (u *Update) Set(key, value []byte) { panic("store: Set is not built") }
+// fail marks the store dead and reports to Options.Fatal, both once. The
+// marking comes first: whoever is woken by the failure already finds it dead.
+func (s *Store) fail(err error) error {
+	if s.cause.CompareAndSwap(nil, &err) {
+		close(s.dead)
+		s.o.Log.Error("storage failed; the node must stop", "err", err)
+		s.o.Fatal(err)
+	}
+	return s.Err()
+}
 
-// Delete deletes a key.
-func (u *Update) Delete(key []byte) { panic("store: Delete is not built") }
+// commit commits a batch and closes it. Pebble's answer alone proves nothing:
+// after a failed sync its logger's Fatalf was called and the commit "succeeds".
+func (s *Store) commit(what string, b *pebble.Batch, o *pebble.WriteOptions) (err error) {
+	defer b.Close()
+	if err := s.Err(); err != nil {
+		return err
+	}
+	// A commit that comes between a failed sync and its Fatalf panics.
+	defer func() {
+		if r := recover(); r != nil {
+			err = s.fail(fmt.Errorf("%s: %v", what, r))
+		}
+	}()
+	if err := b.Commit(o); err != nil {
+		return s.fail(fmt.Errorf("%s: %w", what, err))
+	}
+	return s.Err()
+}
 
-// DeleteRange deletes the keys in [lo, hi).
-func (u *Update) DeleteRange(lo, hi []byte) { panic("store: DeleteRange is not built") }
+// path is a name in the data directory.
+func (s *Store) path(names ...string) string {
+	return s.o.FS.PathJoin(append([]string{s.o.Dir}, names...)...)
+}
 
-// Commit makes the batch visible together with the applied index and term and
-// the running digest (PROTOCOL 23): chain is the digest after the last entry.
-func (u *Update) Commit(index, term uint64, chain [32]byte) { panic("store: Commit is not built") }
-
-// Discard gives the batch up.
-func (u *Update) Discard() { panic("store: Discard is not built") }
-
-// Chain is the running digest after the entry Applied.
-func (st *State) Chain() [32]byte { panic("store: Chain is not built") }
-
-// View is a consistent, read-only view of a state. Close it soon.
-type View struct{}
-
-// View opens a view of the state as it is now, with what it has applied.
-func (st *State) View() *View { panic("store: View is not built") }
-
-// Get reads a key of the shard; the value may be kept.
-func (v *View) Get(key []byte) ([]byte, bool) { panic("store: Get is not built") }
-
-// Scan reads the keys in [lo, hi), ascending.
-func (v *View) Scan(lo, hi []byte, f func(key, value []byte) bool) { panic("store: Scan is not built") }
-
-// Applied is the index and term of the view.
-func (v *View) Applied() (index, term uint64) { panic("store: Applied is not built") }
-
-// WriteTo writes the view as a snapshot stream: a header (cluster, shard,
-// lineage, applied, chain), framed and checksummed pairs, a trailer. Size
-// tells its exact length beforehand only by writing it somewhere first.
-func (v *View) WriteTo(w io.Writer) (int64, error) { panic("store: WriteTo is not built") }
-
-// SHA256 is the digest of the replicated pairs, in order, without keys that
-// are the node's own.
-func (v *View) SHA256() [32]byte { panic("store: SHA256 is not built") }
-
-// Close ends the view.
-func (v *View) Close() { panic("store: Close is not built") }
-
-// Restore replaces the state by a snapshot stream. It first makes "restoring"
-// durable and removes it last, together with the new applied index (PROTOCOL
-// 3); the whole is durable when it returns.
-func (st *State) Restore(r io.Reader) error { panic("store: Restore is not built") }
-
-// Restoring reports whether a Restore was begun and not finished.
-func (st *State) Restoring() bool { panic("store: Restoring is not built") }
+// syncDir makes the names in a directory durable.
+func (s *Store) syncDir(dir string) error {
+	d, err := s.o.FS.OpenDir(dir)
+	if err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("sync directory %s: %w", dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,422 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/hashicorp/raft"
+)
+
+// Log is one shard's raft.LogStore, raft.StableStore and
+// raft.MonotonicLogStore. StoreLogs, Set and SetUint64 return when synced.
+// Entries that were given to it or came from it must not be changed.
+type Log struct {
+	store    *Store
+	shard    uint16
+	appended atomic.Int64
+	writes   stopwatch
+
+	mu       sync.RWMutex // guards the rest; never held during a write
+	first    uint64       // 0: the log is empty
+	last     uint64
+	lastTerm uint64
+	recent   recent
+	sizes    sizes
+}
+
+var (
+	_ raft.LogStore          = (*Log)(nil)
+	_ raft.StableStore       = (*Log)(nil)
+	_ raft.MonotonicLogStore = (*Log)(nil)
+
+	// raft compares this text.
+	errNotFound = errors.New("not found")
+)
+
+// pointDeletes is up to how many entries are deleted one by one: a range
+// tombstone costs every later read a little until it is compacted.
+const pointDeletes = 64
+
+// Log opens the log of a shard. All calls for one shard return the same Log.
+func (s *Store) Log(shard uint16) (*Log, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.logs[shard]; l != nil {
+		return l, nil
+	}
+	l := &Log{store: s, shard: shard}
+	if err := l.load(); err != nil {
+		return nil, fmt.Errorf("open log of shard %d: %w", shard, err)
+	}
+	s.logs[shard] = l
+	s.logCount.Store(int64(len(s.logs)))
+	return l, nil
+}
+
+// load finds out what the log holds.
+func (l *Log) load() error {
+	if err := l.ends(); err != nil || l.first == 0 {
+		return err
+	}
+	from, to := bounds(l.shard, kindSize, nil, nil)
+	err := l.store.scanLog(from, to, func(it *pebble.Iterator) error {
+		v, err := it.ValueAndErr()
+		if err == nil && len(v) == 8 {
+			l.sizes.points = append(l.sizes.points, sizePoint{keyIndex(it.Key()), binary.BigEndian.Uint64(v)})
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	l.sizes.cut(l.first, l.last)
+	l.sizes.total, err = l.measure(l.sizes.last(), l.last)
+	return err
+}
+
+// ends reads the first and last index from the log.
+func (l *Log) ends() error {
+	from, to := bounds(l.shard, kindEntry, nil, nil)
+	it, err := l.store.log.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	if err != nil {
+		return l.store.fail(fmt.Errorf("read log: %w", err))
+	}
+	if it.First() {
+		l.first = keyIndex(it.Key())
+	}
+	if it.Last() {
+		l.last = keyIndex(it.Key())
+	}
+	if err := it.Close(); err != nil {
+		return l.store.fail(fmt.Errorf("read log: %w", err))
+	}
+	if l.last == 0 {
+		return nil
+	}
+	var tail raft.Log
+	if err := l.read(l.last, &tail); err != nil {
+		return err
+	}
+	l.lastTerm = tail.Term
+	return nil
+}
+
+// measure is the total at the index last: that of the newest size point and
+// the lengths of the entries behind it.
+func (l *Log) measure(point sizePoint, last uint64) (uint64, error) {
+	total := point.total
+	from, to := indexKey(l.shard, kindEntry, point.index+1), indexKey(l.shard, kindEntry, last+1)
+	err := l.store.scanLog(from, to, func(it *pebble.Iterator) error {
+		v := it.LazyValue()
+		total += uint64(v.Len())
+		return nil
+	})
+	return total, err
+}
+
+// scanLog calls f at each key from lo, included, to hi, excluded.
+func (s *Store) scanLog(lo, hi []byte, f func(*pebble.Iterator) error) error {
+	it, err := s.log.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
+	if err != nil {
+		return s.fail(fmt.Errorf("read log: %w", err))
+	}
+	for ok := it.First(); ok && err == nil; ok = it.Next() {
+		err = f(it)
+	}
+	if err = errors.Join(err, it.Close()); err != nil {
+		return s.fail(fmt.Errorf("read log: %w", err))
+	}
+	return nil
+}
+
+// FirstIndex implements raft.LogStore.
+func (l *Log) FirstIndex() (uint64, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.first, nil
+}
+
+// LastIndex implements raft.LogStore.
+func (l *Log) LastIndex() (uint64, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.last, nil
+}
+
+// Tail is index and term of the last entry; zeros if the log is empty.
+func (l *Log) Tail() (index, term uint64) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.last, l.lastTerm
+}
+
+// GetLog implements raft.LogStore.
+func (l *Log) GetLog(index uint64, log *raft.Log) error {
+	l.mu.RLock()
+	e, ok := l.recent.get(index)
+	held := l.holdsLocked(index)
+	l.mu.RUnlock()
+	switch {
+	case ok:
+		*log = e
+		return nil
+	case !held:
+		// Pebble may show an entry whose sync has not returned yet.
+		return raft.ErrLogNotFound
+	}
+	return l.read(index, log)
+}
+
+func (l *Log) holdsLocked(index uint64) bool {
+	return l.first != 0 && index >= l.first && index <= l.last
+}
+
+// read reads an entry from disk.
+func (l *Log) read(index uint64, log *raft.Log) error {
+	v, closer, err := l.store.log.Get(indexKey(l.shard, kindEntry, index))
+	if errors.Is(err, pebble.ErrNotFound) {
+		l.mu.RLock()
+		defer l.mu.RUnlock()
+		if !l.holdsLocked(index) { // deleted meanwhile
+			return raft.ErrLogNotFound
+		}
+		return l.store.fail(fmt.Errorf("shard %d: entry %d is missing from the middle of the log", l.shard, index))
+	}
+	if err == nil {
+		err = errors.Join(decodeEntry(v, index, log), closer.Close())
+	}
+	if err != nil {
+		return l.store.fail(fmt.Errorf("shard %d: read entry %d: %w", l.shard, index, err))
+	}
+	return nil
+}
+
+// StoreLog implements raft.LogStore.
+func (l *Log) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.Log{log}) }
+
+// StoreLogs implements raft.LogStore. It refuses entries that do not follow
+// the last one.
+func (l *Log) StoreLogs(logs []*raft.Log) error {
+	if len(logs) == 0 {
+		return nil
+	}
+	defer l.writes.start()()
+	l.mu.RLock()
+	last, point, total := l.last, l.sizes.last(), l.sizes.total
+	l.mu.RUnlock()
+
+	size := 0
+	for _, e := range logs {
+		if last != 0 && e.Index != last+1 {
+			return fmt.Errorf("shard %d: entry %d does not follow %d; the replica must be reopened", l.shard, e.Index, last)
+		}
+		last = e.Index
+		size += entrySize(e) + 2*(prefixLen+16)
+	}
+	batch := l.store.log.NewBatchWithSize(size)
+	var points []sizePoint
+	before := total
+	for _, e := range logs {
+		n := entrySize(e)
+		op := batch.SetDeferred(prefixLen+8, n)
+		copy(op.Key, indexKey(l.shard, kindEntry, e.Index))
+		putEntry(op.Value, e)
+		if err := op.Finish(); err != nil {
+			return errors.Join(err, batch.Close())
+		}
+		total += uint64(n)
+		if p, due := point.next(e.Index, total); due {
+			point, points = p, append(points, p)
+			value := binary.BigEndian.AppendUint64(nil, total)
+			if err := batch.Set(indexKey(l.shard, kindSize, e.Index), value, nil); err != nil {
+				return errors.Join(err, batch.Close())
+			}
+		}
+	}
+	if err := l.store.commit("append to log", batch, pebble.Sync); err != nil {
+		return err
+	}
+	l.appended.Add(int64(total - before))
+	l.stored(logs, points, total)
+	return nil
+}
+
+// stored makes synced entries visible.
+func (l *Log) stored(logs []*raft.Log, points []sizePoint, total uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.first == 0 {
+		l.first = logs[0].Index
+	}
+	tail := logs[len(logs)-1]
+	l.last, l.lastTerm = tail.Index, tail.Term
+	l.sizes.points = append(l.sizes.points, points...)
+	l.sizes.total = total
+	l.recent.add(logs, l.store.recent/max(l.store.logCount.Load(), 1))
+}
+
+// DeleteRange implements raft.LogStore: it deletes from the beginning, from
+// the end, or everything. What is deleted from the end is gone for good when
+// it returns; what is deleted from the beginning may return after a crash.
+func (l *Log) DeleteRange(lo, hi uint64) error {
+	l.mu.RLock()
+	first, last := l.first, l.last
+	l.mu.RUnlock()
+	lo, hi = max(lo, first), min(hi, last)
+	switch {
+	case first == 0 || lo > hi:
+		return nil
+	case lo == first && hi == last:
+		return l.Drop()
+	case lo == first:
+		return l.shorten(lo, hi, hi+1, last)
+	case hi == last:
+		return l.shorten(lo, hi, first, lo-1)
+	}
+	return fmt.Errorf("shard %d: entries %d to %d cannot be deleted from the middle of %d to %d", l.shard, lo, hi, first, last)
+}
+
+// Drop deletes the whole log, synced: it disagrees with a snapshot.
+func (l *Log) Drop() error {
+	l.mu.Lock()
+	l.first, l.last, l.lastTerm = 0, 0, 0
+	l.recent.clear()
+	l.sizes = sizes{}
+	l.mu.Unlock()
+	defer l.writes.start()()
+	batch := l.store.log.NewBatch()
+	for _, kind := range []byte{kindEntry, kindSize} {
+		from, to := bounds(l.shard, kind, nil, nil)
+		if err := batch.DeleteRange(from, to, nil); err != nil {
+			return errors.Join(err, batch.Close())
+		}
+	}
+	return l.store.commit("drop log", batch, pebble.Sync)
+}
+
+// shorten deletes [lo, hi] and leaves [first, last]. The entries leave the
+// sight of readers before they leave the disk.
+func (l *Log) shorten(lo, hi, first, last uint64) error {
+	defer l.writes.start()()
+	var tail raft.Log
+	if err := l.GetLog(last, &tail); err != nil {
+		return err
+	}
+	cutTail := hi > last
+	l.mu.Lock()
+	if cutTail {
+		l.last, l.lastTerm = last, tail.Term
+	} else {
+		l.first = first
+	}
+	l.recent.cut(l.first, l.last)
+	l.sizes.cut(l.first, l.last)
+	point := l.sizes.last()
+	l.mu.Unlock()
+
+	batch := l.store.log.NewBatch()
+	if err := l.deletes(batch, lo, hi); err != nil {
+		return errors.Join(err, batch.Close())
+	}
+	if !cutTail {
+		return l.store.commit("cut log", batch, pebble.NoSync)
+	}
+	if err := l.store.commit("cut end of log", batch, pebble.Sync); err != nil {
+		return err
+	}
+	total, err := l.measure(point, last)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sizes.total = total
+	return err
+}
+
+// deletes puts the deletion of [lo, hi] into the batch.
+func (l *Log) deletes(batch *pebble.Batch, lo, hi uint64) error {
+	sizesFrom, sizesTo := indexKey(l.shard, kindSize, lo), indexKey(l.shard, kindSize, hi+1)
+	if hi-lo >= pointDeletes {
+		return errors.Join(
+			batch.DeleteRange(indexKey(l.shard, kindEntry, lo), indexKey(l.shard, kindEntry, hi+1), nil),
+			batch.DeleteRange(sizesFrom, sizesTo, nil))
+	}
+	var points [][]byte
+	err := l.store.scanLog(sizesFrom, sizesTo, func(it *pebble.Iterator) error {
+		points = append(points, slices.Clone(it.Key()))
+		return nil
+	})
+	for i := lo; i <= hi && err == nil; i++ {
+		err = batch.Delete(indexKey(l.shard, kindEntry, i), nil)
+	}
+	for i := 0; i < len(points) && err == nil; i++ {
+		err = batch.Delete(points[i], nil)
+	}
+	return err
+}
+
+// IsMonotonic implements raft.MonotonicLogStore: after a snapshot was
+// installed raft drops the log whole.
+func (l *Log) IsMonotonic() bool { return true }
+
+// Set implements raft.StableStore.
+func (l *Log) Set(key, value []byte) error {
+	defer l.writes.start()()
+	batch := l.store.log.NewBatch()
+	if err := batch.Set(nameKey(l.shard, kindStable, key), value, nil); err != nil {
+		return errors.Join(err, batch.Close())
+	}
+	return l.store.commit("write term or vote", batch, pebble.Sync)
+}
+
+// Get implements raft.StableStore. The error of an absent key reads "not
+// found".
+func (l *Log) Get(key []byte) ([]byte, error) {
+	v, closer, err := l.store.log.Get(nameKey(l.shard, kindStable, key))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, errNotFound
+	}
+	if err != nil {
+		return nil, l.store.fail(fmt.Errorf("shard %d: read term or vote: %w", l.shard, err))
+	}
+	return append([]byte{}, v...), closer.Close()
+}
+
+// SetUint64 implements raft.StableStore.
+func (l *Log) SetUint64(key []byte, value uint64) error {
+	return l.Set(key, binary.BigEndian.AppendUint64(nil, value))
+}
+
+// GetUint64 implements raft.StableStore.
+func (l *Log) GetUint64(key []byte) (uint64, error) {
+	v, err := l.Get(key)
+	if err != nil {
+		return 0, err
+	}
+	if len(v) != 8 {
+		return 0, l.store.fail(fmt.Errorf("shard %d: %q has %d bytes instead of 8", l.shard, key, len(v)))
+	}
+	return binary.BigEndian.Uint64(v), nil
+}
+
+// EntriesWithin is how many of the newest entries make up about the number of
+// bytes, at least one: what raft's TrailingLogs is set to.
+func (l *Log) EntriesWithin(bytes int64) uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.first == 0 {
+		return 1
+	}
+	return l.sizes.within(uint64(max(bytes, 0)), l.first, l.last)
+}
+
+// Size is about the bytes of log appended since the store was opened: growth
+// since the last snapshot is what triggers the next.
+func (l *Log) Size() int64 { return l.appended.Load() }
+
+// Oldest is how long the oldest write under way has been waiting, in
+// nanoseconds; 0 if none is (PROTOCOL 30).
+func (l *Log) Oldest() int64 { return int64(l.writes.oldest()) }

@@ -1,0 +1,104 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+)
+
+// How Options.MemoryBytes is spent. One block cache serves both Pebbles, and
+// they reserve their memtables in it: what the memtables do not use caches
+// blocks, and the sum stays below its size. A memtable of the log gets an
+// eighth, one of the state a sixteenth; three of each may be under way before
+// writes wait, so that at most 9/16 are memtables.
+const (
+	recentShare  = 8
+	logShare     = 8
+	stateShare   = 16
+	memtables    = 3
+	minCache     = 1 << 20
+	minMemtable  = 256 << 10
+	maxMemtable  = 64 << 20
+	separateFrom = 1024 // bytes of value that move it out of the tables
+)
+
+// common is what both Pebbles share.
+func (s *Store) common(what string, share int64) *pebble.Options {
+	log := pebbleLog{store: s, what: what}
+	o := &pebble.Options{
+		FS:                          s.o.FS,
+		Cache:                       s.cache,
+		FormatMajorVersion:          pebble.FormatNewest,
+		MemTableSize:                uint64(min(max(s.o.MemoryBytes/share, minMemtable), maxMemtable)),
+		MemTableStopWritesThreshold: memtables,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       64,
+		FlushDelayDeleteRange:       10 * time.Second,
+		MaxOpenFiles:                1000,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)) },
+		Logger:                      log,
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { _ = s.fail(fmt.Errorf("%s: write in the background: %w", what, err)) },
+			WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
+				s.stalls.Add(1)
+				s.o.Log.Warn("writes wait for the disk", "store", what, "reason", i.Reason)
+			},
+		},
+	}
+	// Entries and content are written once and deleted soon: kept beside the
+	// tables they are not rewritten by compactions.
+	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+		return pebble.ValueSeparationPolicy{
+			Enabled:               true,
+			MinimumSize:           separateFrom,
+			MaxBlobReferenceDepth: 10,
+			TargetGarbageRatio:    0.5,
+			RewriteMinimumAge:     time.Minute,
+		}
+	}
+	return o
+}
+
+// logOptions are those of the Pebble of logs, votes and terms.
+func (s *Store) logOptions() *pebble.Options { return s.common("log", logShare) }
+
+// stateOptions are those of the Pebble of states: no WAL, and filters, since
+// most reads of a fold ask for a key that may not be there.
+func (s *Store) stateOptions() *pebble.Options {
+	o := s.common("state", stateShare)
+	o.DisableWAL = true
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return o
+}
+
+// pebbleLog hands Pebble's log to ours. Fatalf must not return in Pebble's
+// eyes; where it does, the store is dead already and refuses what follows.
+type pebbleLog struct {
+	store *Store
+	what  string
+}
+
+// Infof implements pebble.Logger.
+func (l pebbleLog) Infof(format string, args ...any) {
+	if !l.store.o.Log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	l.store.o.Log.Debug(fmt.Sprintf(format, args...), "store", l.what)
+}
+
+// Errorf implements pebble.Logger.
+func (l pebbleLog) Errorf(format string, args ...any) {
+	l.store.o.Log.Warn(fmt.Sprintf(format, args...), "store", l.what)
+}
+
+// Fatalf implements pebble.Logger.
+func (l pebbleLog) Fatalf(format string, args ...any) {
+	_ = l.store.fail(fmt.Errorf("%s: "+format, append([]any{l.what}, args...)...))
+}

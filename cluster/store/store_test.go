@@ -1,0 +1,84 @@
+package store
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/raft"
+)
+
+// options are those of a store in memory that must not fail.
+func options(t testing.TB, fs vfs.FS) Options {
+	return Options{
+		Dir:         "data",
+		FS:          fs,
+		MemoryBytes: 8 << 20,
+		Log:         slog.New(slog.DiscardHandler),
+		Fatal:       func(err error) { t.Errorf("fatal: %v", err) },
+	}
+}
+
+// open opens a store that the test closes; it may be closed before.
+func open(t testing.TB, fs vfs.FS) *Store {
+	t.Helper()
+	return openWith(t, options(t, fs))
+}
+
+func openWith(t testing.TB, o Options) *Store {
+	t.Helper()
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func shut(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
+func logOf(t testing.TB, s *Store) *Log {
+	t.Helper()
+	l, err := s.Log(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func stateOf(t testing.TB, s *Store) *State {
+	t.Helper()
+	st, err := s.State(1, "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// entry is an entry whose data tells its index and term.
+func entry(index, term uint64, size int) *raft.Log {
+	data := make([]byte, size)
+	for i := range data {
+		data[i] = byte(index*31 + term*7 + uint64(i))
+	}
+	return &raft.Log{Index: index, Term: term, Type: raft.LogCommand, Data: data}
+}
+
+func entries(first, last, term uint64, size int) []*raft.Log {
+	var logs []*raft.Log
+	for i := first; i <= last; i++ {
+		logs = append(logs, entry(i, term, size))
+	}
+	return logs
+}
+
+func store(t testing.TB, l *Log, logs ...*raft.Log) {
+	t.Helper()
+	if err := l.StoreLogs(logs); err != nil {
+		t.Fatal(err)
+	}
+}
