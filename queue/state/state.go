@@ -40,12 +40,6 @@ const (
 // OK reports whether what the group says is now true.
 func (r Result) OK() bool { return r == Applied || r == Duplicate }
 
-// Fold applies the groups of an entry that was committed at index in term. It
-// is total over decodable events, and a function of its arguments alone.
-func Fold(r Reader, w Writer, index, term uint64, e event.Entry) []Result {
-	panic("state: Fold is not built")
-}
-
 // Phase is where a recipient is.
 type Phase uint8
 
@@ -105,20 +99,11 @@ type Message struct {
 	Hosts []string
 }
 
-// Load reads an open message.
-func Load(r Reader, id mail.MessageID) (*Message, bool) { panic("state: Load is not built") }
-
 // DueRow is a message in the due index under the earliest due time of its
 // pending recipients. Held messages have none.
 type DueRow struct {
 	Due time.Time
 	ID  mail.MessageID
-}
-
-// Due lists rows in order of due time, from the first after the row after (the
-// zero row: from the start), with a due time at or before until.
-func Due(r Reader, after DueRow, until time.Time, limit int) []DueRow {
-	panic("state: Due is not built")
 }
 
 // Claim is an attempt under way.
@@ -132,15 +117,6 @@ type Claim struct {
 	At   time.Time
 }
 
-// Claims lists the attempts under way, in order of id and number.
-func Claims(r Reader, f func(Claim) bool) { panic("state: Claims is not built") }
-
-// Content returns part n of the content of an open message or of an
-// unfinished upload; a message without parts has all of it as part 0.
-func Content(r Reader, id mail.MessageID, n uint32) ([]byte, bool) {
-	panic("state: Content is not built")
-}
-
 // Record is an event of a message's history.
 type Record struct {
 	ID   mail.MessageID
@@ -149,19 +125,6 @@ type Record struct {
 	// Event carries no content.
 	Event event.Event
 }
-
-// History is a message's history in log order, while it is open and for as
-// long as it is kept afterwards.
-func History(r Reader, id mail.MessageID) ([]Record, bool) { panic("state: History is not built") }
-
-// Open calls f for the open messages with an id above after, ascending.
-func Open(r Reader, after mail.MessageID, f func(mail.MessageID) bool) {
-	panic("state: Open is not built")
-}
-
-// Closed calls f for the messages whose history is kept, in order of the day
-// they ended and of id.
-func Closed(r Reader, f func(mail.MessageID) bool) { panic("state: Closed is not built") }
 
 // Counts are kept up to date by folding.
 type Counts struct {
@@ -174,13 +137,6 @@ type Counts struct {
 	Uploads uint64
 }
 
-// Count reads the counters.
-func Count(r Reader) Counts { panic("state: Count is not built") }
-
-// LastTime is the newest time of any folded group: a leader stamps none below
-// it (PROTOCOL 20).
-func LastTime(r Reader) time.Time { panic("state: LastTime is not built") }
-
 // Upload is an unfinished upload.
 type Upload struct {
 	ID mail.MessageID
@@ -188,9 +144,3 @@ type Upload struct {
 	Renewed   time.Time
 	Submitter event.Submitter
 }
-
-// Uploads lists the unfinished uploads, in order of id.
-func Uploads(r Reader, f func(Upload) bool) { panic("state: Uploads is not built") }
-
-// Days lists the days with closed history, ascending.
-func Days(r Reader) []uint32 { panic("state: Days is not built") }

@@ -1,0 +1,209 @@
+package state
+
+import (
+	"slices"
+	"time"
+
+	"quorumta/internal/mail"
+	"quorumta/queue/event"
+)
+
+// Fold applies the groups of an entry that was committed at index in term. It
+// is total over decodable events, and a function of its arguments alone. It
+// panics when a row of the state cannot be read.
+//
+// A group's time is raised to the shard's newest (PROTOCOL 20). Its cost is
+// that of the rows of the group's own message.
+func Fold(r Reader, w Writer, index, term uint64, e event.Entry) []Result {
+	f := folding{r: r, w: w, decided: e.Term, term: term}
+	if s, ok := read(r, shardKey(), describeShard); ok {
+		f.shard = *s
+	}
+	results := make([]Result, len(e.Groups))
+	for i, g := range e.Groups {
+		results[i] = f.group(g)
+	}
+	if slices.Contains(results, Applied) {
+		w.Set(shardKey(), encode(&f.shard, describeShard))
+	}
+	return results
+}
+
+// folding is the fold of one entry.
+type folding struct {
+	r Reader
+	w Writer
+	// decided is the term that the entry was decided in, term the one it was
+	// committed in.
+	decided, term uint64
+	// shard is written back once, after the last group.
+	shard shard
+}
+
+func (f *folding) group(g event.Group) Result {
+	if g.At.IsZero() || len(g.Events) == 0 {
+		return Malformed
+	}
+	if f.decided != f.term && slices.ContainsFunc(g.Events, bindsTerm) {
+		return Late
+	}
+	at := g.At
+	if at.Before(f.shard.last) {
+		at = f.shard.last
+	}
+	result := f.dispatch(g, at)
+	if result == Applied {
+		f.shard.last = at
+	}
+	return result
+}
+
+// bindsTerm reports whether the event is true only in the term it was decided
+// in: claims, and what follows from the passing of time (PROTOCOL 14).
+func bindsTerm(e event.Event) bool {
+	switch e.Kind() {
+	case event.KindClaimed, event.KindDoubted, event.KindExpired, event.KindWarned,
+		event.KindPruned, event.KindSwept:
+		return true
+	}
+	return false
+}
+
+// dispatch tells the three sorts of groups apart: about the shard, about an
+// upload, and about a message. The events of the first two stand alone.
+func (f *folding) dispatch(g event.Group, at time.Time) Result {
+	alone := len(g.Events) == 1
+	switch e := g.Events[0].(type) {
+	case *event.Pruned:
+		if alone && g.ID == "" {
+			return f.prune(e, at)
+		}
+	case *event.Swept:
+		if alone && g.ID == "" {
+			return f.sweep(e)
+		}
+	case *event.BodyPart:
+		if alone && g.ID != "" {
+			return f.part(g.ID, e, at)
+		}
+	case *event.Renewed:
+		if alone && g.ID != "" {
+			return f.renew(g.ID, e, at)
+		}
+	case *event.Abandoned:
+		if alone && g.ID != "" {
+			return f.abandon(g.ID, e, at)
+		}
+	default:
+		if g.ID != "" {
+			return f.message(g, at)
+		}
+	}
+	return Malformed
+}
+
+// message folds a group about a message: its birth, what became of it, and the
+// reports that this causes.
+//
+// An outcome concerns only the recipients for which it is still news, and may
+// concern nobody any more; the group is stale when none of its events has
+// anything to say. So a recipient that a late Delivered has closed does not
+// stand in the way of what is known about the others.
+func (f *folding) message(g event.Group, at time.Time) Result {
+	var reports []*event.Accepted
+	var told verdicts
+	d, events, result := f.begin(g, at)
+	if result != Applied {
+		return result
+	}
+	for _, e := range events {
+		if report, ok := e.(*event.Accepted); ok {
+			reports = append(reports, report)
+			continue
+		}
+		result := d.apply(e)
+		switch {
+		case result == Applied:
+			d.record(e)
+		case result != Stale || !isOutcome(e):
+			return result
+		}
+		told.add(e, result == Applied)
+	}
+	if !d.born() && !told.anything {
+		return Stale
+	}
+	drafts, result := f.reports(g.ID, reports, told, at)
+	if result != Applied {
+		return result
+	}
+	for _, d := range append(drafts, d) {
+		f.commit(d)
+	}
+	return Applied
+}
+
+// begin gives the draft of the group's message, new or open, and the events
+// that follow its birth.
+func (f *folding) begin(g event.Group, at time.Time) (*draft, []event.Event, Result) {
+	if a, ok := g.Events[0].(*event.Accepted); ok && a.ID == g.ID {
+		d, result := f.accept(a, at)
+		return d, g.Events[1:], result
+	}
+	st, ok := read(f.r, idKey(prefixStatus, g.ID), describeStatus)
+	if !ok {
+		return nil, nil, Unknown
+	}
+	return f.draft(g.ID, st, at), g.Events, Applied
+}
+
+// isOutcome reports whether the event may concern nobody without spoiling the
+// group (PROTOCOL 16).
+func isOutcome(e event.Event) bool {
+	switch e.Kind() {
+	case event.KindReturned, event.KindDoubted, event.KindDelivered, event.KindDeferred,
+		event.KindFailed, event.KindExpired, event.KindWarned:
+		return true
+	}
+	return false
+}
+
+// verdicts is what a group turned out to say.
+type verdicts struct {
+	// anything: an event applied. bad: there is bad news in the group, that is,
+	// a reason for a report; badNews: it applied.
+	anything, bad, badNews bool
+}
+
+func (v *verdicts) add(e event.Event, applied bool) {
+	v.anything = v.anything || applied
+	switch e.Kind() {
+	case event.KindFailed, event.KindExpired, event.KindWarned, event.KindBounced:
+		v.bad = true
+		v.badNews = v.badNews || applied
+	}
+}
+
+// reports gives the drafts of the reports that ride in a group. Where all the
+// bad news turned out to be stale there is nothing to report.
+func (f *folding) reports(cause mail.MessageID, reports []*event.Accepted, told verdicts, at time.Time) ([]*draft, Result) {
+	if told.bad && !told.badNews {
+		return nil, Applied
+	}
+	var drafts []*draft
+	for _, a := range reports {
+		twice := slices.ContainsFunc(drafts, func(d *draft) bool { return d.id == a.ID })
+		if a.Cause != cause || a.ID == cause || twice {
+			return nil, Malformed
+		}
+		d, result := f.accept(a, at)
+		switch result {
+		case Applied:
+			drafts = append(drafts, d)
+		case Duplicate:
+		default:
+			return nil, result
+		}
+	}
+	return drafts, Applied
+}

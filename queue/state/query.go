@@ -1,0 +1,194 @@
+package state
+
+import (
+	"encoding/binary"
+	"time"
+
+	"quorumta/internal/mail"
+	"quorumta/queue/event"
+)
+
+// Load reads an open message.
+func Load(r Reader, id mail.MessageID) (*Message, bool) {
+	st, ok := read(r, idKey(prefixStatus, id), describeStatus)
+	if !ok {
+		return nil, false
+	}
+	key := idKey(prefixMessage, id)
+	birth, ok := read(r, key, describeRecord)
+	if !ok {
+		panic("state: the birth of " + string(id) + " is missing")
+	}
+	m := &Message{
+		Accepted: *birth.Event.(*event.Accepted), At: birth.At, Recipients: st.recipients,
+		Attempts: st.attempts, Held: st.held, HeldBy: st.heldBy, HeldWhy: st.heldWhy, Hosts: st.hosts,
+	}
+	enveloped := m.Accepted.Envelope.Recipients
+	for i := range m.Recipients {
+		if i < len(enveloped) {
+			m.Recipients[i].Recipient = enveloped[i]
+		} else {
+			m.Recipients[i].Recipient = st.expanded[i-len(enveloped)]
+		}
+	}
+	return m, true
+}
+
+// DueAt lists the recipients that may be claimed at the time now.
+func (m *Message) DueAt(now time.Time) []uint32 {
+	var list []uint32
+	if m.Held {
+		return nil
+	}
+	for i := range m.Recipients {
+		if r := &m.Recipients[i]; r.Phase == Pending && !r.Due.After(now) {
+			list = append(list, uint32(i))
+		}
+	}
+	return list
+}
+
+// Current reports whether the attempt is the current one of all of the
+// recipients: what a look before the final dot must find. It reads one row.
+func Current(r Reader, id mail.MessageID, number uint32, recipients []uint32) bool {
+	st, ok := read(r, idKey(prefixStatus, id), describeStatus)
+	if !ok {
+		return false
+	}
+	for _, n := range recipients {
+		if int64(n) >= int64(len(st.recipients)) {
+			return false
+		}
+		if p := &st.recipients[n]; p.Phase != InFlight || p.Attempt != number {
+			return false
+		}
+	}
+	return true
+}
+
+// Due lists rows in order of due time, from the first after the row after (the
+// zero row: from the start), with a due time at or before until.
+func Due(r Reader, after DueRow, until time.Time, limit int) []DueRow {
+	var rows []DueRow
+	if limit <= 0 {
+		return nil
+	}
+	scanDue(r, after, until, func(k []byte) bool {
+		rows = append(rows, parseDueKey(k))
+		return len(rows) < limit
+	})
+	return rows
+}
+
+// CountDue counts the rows with a due time at or before until.
+func CountDue(r Reader, until time.Time) uint64 {
+	var n uint64
+	scanDue(r, DueRow{}, until, func([]byte) bool { n++; return true })
+	return n
+}
+
+func scanDue(r Reader, from DueRow, until time.Time, f func(key []byte) bool) {
+	lo := []byte{prefixDue}
+	if from != (DueRow{}) {
+		lo = after(dueKey(from.Due, from.ID))
+	}
+	hi := dueKey(until.Add(time.Millisecond), "")
+	r.Scan(lo, hi, func(k, _ []byte) bool { return f(k) })
+}
+
+// Claims lists the attempts under way, in order of id and number.
+func Claims(r Reader, f func(Claim) bool) {
+	var id mail.MessageID
+	var st *status
+	r.Scan([]byte{prefixClaim}, []byte{prefixClaim + 1}, func(k, row []byte) bool {
+		c := parse(k, row, describeClaim)
+		c.ID = mail.MessageID(k[1 : 1+idLength])
+		c.Number = binary.BigEndian.Uint32(k[1+idLength:])
+		if c.ID != id {
+			id = c.ID
+			st, _ = read(r, idKey(prefixStatus, id), describeStatus)
+		}
+		for i := range st.recipients {
+			if p := &st.recipients[i]; p.Phase == InFlight && p.Attempt == c.Number {
+				c.Recipients = append(c.Recipients, uint32(i))
+			}
+		}
+		return f(c)
+	})
+}
+
+// Content returns part n of the content of an open message or of an
+// unfinished upload; a message without parts has all of it as part 0.
+func Content(r Reader, id mail.MessageID, n uint32) ([]byte, bool) {
+	return r.Get(numberedKey(prefixContent, id, n))
+}
+
+// History is a message's history in log order, while it is open and for as
+// long as it is kept afterwards. That of an abandoned id is its Abandoned.
+func History(r Reader, id mail.MessageID) ([]Record, bool) {
+	var history []Record
+	add := func(k, row []byte) bool {
+		record := parse(k, row, describeRecord)
+		record.ID = id
+		history = append(history, record)
+		return true
+	}
+	birth := idKey(prefixMessage, id)
+	if row, ok := r.Get(birth); ok {
+		add(birth, row)
+		r.Scan(numberedKey(prefixHistory, id, 0), after(numberedKey(prefixHistory, id, 1<<32-1)), add)
+		return history, true
+	}
+	for _, day := range Days(r) {
+		key := closedKey(day, id)
+		if closed, ok := read(r, key, describeRecords); ok {
+			for _, row := range closed.rows {
+				add(key, row)
+			}
+			return history, true
+		}
+	}
+	return nil, false
+}
+
+// Open calls f for the open messages with an id above after, ascending.
+func Open(r Reader, above mail.MessageID, f func(mail.MessageID) bool) {
+	lo := []byte{prefixStatus}
+	if above != "" {
+		lo = after(idKey(prefixStatus, above))
+	}
+	r.Scan(lo, []byte{prefixStatus + 1}, func(k, _ []byte) bool { return f(mail.MessageID(k[1:])) })
+}
+
+// Closed calls f for the messages whose history is kept, in order of the day
+// they ended and of id; abandoned ids are among them.
+func Closed(r Reader, f func(mail.MessageID) bool) {
+	r.Scan([]byte{prefixClosed}, []byte{prefixClosed + 1}, func(k, _ []byte) bool {
+		return f(mail.MessageID(k[5:]))
+	})
+}
+
+// Count reads the counters.
+func Count(r Reader) Counts { return readShard(r).counts }
+
+// LastTime is the newest time of any folded group: a leader stamps none below
+// it (PROTOCOL 20).
+func LastTime(r Reader) time.Time { return readShard(r).last }
+
+// Days lists the days with closed history, ascending.
+func Days(r Reader) []uint32 { return readShard(r).days }
+
+func readShard(r Reader) shard {
+	if s, ok := read(r, shardKey(), describeShard); ok {
+		return *s
+	}
+	return shard{}
+}
+
+// Uploads lists the unfinished uploads, in order of id.
+func Uploads(r Reader, f func(Upload) bool) {
+	r.Scan([]byte{prefixUpload}, []byte{prefixUpload + 1}, func(k, row []byte) bool {
+		u := parse(k, row, describeUpload)
+		return f(Upload{ID: mail.MessageID(k[1:]), Renewed: u.renewed, Submitter: u.submitter})
+	})
+}

@@ -1,0 +1,210 @@
+package state
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+	"time"
+
+	"quorumta/internal/mail"
+	"quorumta/queue/event"
+	"quorumta/queue/event/codec"
+)
+
+// The rows of the key space, in the encoding of package codec: a field's
+// number and type may never change.
+
+// shard is the row about the shard itself.
+type shard struct {
+	counts Counts
+	// last is the newest time of any applied group.
+	last time.Time
+	// days have closed history, ascending.
+	days []uint32
+}
+
+func describeShard(f *codec.Fields, s *shard) {
+	f.Uint64(1, &s.counts.Messages)
+	f.Uint64(2, &s.counts.Held)
+	f.Uint64(3, &s.counts.InFlight)
+	f.Uint64(4, &s.counts.Content)
+	f.Uint64(5, &s.counts.Uploads)
+	f.Time(6, &s.last)
+	f.Uint32s(7, &s.days)
+}
+
+// status is how far an open message is. It is rewritten by every group.
+type status struct {
+	// size and parts are those of the content.
+	size  int64
+	parts uint32
+	// records counts the records of the history, the Accepted included.
+	records  uint32
+	attempts uint32
+	held     bool
+	heldBy   string
+	heldWhy  string
+	hosts    []string
+	// recipients lack their addresses, which are in the Accepted and in
+	// expanded.
+	recipients []Recipient
+	// expanded are the recipients beyond those of the envelope.
+	expanded []mail.Recipient
+}
+
+func describeStatus(f *codec.Fields, s *status) {
+	f.Int64(1, &s.size)
+	f.Uint32(2, &s.parts)
+	f.Uint32(3, &s.records)
+	f.Uint32(4, &s.attempts)
+	f.Bool(5, &s.held)
+	codec.String(f, 6, &s.heldBy)
+	codec.String(f, 7, &s.heldWhy)
+	codec.Strings(f, 8, &s.hosts)
+	codec.List(f, 9, &s.recipients, describeProgress)
+	codec.List(f, 10, &s.expanded, event.DescribeRecipient)
+}
+
+func describeProgress(f *codec.Fields, r *Recipient) {
+	codec.Enum(f, 1, &r.Phase, Expanded)
+	f.Uint32(2, &r.Attempt)
+	f.Uint32(3, &r.Tries)
+	f.Time(4, &r.Due)
+	f.Time(5, &r.FirstFailed)
+	f.Time(6, &r.LastFailed)
+	codec.Enum(f, 7, &r.Error, event.ErrorInternal)
+	codec.Message(f, 8, &r.Reply, event.DescribeReply)
+	codec.String(f, 9, &r.Host)
+	f.Uint32(10, &r.Doubts)
+	f.Uint32(11, &r.Warned)
+}
+
+// due is under what time the message stands in the due index; zero: it has no
+// row.
+func (s *status) due() time.Time {
+	var due time.Time
+	if s.held {
+		return due
+	}
+	for i := range s.recipients {
+		r := &s.recipients[i]
+		if r.Phase == Pending && (due.IsZero() || r.Due.Before(due)) {
+			due = r.Due
+		}
+	}
+	return due
+}
+
+// open reports whether something is left to do for any recipient.
+func (s *status) open() bool {
+	return slices.ContainsFunc(s.recipients, func(r Recipient) bool { return r.Phase.Open() })
+}
+
+// flights are the numbers of the attempts under way.
+func (s *status) flights() []uint32 {
+	var numbers []uint32
+	for i := range s.recipients {
+		r := &s.recipients[i]
+		if r.Phase == InFlight && !slices.Contains(numbers, r.Attempt) {
+			numbers = append(numbers, r.Attempt)
+		}
+	}
+	return numbers
+}
+
+// counts is what the message adds to the counters.
+func (s *status) counts() Counts {
+	c := Counts{Messages: 1, Content: uint64(s.size)}
+	if s.held {
+		c.Held = 1
+	}
+	if slices.ContainsFunc(s.recipients, func(r Recipient) bool { return r.Phase == InFlight }) {
+		c.InFlight = 1
+	}
+	return c
+}
+
+func describeRecord(f *codec.Fields, r *Record) {
+	f.Time(1, &r.At)
+	f.Uint64(2, &r.Term)
+	codec.Message(f, 3, &r.Event, event.Describe)
+}
+
+// records is the row of a closed message: its records' rows, in order.
+type records struct{ rows [][]byte }
+
+func describeRecords(f *codec.Fields, r *records) { codec.Strings(f, 1, &r.rows) }
+
+func describeClaim(f *codec.Fields, c *Claim) {
+	f.Uint64(1, &c.Term)
+	f.Time(2, &c.At)
+	codec.Message(f, 3, &c.By, event.DescribeProcess)
+}
+
+// upload is the row of an upload.
+type upload struct {
+	submitter event.Submitter
+	renewed   time.Time
+	size      uint64
+	// have is the set of recorded parts, a bit each, the first one lowest.
+	have []byte
+}
+
+func describeUpload(f *codec.Fields, u *upload) {
+	codec.Message(f, 1, &u.submitter, event.DescribeSubmitter)
+	f.Time(2, &u.renewed)
+	f.Uint64(3, &u.size)
+	f.Bytes(4, &u.have)
+}
+
+func (u *upload) has(n uint32) bool {
+	return int(n/8) < len(u.have) && u.have[n/8]&(1<<(n%8)) != 0
+}
+
+func (u *upload) add(n uint32, size int) {
+	if grow := int(n/8) + 1 - len(u.have); grow > 0 {
+		u.have = append(u.have, make([]byte, grow)...)
+	}
+	u.have[n/8] |= 1 << (n % 8)
+	u.size += uint64(size)
+}
+
+// parts calls f for the recorded parts, ascending.
+func (u *upload) parts(f func(n uint32)) {
+	for i, set := range u.have {
+		for ; set != 0; set &= set - 1 {
+			f(uint32(i*8 + bits.TrailingZeros8(set)))
+		}
+	}
+}
+
+// complete reports whether exactly the parts below count are recorded, and
+// have the size together.
+func (u *upload) complete(count uint32, size int64) bool {
+	var recorded, next uint32
+	u.parts(func(n uint32) { recorded, next = recorded+1, n+1 })
+	return recorded == count && next == count && u.size == uint64(size)
+}
+
+// read reads a row. A row that cannot be read means that our own state is
+// damaged or of another version: nothing may be built on it.
+func read[T any](r Reader, key []byte, describe func(*codec.Fields, *T)) (*T, bool) {
+	row, ok := r.Get(key)
+	if !ok {
+		return nil, false
+	}
+	v := parse(key, row, describe)
+	return &v, true
+}
+
+func parse[T any](key, row []byte, describe func(*codec.Fields, *T)) T {
+	var v T
+	if err := codec.Decode(row, &v, describe); err != nil {
+		panic(fmt.Sprintf("state: row %q cannot be read: %v", key, err))
+	}
+	return v
+}
+
+func encode[T any](v *T, describe func(*codec.Fields, *T)) []byte {
+	return codec.Append(nil, v, describe)
+}
