@@ -1,0 +1,314 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"quorumta/internal/policy"
+)
+
+// checker finds what the shape of a file does not tell.
+type checker struct {
+	*decoder
+	file *File
+}
+
+var (
+	hostname = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	nodeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
+)
+
+func (c *checker) check() {
+	f := c.file
+	c.identity()
+	c.address("cluster.listen", f.Cluster.Listen, true)
+	c.address("admin.listen", f.Admin.Listen, false)
+	c.address("admin.metrics", f.Admin.Metrics, false)
+	c.files()
+	c.environment()
+	c.listeners()
+	c.limits()
+	c.rules()
+	c.routers()
+	c.retries()
+	c.choice("dsn.return", f.DSN.Return, "headers", "full")
+	c.choice("log.format", f.Log.Format, "json", "text")
+	c.choice("log.level", f.Log.Level, "debug", "info", "warn", "error")
+	for i, s := range f.DNS.Servers {
+		if _, err := netip.ParseAddrPort(s); err != nil {
+			if _, err := netip.ParseAddr(s); err != nil {
+				c.faultAt("dns.servers["+strconv.Itoa(i)+"]", strconv.Quote(s)+" is not an address", "write 127.0.0.1 or 127.0.0.1:53")
+			}
+		}
+	}
+}
+
+// identity checks who the node is, and that a majority can be lost by no
+// single node.
+func (c *checker) identity() {
+	f := c.file
+	if f.Node == "" {
+		c.faultAt("node", "node is missing", "write node: n1, or say serve --node n1")
+	}
+	if f.Hostname == "" {
+		c.faultAt("hostname", "hostname is missing", "write the name that the node's address resolves to")
+	} else if !hostname.MatchString(strings.ToLower(f.Hostname)) || len(f.Hostname) > 253 {
+		c.faultAt("hostname", strconv.Quote(f.Hostname)+" is not a host name", "")
+	}
+	if f.Postmaster == (Address{}) {
+		c.faultAt("postmaster", "postmaster is missing", "RFC 5321 wants an address that a person reads")
+	}
+	if len(f.Cluster.Members) == 0 {
+		c.faultAt("cluster.members", "cluster.members is missing", "write members: {n1: 10.0.0.1:7900, …}, this node included")
+		return
+	}
+	if _, ok := f.Cluster.Members[f.Node]; f.Node != "" && !ok {
+		c.faultAt("cluster.members", "node "+f.Node+" is not among the members", "")
+	}
+	for name, address := range f.Cluster.Members {
+		if !nodeName.MatchString(name) {
+			c.faultAt("cluster.members."+name, strconv.Quote(name)+" is not a node name", "letters, digits, - and _ are")
+		}
+		c.address("cluster.members."+name, address, true)
+	}
+	if f.Cluster.Shards < 0 || f.Cluster.Shards > 4095 {
+		c.faultAt("cluster.shards", "there are 1 to 4095 shards", "")
+	}
+}
+
+// Even reports whether the members are an even number, of which half cannot be
+// lost as it cannot of one fewer.
+func (f *File) Even() bool { return len(f.Cluster.Members)%2 == 0 }
+
+// files checks that certificates are there and keys are their owner's alone.
+func (c *checker) files() {
+	f := c.file
+	t := f.Cluster.TLS
+	if t.CA == "" || t.Cert == "" || t.Key == "" {
+		c.faultAt("cluster.tls", "cluster.tls needs ca, cert and key", "quorumta init writes them")
+	}
+	if (f.TLS.Cert == "") != (f.TLS.Key == "") {
+		c.faultAt("tls", "tls needs cert and key", "")
+	}
+	for path, name := range map[string]string{
+		"cluster.tls.ca": t.CA, "cluster.tls.cert": t.Cert, "cluster.tls.key": t.Key,
+		"tls.cert": f.TLS.Cert, "tls.key": f.TLS.Key,
+	} {
+		if name == "" {
+			continue
+		}
+		info, err := os.Stat(name)
+		switch {
+		case err != nil:
+			c.faultAt(path, "cannot read "+name, "paths are relative to the file")
+		case strings.HasSuffix(path, ".key") && info.Mode().Perm()&0o077 != 0:
+			c.faultAt(path, fmt.Sprintf("%s may be read by others (mode %o)", name, info.Mode().Perm()), "chmod 600 it")
+		}
+	}
+}
+
+// environment makes the nets and lists that conditions may use.
+func (c *checker) environment() {
+	nets := map[string][]netip.Prefix{}
+	for name, prefixes := range c.file.Nets {
+		if err := policy.CheckName(name); err != nil {
+			c.faultAt("nets."+name, err.Error(), "")
+			continue
+		}
+		nets[name] = nil
+		for _, p := range prefixes {
+			if v := netip.Prefix(p); v.IsValid() {
+				nets[name] = append(nets[name], v)
+			}
+		}
+	}
+	lists := map[string][]string{}
+	for name, list := range c.file.Lists {
+		if err := policy.CheckName(name); err != nil {
+			c.faultAt("lists."+name, err.Error(), "")
+			continue
+		}
+		lists[name] = list
+	}
+	env, err := policy.NewEnv(nets, lists)
+	if err != nil {
+		c.faultAt("nets", err.Error(), "")
+		return
+	}
+	c.file.env = env
+}
+
+func (c *checker) listeners() {
+	names := map[string]bool{}
+	for i, l := range c.file.Listeners {
+		path := "listeners[" + strconv.Itoa(i) + "]"
+		c.name(path, l.Name, names)
+		c.address(path+".address", l.Address, true)
+		c.choice(path+".tls", l.TLS, "", "off", "offer", "require", "implicit")
+		if l.TLS != "" && l.TLS != "off" && c.file.TLS.Cert == "" {
+			c.faultAt(path+".tls", "tls: "+l.TLS+" needs a certificate", "add tls: {cert: …, key: …} to the file")
+		}
+		if l.Proxy != "" && c.file.Nets[l.Proxy] == nil {
+			c.faultAt(path+".proxy", "there is no net "+l.Proxy, "proxy names one of nets:")
+		}
+	}
+}
+
+func (c *checker) limits() {
+	l := c.file.Limits
+	for path, v := range map[string]int{
+		"limits.message": int(l.Message), "limits.recipients": l.Recipients,
+		"limits.connections": l.Connections, "limits.per_client": l.PerClient, "limits.received": l.Received,
+	} {
+		if v < 1 {
+			c.faultAt(path, path+" must be at least 1", "")
+		}
+	}
+	if l.Recipients > 0 && l.Recipients < 100 {
+		c.faultAt("limits.recipients", "fewer than 100 recipients are not allowed", "RFC 5321, section 4.5.3.1.8")
+	}
+}
+
+func (c *checker) rules() {
+	names := map[string]bool{}
+	for i, r := range c.file.Policy.RCPT {
+		path := "policy.rcpt[" + strconv.Itoa(i) + "]"
+		c.name(path, r.Name, names)
+		c.condition(path+".if", r.If)
+		c.choice(path+".do", r.Do, "accept", "reject", "defer")
+		if r.Do == "accept" && r.Reply != (Reply{}) {
+			c.faultAt(path+".reply", "an accepting rule has no reply", "")
+		}
+	}
+}
+
+func (c *checker) routers() {
+	names := map[string]bool{}
+	if len(c.file.Routers) == 0 {
+		c.faultAt("routers", "no router: no mail can leave", "add {name: internet, mx: {}} or {name: smarthost, hosts: [smtp.isp.example:587]}")
+	}
+	for i, r := range c.file.Routers {
+		path := "routers[" + strconv.Itoa(i) + "]"
+		c.name(path, r.Name, names)
+		c.condition(path+".if", r.If, "client", "sender", "rcpt", "message")
+		c.choice(path+".tls", r.TLS, "", "off", "try", "require", "verify")
+		if (r.MX == nil) == (len(r.Hosts) == 0) {
+			c.faultAt(path, "a router has either hosts or mx", "write hosts: [mail1.example:25] or mx: {}")
+		}
+		for j, group := range r.Hosts {
+			for _, h := range group {
+				if err := checkHost(h); err != nil {
+					c.faultAt(path+".hosts["+strconv.Itoa(j)+"]", strconv.Quote(h)+" is not a host", err.Error())
+				}
+			}
+		}
+	}
+}
+
+func (c *checker) retries() {
+	names := map[string]bool{}
+	for i, r := range c.file.Retry {
+		path := "retry[" + strconv.Itoa(i) + "]"
+		c.name(path, r.Name, names)
+		c.condition(path+".if", r.If, "sender", "rcpt")
+		if len(r.Steps) == 0 {
+			c.faultAt(path, "a retry rule needs steps", "write steps: [F 2h 15m, G 16h 1h 1.5, F 4d 6h]")
+		}
+	}
+}
+
+// Fault makes an error about a value of the loaded file, named by its path,
+// for what only the rooms that use it can check.
+func (f *File) Fault(path, what string) error {
+	text, err := os.ReadFile(f.path)
+	if err != nil {
+		return errors.New(path + ": " + what)
+	}
+	_, d := parse(f.path, text)
+	d.faults = nil
+	d.faultAt(path, what, "")
+	return Faults(d.faults)
+}
+
+// name checks that a row has a name of its own: it stands in events and
+// traces.
+func (c *checker) name(path, name string, seen map[string]bool) {
+	switch {
+	case name == "":
+		c.faultAt(path, "name is missing", "it stands in events and traces")
+	case seen[name]:
+		c.faultAt(path+".name", "the name "+name+" is used twice", "")
+	}
+	seen[name] = true
+}
+
+// condition compiles an expression; groups narrow what it may look at.
+func (c *checker) condition(path, expr string, groups ...string) {
+	if expr == "" || c.file.env == nil {
+		return
+	}
+	_, err := c.file.env.Condition(expr, groups...)
+	var faults policy.Faults
+	if errors.As(err, &faults) {
+		p := c.where[path]
+		for _, f := range faults {
+			// Columns of a text folded over several lines are approximate.
+			c.fault(position{p.line + f.Line - 1, p.column + f.Column - 1}, f.What, "")
+		}
+	} else if err != nil {
+		c.faultAt(path, err.Error(), "")
+	}
+}
+
+func (c *checker) choice(path, value string, allowed ...string) {
+	if slices.Contains(allowed, value) {
+		return
+	}
+	c.faultAt(path, strconv.Quote(value)+" is not possible", suggest(value, slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" })))
+}
+
+// address checks host:port.
+func (c *checker) address(path, value string, needed bool) {
+	if value == "" {
+		if needed {
+			c.faultAt(path, path+" is missing", "write host:port")
+		}
+		return
+	}
+	_, port, err := net.SplitHostPort(value)
+	if err != nil {
+		c.faultAt(path, strconv.Quote(value)+" is not host:port", "an IPv6 address stands in brackets: \"[::1]:25\"")
+		return
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		c.faultAt(path, strconv.Quote(port)+" is not a port", "")
+	}
+}
+
+// checkHost checks name, name:port, address or [address]:port.
+func checkHost(s string) error {
+	host := s
+	if _, err := netip.ParseAddr(s); err == nil {
+		return nil
+	}
+	if h, port, err := net.SplitHostPort(s); err == nil {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return errors.New("the port is not between 1 and 65535")
+		}
+		host = h
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
+	}
+	if !hostname.MatchString(strings.ToLower(strings.TrimSuffix(host, "."))) {
+		return errors.New("write name, name:port, address or [address]:port")
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// example is a file with every key, as the documentation shows it.
+const example = `node: n1
+hostname: relay1.example.com
+postmaster: postmaster@corp.example
+data: data
+cluster:
+  listen: 10.0.0.1:7900
+  members: {n1: 10.0.0.1:7900, n2: 10.0.0.2:7900, n3: 10.0.0.3:7900}
+  tls: {ca: ca.pem, cert: n1.pem, key: n1.key}
+admin: {socket: /run/quorumta/admin.sock, listen: 10.0.0.1:7980, metrics: 127.0.0.1:9125}
+nets:  {trusted: [127.0.0.0/8, "::1", 10.20.0.0/16], balancers: [10.0.0.250]}
+lists: {ours: [corp.example, example.com]}
+tls: {cert: mx.pem, key: mx.key}
+listeners:
+  - {name: mx, address: ":25", tls: offer, proxy: balancers}
+limits: {message: 50MB, recipients: 1000, connections: 2000, per_client: 50, received: 50}
+policy:
+  rcpt:
+    - {name: inside, if: client.ip in nets.trusted, do: accept}
+    - {name: spam, if: rcpt.local == "trap", do: reject, reply: 550 5.7.1 no}
+    - {name: inbound, if: rcpt.domain in lists.ours, do: accept}
+routers:
+  - {name: exchange, if: rcpt.domain in lists.ours, hosts: [mail1.corp.example:25, [mail2.corp.example, "[::1]:26"]], tls: verify}
+  - {name: internet, mx: {}}
+retry:
+  - {name: default, steps: [F 2h 15m, G 16h 1h 1.5, F 4d 6h]}
+dsn: {warn_after: [4h], return: headers, max_body: 50KB}
+keep: {history: 7d, free_disk: 5GB}
+dns: {servers: [127.0.0.1, "127.0.0.1:5353"]}
+log: {format: json, level: debug}
+submit_wait: 20s
+drain_grace: 1m30s
+`
+
+// write puts the text and the files it names into a folder.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"ca.pem", "n1.pem", "n1.key", "mx.pem", "mx.key"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(dir, "quorumta.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestExampleLoads(t *testing.T) {
+	path := write(t, example)
+	f, err := Load(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(path)
+	for _, c := range []struct{ name, got, want any }{
+		{"data", f.Data, filepath.Join(dir, "data")},
+		{"socket", f.Admin.Socket, "/run/quorumta/admin.sock"},
+		{"key", f.Cluster.TLS.Key, filepath.Join(dir, "n1.key")},
+		{"message", f.Limits.Message, Size(50_000_000)},
+		{"max_body", f.DSN.MaxBody, Size(50_000)},
+		{"history", f.Keep.History, Duration(7 * 24 * time.Hour)},
+		{"drain_grace", f.DrainGrace, Duration(90 * time.Second)},
+		{"hosts", f.Routers[0].Hosts, Hosts{{"mail1.corp.example:25"}, {"mail2.corp.example", "[::1]:26"}}},
+		{"mx", f.Routers[1].MX != nil, true},
+		{"steps", f.Retry[0].Steps, []string{"F 2h 15m", "G 16h 1h 1.5", "F 4d 6h"}},
+		{"reply", f.Policy.RCPT[1].Reply.Code, 550},
+	} {
+		if diff := cmp.Diff(c.want, c.got); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+}
+
+func TestOneFileForAllNodes(t *testing.T) {
+	path := write(t, example)
+	f, err := Load(path, "n3")
+	if err != nil || f.Node != "n3" {
+		t.Errorf("node %v, %v", f, err)
+	}
+	if _, err := Load(path, "n9"); err == nil || !strings.Contains(err.Error(), "not among the members") {
+		t.Errorf("a node that is no member: %v", err)
+	}
+}
+
+// TestFaults changes one thing of the example and expects one fault.
+func TestFaults(t *testing.T) {
+	for _, c := range []struct{ name, old, new, want string }{
+		{"unknown key", "hostname:", "hostnam:", `2:1: unknown key "hostnam", did you mean hostname?`},
+		{"unknown inner key", "max_body: 50KB", "maxbody: 50KB", `26:42: unknown key "maxbody", did you mean max_body?`},
+		{"size", "50MB", "50 megs", `15:19: "50 megs" does not fit, a size is written as`},
+		{"duration", "7d", "a week", `27:17: "a week" does not fit, a duration is written as`},
+		{"prefix", "10.20.0.0/16", "10.20.0.1/16", `10:39: "10.20.0.1/16" does not fit, 10.20.0.1/16 has bits beyond its length`},
+		{"misspelt net", "nets.trusted, do", "nets.trustd, do", `18:39: unknown name nets.trustd; did you mean nets.trusted?`},
+		{"not a bool", "rcpt.domain in lists.ours, do", "rcpt.domain, do", `20:27: `},
+		{"verdict", "do: reject", "do: rejct", `19:50: "rejct" is not possible, did you mean reject?`},
+		{"router of neither kind", "mx: {}", "tls: off", `23:5: a router has either hosts or mx`},
+		{"unquoted IPv6", `"[::1]:26"`, `::1:26:`, `not YAML`},
+		{"host", "mail1.corp.example:25", "mail1.corp.example:smtp", `is not a host, the port is not between 1 and 65535`},
+		{"listener without address", `address: ":25", `, ``, `listeners[0].address is missing`},
+		{"unknown proxy net", "proxy: balancers", "proxy: lb", `there is no net lb`},
+		{"name twice", "name: inbound", "name: inside", `the name inside is used twice`},
+		{"list expected", "steps: [F 2h 15m, G 16h 1h 1.5, F 4d 6h]", "steps: F 2h", `a list is expected here`},
+		{"alias", "do: reject", "do: *reject", `19:50: not YAML: *reject refers to nothing`},
+		{"missing file", "mx.pem", "none.pem", `cannot read`},
+		{"twice", "data: data", "data: data\ndata: more", `key "data" stands here twice`},
+		{"recipients", "recipients: 1000", "recipients: 10", `fewer than 100 recipients are not allowed`},
+		{"not a number", "recipients: 1000", "recipients: many", `"many" is not a number`},
+		{"second document", "log:", "---\nlog:", `a second document`},
+		{"broken", "lists: {", "lists: {{", `not YAML`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if !strings.Contains(example, c.old) {
+				t.Fatalf("the example has no %q", c.old)
+			}
+			_, err := Load(write(t, strings.Replace(example, c.old, c.new, 1)), "")
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got\n%v\nwant\n%s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestAllFaultsAtOnce(t *testing.T) {
+	text := strings.NewReplacer("hostname:", "hostnam:", "50MB", "x", "7d", "y").Replace(example)
+	_, err := Load(write(t, text), "")
+	faults, ok := err.(Faults)
+	if !ok || len(faults) != 4 {
+		t.Fatalf("want 4 faults (unknown key, hostname missing, size, duration): %v", err)
+	}
+	for i := 1; i < len(faults); i++ {
+		if faults[i].Line < faults[i-1].Line {
+			t.Errorf("not in the file's order:\n%v", err)
+		}
+	}
+}
+
+func TestKeysThatOthersMayReadAreRefused(t *testing.T) {
+	path := write(t, example)
+	if err := os.Chmod(filepath.Join(filepath.Dir(path), "n1.key"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path, ""); err == nil || !strings.Contains(err.Error(), "may be read by others") {
+		t.Errorf("a key with mode 640: %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(example)
+	f.Add("policy: {rcpt: [{if: &x *x}]}")
+	f.Fuzz(func(t *testing.T, text string) {
+		file, d := parse("f", []byte(text))
+		if file == nil && len(d.faults) == 0 {
+			t.Error("neither a file nor a fault")
+		}
+	})
+}

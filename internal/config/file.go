@@ -1,0 +1,202 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"quorumta/internal/mail"
+	"quorumta/internal/policy"
+)
+
+// File is a node's configuration. Paths in it are absolute after Load.
+type File struct {
+	// Node is the node's name in Cluster.Members.
+	Node string `yaml:"node"`
+	// Hostname stands in the banner, in EHLO and Received.
+	Hostname string `yaml:"hostname"`
+	// Postmaster gets mail for <postmaster>.
+	Postmaster Address `yaml:"postmaster"`
+	// Data is the data directory.
+	Data    string  `yaml:"data"`
+	Cluster Cluster `yaml:"cluster"`
+	Admin   Admin   `yaml:"admin"`
+	// Nets and Lists are named for conditions and listeners.
+	Nets  map[string][]Prefix `yaml:"nets"`
+	Lists map[string][]string `yaml:"lists"`
+	// TLS is the certificate of the listeners.
+	TLS       Pair       `yaml:"tls"`
+	Listeners []Listener `yaml:"listeners"`
+	Limits    Limits     `yaml:"limits"`
+	Policy    Policy     `yaml:"policy"`
+	Routers   []Router   `yaml:"routers"`
+	Retry     []Retry    `yaml:"retry"`
+	DSN       DSN        `yaml:"dsn"`
+	Keep      Keep       `yaml:"keep"`
+	DNS       DNS        `yaml:"dns"`
+	Log       Log        `yaml:"log"`
+	// SubmitWait is how long an unknown outcome is asked after.
+	SubmitWait Duration `yaml:"submit_wait"`
+	// DrainGrace is how long /readyz says no before the listeners close.
+	DrainGrace Duration `yaml:"drain_grace"`
+
+	path string
+	env  *policy.Env
+}
+
+// Path is the file that was read.
+func (f *File) Path() string { return f.path }
+
+// Env are the nets and lists, for compiling conditions.
+func (f *File) Env() *policy.Env { return f.env }
+
+// Cluster is the node's place among the others.
+type Cluster struct {
+	Listen string `yaml:"listen"`
+	// Members are name and address of all nodes, read at first start only.
+	Members map[string]string `yaml:"members"`
+	TLS     Triple            `yaml:"tls"`
+	// Shards of a new cluster; 0 means one per member.
+	Shards int `yaml:"shards"`
+	// Heartbeat is raised where a round trip takes more than 20 ms.
+	Heartbeat Duration `yaml:"heartbeat"`
+}
+
+// Triple is a certificate with its key and the CA of its peers.
+type Triple struct {
+	CA   string `yaml:"ca"`
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// Pair is a certificate with its key.
+type Pair struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// Admin is where commands and monitoring ask.
+type Admin struct {
+	Socket string `yaml:"socket"`
+	Listen string `yaml:"listen"`
+	// Metrics serves /metrics, /healthz and /readyz in the clear.
+	Metrics string `yaml:"metrics"`
+}
+
+// Listener is a port for mail.
+type Listener struct {
+	Name    string `yaml:"name"`
+	Address string `yaml:"address"`
+	// TLS is off, offer, require or implicit.
+	TLS string `yaml:"tls"`
+	// Proxy names the net whose PROXY headers are believed and demanded.
+	Proxy string `yaml:"proxy"`
+}
+
+// Limits bound what clients may do.
+type Limits struct {
+	Message     Size `yaml:"message"`
+	Recipients  int  `yaml:"recipients"`
+	Connections int  `yaml:"connections"`
+	PerClient   int  `yaml:"per_client"`
+	Received    int  `yaml:"received"`
+}
+
+// Policy holds the rules of each stage.
+type Policy struct {
+	RCPT []Rule `yaml:"rcpt"`
+}
+
+// Rule is one row of a stage: the first whose condition holds decides.
+type Rule struct {
+	Name string `yaml:"name"`
+	If   string `yaml:"if"`
+	// Do is accept, reject or defer.
+	Do string `yaml:"do"`
+	// Reply is what the client is told: "550 5.7.1 text"; "" for the
+	// verdict's own.
+	Reply Reply `yaml:"reply"`
+}
+
+// Router says where mail goes: Hosts or MX.
+type Router struct {
+	Name  string `yaml:"name"`
+	If    string `yaml:"if"`
+	Hosts Hosts  `yaml:"hosts"`
+	MX    *MX    `yaml:"mx"`
+	// TLS is off, try, require or verify; "" means try.
+	TLS string `yaml:"tls"`
+}
+
+// MX are the settings of MX routing.
+type MX struct{}
+
+// Retry is a schedule for some recipients.
+type Retry struct {
+	Name  string   `yaml:"name"`
+	If    string   `yaml:"if"`
+	Steps []string `yaml:"steps"`
+}
+
+// DSN are the settings of delivery reports.
+type DSN struct {
+	// WarnAfter are the ages at which a sender is told of a delay; nil: never.
+	WarnAfter []Duration `yaml:"warn_after"`
+	// Return is headers or full: what is returned where the sender did not say.
+	Return string `yaml:"return"`
+	// MaxBody is the largest message that is returned whole.
+	MaxBody Size `yaml:"max_body"`
+}
+
+// Keep says what is remembered and what is kept free.
+type Keep struct {
+	History  Duration `yaml:"history"`
+	FreeDisk Size     `yaml:"free_disk"`
+}
+
+// DNS are the resolvers; none means those of resolv.conf.
+type DNS struct {
+	Servers []string `yaml:"servers"`
+}
+
+// Log is how the node logs to standard error.
+type Log struct {
+	// Format is json or text.
+	Format string `yaml:"format"`
+	// Level is debug, info, warn or error.
+	Level string `yaml:"level"`
+}
+
+// Duration is a time.Duration written as 90s, 15m, 4h or 7d.
+type Duration time.Duration
+
+// Size is a number of bytes written as 512, 50KB, 50MB or 5GB, in powers of
+// 1000.
+type Size int64
+
+// Prefix is a network or a single address.
+type Prefix netip.Prefix
+
+// Address is a mail address.
+type Address mail.Address
+
+// Reply is an SMTP reply written as "550 5.7.1 text".
+type Reply mail.Reply
+
+// Hosts are groups of hosts in the order they are tried: a text in the list is
+// a group of one, a list in the list is a group of equal preference.
+type Hosts [][]string
+
+// defaults are what a file need not say.
+func defaults() *File {
+	return &File{
+		Data:       "/var/lib/quorumta",
+		Admin:      Admin{Socket: "/run/quorumta/admin.sock"},
+		Limits:     Limits{Message: 50_000_000, Recipients: 1000, Connections: 2000, PerClient: 50, Received: 50},
+		Retry:      []Retry{{Name: "default", Steps: []string{"F 2h 15m", "G 16h 1h 1.5", "F 4d 6h"}}},
+		DSN:        DSN{WarnAfter: []Duration{Duration(4 * time.Hour)}, Return: "headers", MaxBody: 50_000},
+		Keep:       Keep{History: Duration(7 * 24 * time.Hour), FreeDisk: 5_000_000_000},
+		Log:        Log{Format: "json", Level: "info"},
+		SubmitWait: Duration(30 * time.Second),
+		DrainGrace: Duration(10 * time.Second),
+	}
+}

@@ -1,0 +1,97 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Load reads and checks a file. node, if not empty, is which node of the file
+// this one is. What is wrong comes back as Faults, all of it.
+func Load(path, node string) (*File, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find the configuration: %w", err)
+	}
+	f, faults := parse(path, text)
+	if f != nil {
+		if node != "" {
+			f.Node = node
+		}
+		f.path = absolute
+		f.resolve(filepath.Dir(absolute))
+		c := checker{decoder: faults, file: f}
+		c.check()
+	}
+	if len(faults.faults) > 0 {
+		return nil, Faults(faults.faults).sorted()
+	}
+	return f, nil
+}
+
+// The texts of the library's errors: with a line, and those about a reference.
+var (
+	yamlLine   = regexp.MustCompile(`^yaml: line (\d+): `)
+	yamlAnchor = regexp.MustCompile(`^yaml: unknown anchor '(.*)' referenced`)
+)
+
+// parse decodes the text; the File is nil where YAML itself is broken.
+func parse(path string, text []byte) (*File, *decoder) {
+	d := &decoder{file: path, where: map[string]position{}}
+	var doc yaml.Node
+	source := yaml.NewDecoder(bytes.NewReader(text))
+	if err := source.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
+		p, what := locate(err, text)
+		d.fault(p, "not YAML: "+what, `a text that begins with one of * & ! % @ [ { or holds ": " stands in quotes`)
+		return nil, d
+	}
+	f := defaults()
+	if len(doc.Content) > 0 {
+		d.decode(doc.Content[0], reflect.ValueOf(f).Elem(), "")
+	}
+	var second yaml.Node
+	if err := source.Decode(&second); err == nil {
+		d.fault(at(&second), "a second document", "one file holds one configuration")
+	}
+	return f, d
+}
+
+// locate finds where the library's error is, and what it says beside that.
+func locate(err error, text []byte) (position, string) {
+	what := err.Error()
+	if m := yamlLine.FindStringSubmatch(what); m != nil {
+		line, _ := strconv.Atoi(m[1])
+		return position{line, 1}, what[len(m[0]):]
+	}
+	if m := yamlAnchor.FindStringSubmatch(what); m != nil {
+		before, _, _ := bytes.Cut(text, []byte("*"+m[1]))
+		line := bytes.Count(before, []byte("\n")) + 1
+		return position{line, len(before) - bytes.LastIndexByte(before, '\n')}, "*" + m[1] + " refers to nothing"
+	}
+	return position{1, 1}, strings.TrimPrefix(what, "yaml: ")
+}
+
+// resolve makes paths absolute: they are relative to the file.
+func (f *File) resolve(dir string) {
+	for _, p := range []*string{
+		&f.Data, &f.Admin.Socket, &f.TLS.Cert, &f.TLS.Key,
+		&f.Cluster.TLS.CA, &f.Cluster.TLS.Cert, &f.Cluster.TLS.Key,
+	} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"quorumta/internal/mail"
+)
+
+// scalar is a value that is written as one text.
+type scalar interface {
+	parse(s string) error
+}
+
+var (
+	errDuration = errors.New("a duration is written as 90s, 15m, 4h or 7d")
+	errSize     = errors.New("a size is written as 512, 50KB, 50MB or 5GB")
+	errPrefix   = errors.New("a network is written as 10.20.0.0/16 or \"2001:db8::/32\", an address without the slash")
+	errReply    = errors.New("a reply is written as 550 5.7.1 text, with 4 or 5 as its first digit")
+)
+
+// parse reads a number and a unit; units may follow each other (1h30m).
+func (d *Duration) parse(s string) error {
+	v, err := ParseDuration(s)
+	*d = Duration(v)
+	return err
+}
+
+// ParseDuration reads 90s, 15m, 4h, 7d or a sequence of such.
+func ParseDuration(s string) (time.Duration, error) {
+	if days, rest, ok := strings.Cut(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		if err != nil {
+			return 0, errDuration
+		}
+		more := time.Duration(0)
+		if rest != "" {
+			if more, err = time.ParseDuration(rest); err != nil || more < 0 {
+				return 0, errDuration
+			}
+		}
+		return time.Duration(n)*24*time.Hour + more, nil
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil || v < 0 {
+		return 0, errDuration
+	}
+	return v, nil
+}
+
+func (b *Size) parse(s string) error {
+	digits := strings.TrimRight(s, "kKMGTB")
+	factor, ok := map[string]float64{"": 1, "B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}[s[len(digits):]]
+	n, err := strconv.ParseFloat(digits, 64)
+	if !ok || err != nil || !(n >= 0) || n*factor > math.MaxInt64/2 {
+		return errSize
+	}
+	*b = Size(n * factor)
+	return nil
+}
+
+func (p *Prefix) parse(s string) error {
+	if a, err := netip.ParseAddr(s); err == nil {
+		*p = Prefix(netip.PrefixFrom(a, a.BitLen()))
+		return nil
+	}
+	v, err := netip.ParsePrefix(s)
+	if err != nil {
+		return errPrefix
+	}
+	if v != v.Masked() {
+		return fmt.Errorf("%s has bits beyond its length: %s is meant, or %s/%d", s, v.Masked(), v.Addr(), v.Addr().BitLen())
+	}
+	*p = Prefix(v)
+	return nil
+}
+
+func (a *Address) parse(s string) error {
+	v, err := mail.ParseAddress(s)
+	if err != nil || v.Domain == "" {
+		return fmt.Errorf("%q is not a mail address with a domain", s)
+	}
+	*a = Address(v)
+	return nil
+}
+
+func (r *Reply) parse(s string) error {
+	fields := strings.SplitN(s, " ", 3)
+	code, err := strconv.Atoi(fields[0])
+	if err != nil || len(fields) < 3 || (code/100 != 4 && code/100 != 5) || strings.Count(fields[1], ".") != 2 || fields[1][:1] != fields[0][:1] {
+		return errReply
+	}
+	*r = Reply(mail.Reply{Code: code, Enhanced: fields[1], Text: fields[2]})
+	return nil
+}
