@@ -1,0 +1,101 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"quorumta/queue/state"
+)
+
+const (
+	// remembered is how many records a new follower gets at once: more than
+	// one batch of the store has.
+	remembered = 1024
+	// buffered is how far a follower may fall behind.
+	buffered = 32768
+)
+
+// ErrBehind: the follower did not keep up and has lost records; it has to
+// begin again.
+var ErrBehind = errors.New("fell too far behind what is happening: follow again")
+
+// Feed hands records to followers, in the order of Publish. Its methods are
+// safe for concurrent use.
+type Feed struct {
+	mu        sync.Mutex
+	recent    []state.Record
+	followers map[*Follower]struct{}
+}
+
+// Follower is one who follows.
+type Follower struct {
+	feed *Feed
+	// Of feed.mu:
+	waiting []state.Record
+	behind  bool
+
+	wake chan struct{}
+}
+
+// Publish hands out records. It never waits for a follower.
+func (f *Feed) Publish(records []state.Record) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.recent = append(f.recent, records...)
+	if len(f.recent) > 2*remembered {
+		f.recent = slices.Clone(f.recent[len(f.recent)-remembered:])
+	}
+	for w := range f.followers {
+		w.waiting = append(w.waiting, records...)
+		if len(w.waiting) > buffered {
+			w.waiting, w.behind = nil, true
+		}
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Follow begins with the newest records that the feed remembers.
+func (f *Feed) Follow() *Follower {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w := &Follower{feed: f, waiting: slices.Clone(f.recent), wake: make(chan struct{}, 1)}
+	if f.followers == nil {
+		f.followers = map[*Follower]struct{}{}
+	}
+	f.followers[w] = struct{}{}
+	return w
+}
+
+// Next waits for records and returns all that there are. It fails with
+// ErrBehind or with the context's error.
+func (w *Follower) Next(ctx context.Context) ([]state.Record, error) {
+	for {
+		w.feed.mu.Lock()
+		records, behind := w.waiting, w.behind
+		w.waiting = nil
+		w.feed.mu.Unlock()
+		switch {
+		case behind:
+			return nil, ErrBehind
+		case len(records) > 0:
+			return records, nil
+		}
+		select {
+		case <-w.wake:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Close ends following.
+func (w *Follower) Close() {
+	w.feed.mu.Lock()
+	defer w.feed.mu.Unlock()
+	delete(w.feed.followers, w)
+}
