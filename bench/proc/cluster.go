@@ -136,6 +136,8 @@ type Status struct {
 		Term    uint64 `json:"term"`
 		Commit  uint64 `json:"commit"`
 		Applied uint64 `json:"applied"`
+		// Queued is how many messages are open.
+		Queued int `json:"queued"`
 	} `json:"shards"`
 }
 

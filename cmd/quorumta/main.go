@@ -26,6 +26,7 @@ const (
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run one node in the foreground. SIGTERM drains, SIGHUP reloads."`
 	Init    initCmd    `cmd:"" help:"Write a new cluster: certificates and one configuration per node."`
+	Demo    demoCmd    `cmd:"" help:"Run a cluster of processes here under load, and pass a verdict."`
 	Version versionCmd `cmd:"" help:"Print the program's version."`
 }
 

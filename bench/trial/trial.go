@@ -1,0 +1,213 @@
+// Package trial puts a cluster of real processes between a load and a sink and
+// has a verdict passed on what arrived.
+package trial
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"quorumta/bench/load"
+	"quorumta/bench/proc"
+	"quorumta/bench/sink"
+	"quorumta/bench/verdict"
+)
+
+// Options says what is tried. Zero means a default only where it is said.
+type Options struct {
+	// Binary is the program; Dir gets its configurations and data.
+	Binary string
+	Dir    string
+	// Nodes is how many.
+	Nodes int
+	// Sink is how the next hop behaves at first.
+	Sink sink.Mode
+	// Edit changes a node's configuration; nil: as init wrote it.
+	Edit func(node string, config []byte) []byte
+	// Env is added to the nodes' environment.
+	Env []string
+}
+
+// Trial is a running cluster with its next hop.
+type Trial struct {
+	Cluster *proc.Cluster
+	Sink    *sink.Sink
+
+	cancel context.CancelFunc
+	sunk   chan error // the sink's end
+
+	mu      sync.Mutex
+	records []load.Record
+}
+
+// Start starts sink and cluster and returns when every node is ready and
+// every shard has a leader.
+func Start(ctx context.Context, o Options) (*Trial, error) {
+	s, err := sink.Listen(sink.Options{Listen: "127.0.0.1:0", Mode: o.Sink})
+	if err != nil {
+		return nil, err
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	t := &Trial{Sink: s, cancel: cancel, sunk: make(chan error, 1)}
+	go func() { t.sunk <- s.Run(running) }()
+	t.Cluster, err = proc.New(ctx, proc.Options{
+		Binary: o.Binary, Dir: o.Dir, Nodes: o.Nodes,
+		Smarthost: s.Address(), Edit: o.Edit, Env: o.Env,
+	})
+	if err == nil {
+		err = t.Cluster.Start(ctx)
+	}
+	if err == nil {
+		err = t.WaitLed(ctx)
+	}
+	if err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// Close kills the nodes and ends the sink.
+func (t *Trial) Close() {
+	if t.Cluster != nil {
+		t.Cluster.Kill()
+	}
+	t.cancel()
+	<-t.sunk
+}
+
+// WaitLed returns when every shard has a leader and the leads are even.
+func (t *Trial) WaitLed(ctx context.Context) error {
+	return t.wait(ctx, "a leader for every shard, evenly", func() (bool, error) {
+		var s proc.Status
+		if err := t.Cluster.Query(ctx, &s, "cluster", "status"); err != nil {
+			return false, nil // not up yet: ask again
+		}
+		leads := map[string]int{}
+		for _, shard := range s.Shards {
+			if shard.Leader == "" {
+				return false, nil
+			}
+			leads[shard.Leader]++
+		}
+		most := (len(s.Shards) + len(t.Cluster.Nodes) - 1) / len(t.Cluster.Nodes)
+		for _, n := range leads {
+			if n > most {
+				return false, nil
+			}
+		}
+		return len(s.Shards) > 0, nil
+	})
+}
+
+// Load runs a load against all nodes and keeps its records for the verdict.
+func (t *Trial) Load(ctx context.Context, o load.Options) (load.Report, error) {
+	l, err := t.NewLoad(o)
+	if err != nil {
+		return load.Report{}, err
+	}
+	return l.Run(ctx), nil
+}
+
+// NewLoad makes a load against all nodes, whose records are kept for the
+// verdict, for a caller that wants to look on while it runs.
+func (t *Trial) NewLoad(o load.Options) (*load.Load, error) {
+	if o.Targets == nil {
+		o.Targets = t.Cluster.SMTP()
+	}
+	also := o.Record
+	o.Record = func(r load.Record) {
+		t.mu.Lock()
+		t.records = append(t.records, r)
+		t.mu.Unlock()
+		if also != nil {
+			also(r)
+		}
+	}
+	return load.New(o)
+}
+
+// WaitEmpty returns when no message is queued any more.
+func (t *Trial) WaitEmpty(ctx context.Context) error {
+	return t.wait(ctx, "an empty queue", func() (bool, error) {
+		var c proc.Count
+		if err := t.Cluster.Query(ctx, &c, "queue", "count"); err != nil {
+			return false, nil
+		}
+		return c.Total == 0, nil
+	})
+}
+
+// Judge compares what was acknowledged with what has arrived and with what
+// the cluster calls in doubt.
+func (t *Trial) Judge(ctx context.Context) (verdict.Verdict, error) {
+	events, err := t.Cluster.Events(ctx)
+	if err != nil {
+		return verdict.Verdict{}, fmt.Errorf("ask for recipients in doubt: %w", err)
+	}
+	doubts, err := verdict.ReadDoubts(bytes.NewReader(events))
+	if err != nil {
+		return verdict.Verdict{}, fmt.Errorf("read the events: %w", err)
+	}
+	j := verdict.NewJudge(doubts)
+	t.mu.Lock()
+	for _, r := range t.records {
+		j.Record(r)
+	}
+	t.mu.Unlock()
+	err = t.Sink.Each(func(s sink.Seen) error {
+		j.Seen(s)
+		return nil
+	})
+	j.Stats(t.Sink.Stats())
+	return j.Verdict(), err
+}
+
+// Busiest is the running node that leads the shards with the most unfinished
+// mail: the one whose death is felt most.
+func (t *Trial) Busiest(ctx context.Context) (*proc.Node, error) {
+	var s proc.Status
+	if err := t.Cluster.Query(ctx, &s, "cluster", "status"); err != nil {
+		return nil, err
+	}
+	var best *proc.Node
+	most := -1
+	for _, n := range t.Cluster.Nodes {
+		if !n.Running() {
+			continue
+		}
+		queued := 0
+		for _, shard := range s.Shards {
+			if shard.Leader == n.Name {
+				queued += shard.Queued
+			}
+		}
+		if queued > most {
+			best, most = n, queued
+		}
+	}
+	if best == nil {
+		return nil, errors.New("no node runs")
+	}
+	return best, nil
+}
+
+// wait asks every 50 ms until it is told yes.
+func (t *Trial) wait(ctx context.Context, what string, yes func() (bool, error)) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		done, err := yes()
+		if err != nil || done {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w", what, ctx.Err())
+		}
+	}
+}
