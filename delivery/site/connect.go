@@ -1,0 +1,237 @@
+package site
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+
+	"quorumta/delivery/route"
+	"quorumta/delivery/smtpc"
+	"quorumta/internal/mail"
+	"quorumta/queue/event"
+)
+
+// mostHosts is how many addresses one call of Connect tries (RFC 5321,
+// section 5.1, asks for two at least).
+const mostHosts = 8
+
+// smtps is the port where TLS starts with the first byte (RFC 8314).
+const smtps = 465
+
+// Conn is an open session with a host of a site.
+type Conn struct {
+	*smtpc.Conn
+	Host string
+	IP   string
+	// Secrecy is version, cipher suite and how the peer was verified; "" in
+	// the clear.
+	Secrecy string
+	// Carried counts the messages that went over it.
+	Carried int
+}
+
+// Connect opens a session with the first host that takes one: groups in order,
+// hosts of a group in random order, those that failed of late only when there
+// is no other. It does not call Refused: the caller does, with the failure.
+func (s *Site) Connect(ctx context.Context) (*Conn, *Failure) {
+	s.mu.Lock()
+	t := s.target
+	s.mu.Unlock()
+	var last *Failure
+	hosts := s.candidates(t.Hosts)
+	for tries := 0; len(hosts) > 0 && tries < mostHosts && ctx.Err() == nil; tries++ {
+		same := sameHost(hosts)
+		nc, i, err := s.race(ctx, hosts[:same])
+		if err != nil {
+			last = connectFailure(hosts[0], err)
+			for _, h := range hosts[:same] {
+				s.set.health.failed(h)
+			}
+			hosts = hosts[same:]
+			continue
+		}
+		conn, failure := s.session(ctx, t.TLS, hosts[i], nc)
+		if failure == nil {
+			s.set.health.worked(hosts[i])
+			s.connected()
+			return conn, nil
+		}
+		s.set.health.failed(hosts[i])
+		last = failure
+		hosts = slices.Delete(hosts, i, i+1)
+	}
+	if last == nil {
+		last = &Failure{Kind: event.ErrorConnect, Reply: mail.Reply{Enhanced: "4.4.1", Text: "no host to connect to"}}
+	}
+	return nil, last
+}
+
+// candidates orders the hosts for one attempt.
+func (s *Site) candidates(hosts []route.Host) []route.Host {
+	order := map[string]int{}
+	for _, h := range hosts {
+		if _, ok := order[h.Name]; !ok {
+			order[h.Name] = rand.Int()
+		}
+	}
+	all := slices.Clone(hosts)
+	slices.SortStableFunc(all, func(a, b route.Host) int {
+		if a.Group != b.Group {
+			return a.Group - b.Group
+		}
+		return cmp.Compare(order[a.Name], order[b.Name])
+	})
+	alive := slices.DeleteFunc(slices.Clone(all), s.set.health.dead)
+	if len(alive) == 0 {
+		return all
+	}
+	return alive
+}
+
+// sameHost counts the leading entries that are addresses of one host.
+func sameHost(hosts []route.Host) int {
+	n := 1
+	for n < len(hosts) && hosts[n].Name == hosts[0].Name && hosts[n].Port == hosts[0].Port && hosts[n].Group == hosts[0].Group {
+		n++
+	}
+	return n
+}
+
+// session makes a session of a connection. Where TLS is only tried and fails, it
+// connects again and goes on in the clear.
+func (s *Site) session(ctx context.Context, mode route.TLSMode, h route.Host, nc net.Conn) (*Conn, *Failure) {
+	conn, failure := s.greet(ctx, mode, h, nc)
+	if failure == nil || failure.Kind != event.ErrorTLS || mode != route.TLSTry || h.Port == smtps || ctx.Err() != nil {
+		return conn, failure
+	}
+	s.set.health.badTLS(h)
+	nc, err := s.dial(ctx, h)
+	if err != nil {
+		return nil, connectFailure(h, err)
+	}
+	return s.greet(ctx, route.TLSOff, h, nc)
+}
+
+// greet opens the session and makes it as secret as the mode wants.
+func (s *Site) greet(ctx context.Context, mode route.TLSMode, h route.Host, nc net.Conn) (*Conn, *Failure) {
+	wanted := mode != route.TLSOff
+	if wanted && h.Port == smtps {
+		tc, err := s.handshake(ctx, mode, h, nc)
+		if err != nil {
+			_ = nc.Close()
+			return nil, sessionFailure(h, &smtpc.Error{Phase: smtpc.PhaseTLS, Err: err})
+		}
+		nc = tc
+	}
+	c, err := smtpc.Greet(ctx, nc, s.set.o.SMTP)
+	if err != nil {
+		return nil, sessionFailure(h, err)
+	}
+	if mode == route.TLSTry && (!c.Extensions().StartTLS || s.set.health.clear(h)) {
+		wanted = false
+	}
+	if wanted && c.TLS() == nil {
+		ctx, span := s.set.o.Tracer.Start(ctx, "tls")
+		err := c.StartTLS(ctx, s.config(mode, h))
+		if err != nil {
+			span.SetStatus(codes.Error, err.Error())
+		}
+		span.End()
+		if err != nil {
+			return nil, sessionFailure(h, err)
+		}
+	}
+	return &Conn{Conn: c, Host: h.Name, IP: h.Addr.String(), Secrecy: secrecy(c.TLS(), mode)}, nil
+}
+
+func (s *Site) handshake(ctx context.Context, mode route.TLSMode, h route.Host, nc net.Conn) (net.Conn, error) {
+	ctx, span := s.set.o.Tracer.Start(ctx, "tls")
+	defer span.End()
+	limit := s.set.o.SMTP.Timeouts.TLS
+	if limit == 0 {
+		limit = time.Minute
+	}
+	tc, err := smtpc.Handshake(ctx, nc, s.config(mode, h), limit)
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+		return nil, err
+	}
+	return tc, nil
+}
+
+// config is what the mode wants of the peer. Without verification TLS still
+// keeps out those who only listen (RFC 7435).
+func (s *Site) config(mode route.TLSMode, h route.Host) *tls.Config {
+	cfg := &tls.Config{}
+	if s.set.o.TLS != nil {
+		cfg = s.set.o.TLS.Clone()
+	}
+	cfg.ServerName = h.Name
+	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
+	cfg.InsecureSkipVerify = mode != route.TLSVerify
+	return cfg
+}
+
+func secrecy(state *tls.ConnectionState, mode route.TLSMode) string {
+	if state == nil {
+		return ""
+	}
+	verified := "unverified"
+	if mode == route.TLSVerify {
+		verified = "verified"
+	}
+	return tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite) + " " + verified
+}
+
+// SessionFailure says in terms of sites what ended a session of an open
+// connection.
+func (c *Conn) SessionFailure(err error) Failure {
+	addr, _ := netip.ParseAddr(c.IP)
+	return *sessionFailure(route.Host{Name: c.Host, Addr: addr}, err)
+}
+
+// sessionFailure sorts the end of a session into the kinds of errors.
+func sessionFailure(h route.Host, err error) *Failure {
+	f := &Failure{Kind: event.ErrorLost, Host: h.Name, IP: h.Addr.String()}
+	f.Reply = mail.Reply{Enhanced: "4.4.2", Text: err.Error()}
+	var e *smtpc.Error
+	if !errors.As(err, &e) {
+		return f
+	}
+	switch {
+	case e.Phase == smtpc.PhaseTLS:
+		f.Kind = event.ErrorTLS
+		f.Reply.Enhanced = "4.7.5"
+	case e.Timeout():
+		f.Kind = event.ErrorTimeout
+	case e.Phase <= smtpc.PhaseHello && !e.Lost():
+		f.Kind = event.ErrorGreeting
+	}
+	if e.Reply.Code != 0 {
+		f.Reply = e.Reply
+	}
+	return f
+}
+
+func connectFailure(h route.Host, err error) *Failure {
+	return &Failure{
+		Kind:  event.ErrorConnect,
+		Host:  h.Name,
+		IP:    h.Addr.String(),
+		Reply: mail.Reply{Enhanced: "4.4.1", Text: err.Error()},
+	}
+}
+
+// hostAttribute names a host in a span.
+func hostAttribute(h route.Host) attribute.KeyValue {
+	return attribute.String("server.address", h.Name)
+}

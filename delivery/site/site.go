@@ -1,0 +1,250 @@
+package site
+
+import (
+	"crypto/tls"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"quorumta/delivery/route"
+	"quorumta/delivery/smtpc"
+	"quorumta/internal/mail"
+	"quorumta/queue/event"
+)
+
+// Options say how sites are treated. Each zero means the default.
+type Options struct {
+	SMTP smtpc.Options
+	// TLS holds the roots that TLSVerify trusts; nil means the system's.
+	TLS *tls.Config
+	// Concurrency is the most connections to one site; 20.
+	Concurrency int
+	// Initial is how many connections a site gets before it has taken a
+	// message; 5.
+	Initial int
+	// ConnectTimeout is for one address; 30 s.
+	ConnectTimeout time.Duration
+	// Stagger is how long an address has before the next one of the host is
+	// tried beside it (RFC 8305, section 5); 250 ms.
+	Stagger time.Duration
+	// Suspend is how long a site rests after its first failure; 5 s. It
+	// doubles with each further one, up to SuspendMost; 5 min.
+	Suspend, SuspendMost time.Duration
+	// Dial makes connections; TCP.
+	Dial Dialer
+	// Now is the clock; time.Now.
+	Now func() time.Time
+	// Tracer makes the spans connect and tls; none.
+	Tracer trace.Tracer
+}
+
+func (o Options) filled() Options {
+	set := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	if o.Concurrency == 0 {
+		o.Concurrency = 20
+	}
+	if o.Initial == 0 {
+		o.Initial = min(5, o.Concurrency)
+	}
+	set(&o.ConnectTimeout, 30*time.Second)
+	set(&o.Stagger, 250*time.Millisecond)
+	set(&o.Suspend, 5*time.Second)
+	set(&o.SuspendMost, 5*time.Minute)
+	if o.Dial == nil {
+		o.Dial = dialTCP
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Tracer == nil {
+		o.Tracer = noop.NewTracerProvider().Tracer("")
+	}
+	return o
+}
+
+// Failure says why a site could not be used: what failed last, at which host.
+type Failure struct {
+	Kind event.ErrorKind
+	Host string
+	IP   string
+	// Reply is the host's, or one of our own words with Code 0.
+	Reply mail.Reply
+}
+
+// Set is all sites of a process; safe for concurrent use.
+type Set struct {
+	o      Options
+	health *health
+	mu     sync.Mutex
+	sites  map[string]*Site
+}
+
+// New makes an empty set.
+func New(o Options) *Set {
+	o = o.filled()
+	return &Set{o: o, health: newHealth(o), sites: map[string]*Site{}}
+}
+
+// Site is the site of a target, whose hosts it takes over: addresses change.
+func (s *Set) Site(t route.Target) *Site {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.sites[t.Key]
+	if found == nil {
+		s.forgetLocked()
+		found = &Site{set: s, key: t.Key, limit: s.o.Initial}
+		s.sites[t.Key] = found
+	}
+	found.update(t)
+	return found
+}
+
+// mostSites is how many sites are remembered before those without a
+// connection or a bad experience are forgotten.
+const mostSites = 4096
+
+func (s *Set) forgetLocked() {
+	if len(s.sites) < mostSites {
+		return
+	}
+	now := s.o.Now()
+	for key, x := range s.sites {
+		if x.forgettable(now) {
+			delete(s.sites, key)
+		}
+	}
+}
+
+// Site is one of them; safe for concurrent use.
+type Site struct {
+	set *Set
+	key string
+
+	mu     sync.Mutex
+	target route.Target
+	// limit is how many connections it may have, being the number that
+	// Begin has given and End has not taken back; open of them have got
+	// through.
+	limit, active, open int
+	// growAfter: the limit stays as it is until then.
+	growAfter time.Time
+	// failures in a row since the last connection got through; no connection
+	// before until.
+	failures int
+	until    time.Time
+	last     Failure
+}
+
+// Key is the target's.
+func (s *Site) Key() string { return s.key }
+
+func (s *Site) update(t route.Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.target = t
+}
+
+// forgettable: nobody uses it, and it has nothing to teach.
+func (s *Site) forgettable(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.active == 0 && s.until.Before(now.Add(-s.set.o.SuspendMost))
+}
+
+// Begin asks for the right to one connection; End gives it back. A suspended
+// site, and one that has as many as it gets, says no.
+func (s *Site) Begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limit := s.limit
+	if s.failures > 0 {
+		limit = 1 // the probe
+	}
+	if s.active >= limit || s.set.o.Now().Before(s.until) {
+		return false
+	}
+	s.active++
+	return true
+}
+
+// End gives back what Begin gave. opened says whether Connect succeeded since.
+func (s *Site) End(opened bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.active--
+	if opened {
+		s.open--
+	}
+}
+
+// Worked notes that a message went through: the site may get one connection
+// more.
+func (s *Site) Worked() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.limit < s.set.o.Concurrency && !s.set.o.Now().Before(s.growAfter) {
+		s.limit++
+	}
+}
+
+// connected notes that a connection got through.
+func (s *Site) connected() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open++
+	s.failures, s.until = 0, time.Time{}
+}
+
+// Refused notes that a connection could not be made, or was of no use. While
+// others are open it is only one too many: the site gets no more than it has,
+// for a minute, and is not suspended. suspended tells the two apart.
+func (s *Site) Refused(f Failure) (suspended bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.set.o.Now()
+	s.last = f
+	if s.open > 0 {
+		s.limit = max(1, s.open)
+		s.growAfter = now.Add(time.Minute)
+		return false
+	}
+	if now.Before(s.until) { // one of several that started together
+		return true
+	}
+	s.until = now.Add(backoff(s.failures, s.set.o.Suspend, s.set.o.SuspendMost))
+	s.failures++
+	s.limit = s.set.o.Initial
+	return true
+}
+
+// Suspended tells until when nobody may connect, and why.
+func (s *Site) Suspended() (until time.Time, why Failure, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.until, s.last, s.set.o.Now().Before(s.until)
+}
+
+// Failing reports whether the last connection failed and none is open: the
+// site is suspended, or being probed.
+func (s *Site) Failing() (why Failure, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last, s.failures > 0
+}
+
+// backoff is first doubled n times, at most most, give or take a tenth so that
+// nodes do not knock together.
+func backoff(n int, first, most time.Duration) time.Duration {
+	d := most
+	if n < 16 {
+		d = min(most, first<<n)
+	}
+	return d - d/10 + rand.N(d/5+1)
+}

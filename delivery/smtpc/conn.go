@@ -1,0 +1,262 @@
+package smtpc
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"quorumta/internal/mail"
+)
+
+// Extensions are what a server offers in its answer to EHLO.
+type Extensions struct {
+	Pipelining bool // RFC 2920
+	EightBit   bool // RFC 6152
+	UTF8       bool // RFC 6531
+	DSN        bool // RFC 3461
+	StartTLS   bool // RFC 3207
+	// Size is the largest message the server takes (RFC 1870), in bytes; 0 if
+	// it does not say. Sized tells whether MAIL may have SIZE.
+	Size  int64
+	Sized bool
+	// Recipients is the most a transaction may have (RFC 9422); 0 if the
+	// server does not say.
+	Recipients int
+}
+
+// Conn is a session with one server. It is used by one goroutine at a time.
+type Conn struct {
+	nc         net.Conn
+	r          *bufio.Reader
+	w          *bufio.Writer
+	o          Options
+	ext        Extensions
+	tls        *tls.ConnectionState
+	ctx        context.Context // of the call under way
+	needsReset bool            // a transaction may be open at the server
+	closed     bool
+}
+
+// Greet takes a new connection over, reads the server's greeting and says
+// EHLO, or HELO to a server that refuses it (RFC 5321, section 3.2). The
+// connection is closed when it fails, with an *Error.
+func Greet(ctx context.Context, nc net.Conn, o Options) (*Conn, error) {
+	o.Timeouts = o.Timeouts.filled()
+	c := &Conn{o: o}
+	c.attach(nc)
+	defer c.begin(ctx)()
+	reply, _, err := c.read(o.Timeouts.Greeting)
+	if err != nil || !reply.Positive() {
+		return nil, c.fail(PhaseGreeting, reply, err)
+	}
+	if err := c.hello(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// StartTLS makes the session secret (RFC 3207) and says EHLO again. What cfg
+// asks of the server's certificate must hold. The connection is closed when it
+// fails, with an *Error, also where the server does not offer it.
+func (c *Conn) StartTLS(ctx context.Context, cfg *tls.Config) error {
+	defer c.begin(ctx)()
+	if !c.ext.StartTLS {
+		return c.fail(PhaseTLS, mail.Reply{}, ErrNoTLS)
+	}
+	reply, err := c.ask("STARTTLS", c.o.Timeouts.Hello)
+	if err != nil || !reply.Positive() {
+		return c.fail(PhaseTLS, reply, err)
+	}
+	if c.r.Buffered() > 0 { // injected by somebody who cannot read what follows
+		return c.fail(PhaseTLS, mail.Reply{}, fmt.Errorf("%w: it went on in the clear after STARTTLS", ErrProtocol))
+	}
+	tc, err := Handshake(c.ctx, c.nc, cfg, c.o.Timeouts.TLS)
+	if err != nil {
+		return c.fail(PhaseTLS, mail.Reply{}, err)
+	}
+	c.attach(tc)
+	return c.hello()
+}
+
+// Handshake makes a connection secret from its first byte on; Greet comes
+// after it (RFC 8314, section 3.3).
+func Handshake(ctx context.Context, nc net.Conn, cfg *tls.Config, limit time.Duration) (*tls.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := nc.SetDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
+	tc := tls.Client(nc, cfg)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return tc, nil
+}
+
+// Extensions are what the server offers.
+func (c *Conn) Extensions() Extensions { return c.ext }
+
+// TLS is the state of the TLS session; nil in the clear.
+func (c *Conn) TLS() *tls.ConnectionState { return c.tls }
+
+// Closed reports whether the connection has ended.
+func (c *Conn) Closed() bool { return c.closed }
+
+// Quit takes leave and closes the connection.
+func (c *Conn) Quit(ctx context.Context) {
+	if c.closed {
+		return
+	}
+	defer c.begin(ctx)()
+	_, _ = c.ask("QUIT", c.o.Timeouts.Quit)
+	c.Close()
+}
+
+// Close closes the connection without a word.
+func (c *Conn) Close() {
+	c.closed = true
+	_ = c.nc.Close()
+}
+
+// attach puts the session on a connection.
+func (c *Conn) attach(nc net.Conn) {
+	c.nc = nc
+	c.r = bufio.NewReaderSize(nc, maxReplyLine)
+	c.w = bufio.NewWriterSize(timedWriter{c}, 32<<10)
+	if tc, ok := nc.(*tls.Conn); ok {
+		state := tc.ConnectionState()
+		c.tls = &state
+	}
+}
+
+// begin makes the end of ctx interrupt what the connection does, until the
+// returned function is called.
+func (c *Conn) begin(ctx context.Context) func() {
+	c.ctx = ctx
+	nc := c.nc
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+	return func() { stop() }
+}
+
+// arm gives the next read or write its time.
+func (c *Conn) arm(limit time.Duration) {
+	_ = c.nc.SetDeadline(time.Now().Add(limit))
+	if c.ctx.Err() != nil {
+		_ = c.nc.SetDeadline(time.Unix(1, 0))
+	}
+}
+
+// timedWriter bounds each write of a block.
+type timedWriter struct{ c *Conn }
+
+func (w timedWriter) Write(p []byte) (int, error) {
+	w.c.arm(w.c.o.Timeouts.Block)
+	return w.c.nc.Write(p)
+}
+
+// read reads one reply.
+func (c *Conn) read(limit time.Duration) (mail.Reply, []string, error) {
+	c.arm(limit)
+	return readReply(c.r)
+}
+
+// ask writes a command and reads its reply.
+func (c *Conn) ask(command string, limit time.Duration) (mail.Reply, error) {
+	if _, err := c.w.WriteString(command + "\r\n"); err != nil {
+		return mail.Reply{}, err
+	}
+	if err := c.w.Flush(); err != nil {
+		return mail.Reply{}, err
+	}
+	reply, _, err := c.read(limit)
+	return reply, err
+}
+
+// fail closes the connection and says why.
+func (c *Conn) fail(phase Phase, reply mail.Reply, err error) *Error {
+	c.Close()
+	e := &Error{Phase: phase, Reply: reply, Err: err}
+	var source sourceError
+	switch {
+	case c.ctx.Err() != nil && err != nil:
+		e.Err, e.Ours = context.Cause(c.ctx), true
+	case errors.As(err, &source):
+		e.Err, e.Ours = source.err, true
+	}
+	return e
+}
+
+// hello introduces us and learns what the server can do.
+func (c *Conn) hello() error {
+	c.ext = Extensions{}
+	if _, err := c.w.WriteString("EHLO " + c.o.Hostname + "\r\n"); err != nil {
+		return c.fail(PhaseHello, mail.Reply{}, err)
+	}
+	if err := c.w.Flush(); err != nil {
+		return c.fail(PhaseHello, mail.Reply{}, err)
+	}
+	reply, lines, err := c.read(c.o.Timeouts.Hello)
+	if err == nil && reply.Permanent() {
+		if reply, err = c.ask("HELO "+c.o.Hostname, c.o.Timeouts.Hello); err == nil {
+			lines = nil
+		}
+	}
+	if err != nil || !reply.Positive() {
+		return c.fail(PhaseHello, reply, err)
+	}
+	if len(lines) > 1 {
+		c.ext = parseExtensions(lines[1:])
+	}
+	return nil
+}
+
+// parseExtensions reads the lines after the first of an answer to EHLO. Of a
+// keyword that it cannot read it takes the harmless meaning.
+func parseExtensions(lines []string) Extensions {
+	var e Extensions
+	for _, line := range lines {
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		switch strings.ToUpper(words[0]) {
+		case "PIPELINING":
+			e.Pipelining = true
+		case "8BITMIME":
+			e.EightBit = true
+		case "SMTPUTF8":
+			e.UTF8 = true
+		case "DSN":
+			e.DSN = true
+		case "STARTTLS":
+			e.StartTLS = true
+		case "SIZE":
+			e.Sized = true
+			if len(words) > 1 {
+				e.Size, _ = strconv.ParseInt(words[1], 10, 64)
+			}
+		case "LIMITS":
+			e.Recipients = recipientLimit(words[1:])
+		}
+	}
+	return e
+}
+
+// recipientLimit finds RCPTMAX among the words of LIMITS (RFC 9422, section 4).
+func recipientLimit(words []string) int {
+	for _, w := range words {
+		name, value, _ := strings.Cut(w, "=")
+		if strings.EqualFold(name, "RCPTMAX") {
+			if n, err := strconv.Atoi(value); err == nil && n > 0 {
+				return n
+			}
+		}
+	}
+	return 0
+}

@@ -1,0 +1,14 @@
+// Package smtpc is the sending side of SMTP (RFC 5321): one connection to one
+// server, over which messages go one after the other with MAIL, RCPT and DATA
+// in one write where the server offers PIPELINING (RFC 2920).
+//
+// It chooses no host, repeats nothing and judges no reply: a server's answers
+// are values of a Result. An *Error says that the connection is of no use any
+// more, in which phase that happened, and with what reply, if any.
+//
+// Three things hold whatever the server does. The final dot is written only
+// after BeforeDot has agreed, after all the content has left; Result.Dot is set
+// before the dot is, so that without it the server cannot have a message. What
+// is written has CRLF line endings only. What is read is bounded: in length of
+// a line, number of lines, and time.
+package smtpc

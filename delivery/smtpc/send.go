@@ -1,0 +1,276 @@
+package smtpc
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"quorumta/internal/mail"
+)
+
+// window is how many commands are written before their replies are read: few
+// enough that neither side's buffers fill up while both write (RFC 2920,
+// section 3.1).
+const window = 100
+
+// Send carries out one transaction. The Result holds what was said until then
+// also when it fails, with an *Error; the connection is closed then. Without
+// an error the connection may carry the next message, unless it is Closed: a
+// server may end its last reply with 421.
+func (c *Conn) Send(ctx context.Context, m *Message) (Result, error) {
+	defer c.begin(ctx)()
+	res := Result{Rcpts: make([]mail.Reply, len(m.Recipients))}
+	content := bufio.NewReaderSize(m.Content, 64<<10)
+	if refusal, ok := c.cannot(m, content); ok {
+		res.Mail = refusal
+		return res, nil
+	}
+	if err := c.envelope(m, &res); err != nil {
+		return res, err
+	}
+	switch {
+	case res.Data.Code == 354 && res.accepted():
+		return res, c.content(m, content, &res)
+	case res.Data.Code == 354:
+		// A server that takes DATA without a recipient gets an empty message
+		// for nobody (RFC 2920, section 3.1).
+		if err := c.emptyDot(); err != nil {
+			return res, err
+		}
+	case res.Data.Positive():
+		return res, c.fail(PhaseData, res.Data, fmt.Errorf("%w: it answers DATA with %d", ErrProtocol, res.Data.Code))
+	}
+	c.needsReset = true
+	return res, nil
+}
+
+// cannot tells that this server will not get this message, in our own words:
+// it is too large for it (RFC 1870, section 6.1), or needs SMTPUTF8 which it
+// does not offer (RFC 6531, section 3.5).
+func (c *Conn) cannot(m *Message, content *bufio.Reader) (mail.Reply, bool) {
+	if c.ext.Size > 0 && m.Size > c.ext.Size {
+		text := fmt.Sprintf("message of %d bytes is larger than the %d that the server takes", m.Size, c.ext.Size)
+		return mail.Reply{Code: 552, Enhanced: "5.3.4", Text: text}, true
+	}
+	if m.UTF8 && !c.ext.UTF8 && needsUTF8(m, content) {
+		return mail.Reply{Code: 553, Enhanced: "5.6.7", Text: "message needs SMTPUTF8, which the server does not offer"}, true
+	}
+	return mail.Reply{}, false
+}
+
+// needsUTF8 looks for characters beyond ASCII in addresses and the header.
+func needsUTF8(m *Message, content *bufio.Reader) bool {
+	if !m.From.ASCII() {
+		return true
+	}
+	for _, r := range m.Recipients {
+		if !r.Address.ASCII() {
+			return true
+		}
+	}
+	header, _ := content.Peek(content.Size())
+	if end := bytes.Index(header, []byte("\r\n\r\n")); end >= 0 {
+		header = header[:end]
+	}
+	return bytes.ContainsFunc(header, func(r rune) bool { return r >= 0x80 })
+}
+
+// step is a command, and where its reply goes.
+type step struct {
+	phase Phase
+	line  string
+	into  *mail.Reply
+}
+
+// steps are the commands of a transaction up to DATA.
+func (c *Conn) steps(m *Message, res *Result) []step {
+	steps := make([]step, 0, len(m.Recipients)+3)
+	if c.needsReset {
+		steps = append(steps, step{PhaseMail, "RSET", new(mail.Reply)})
+		c.needsReset = false
+	}
+	steps = append(steps, step{PhaseMail, c.mailCommand(m), &res.Mail})
+	for i := range m.Recipients {
+		steps = append(steps, step{PhaseRcpt, c.rcptCommand(&m.Recipients[i]), &res.Rcpts[i]})
+	}
+	return append(steps, step{PhaseData, "DATA", &res.Data})
+}
+
+// envelope says everything up to DATA, a window at a time.
+func (c *Conn) envelope(m *Message, res *Result) error {
+	size := 1
+	if c.ext.Pipelining {
+		size = window
+	}
+	steps := c.steps(m, res)
+	for len(steps) > 0 && !hopeless(steps[0], res) {
+		n := min(size, len(steps))
+		for _, s := range steps[:n] {
+			if _, err := c.w.WriteString(s.line + "\r\n"); err != nil {
+				return c.fail(s.phase, mail.Reply{}, err)
+			}
+		}
+		if err := c.w.Flush(); err != nil {
+			return c.fail(steps[0].phase, c.lastWord(), err)
+		}
+		for _, s := range steps[:n] {
+			reply, _, err := c.read(c.limit(s.phase))
+			*s.into = reply
+			if err != nil || reply.Code == 421 {
+				return c.fail(s.phase, reply, err)
+			}
+		}
+		steps = steps[n:]
+	}
+	return nil
+}
+
+// hopeless reports whether the transaction has failed already, so that the
+// step is not worth its round trip.
+func hopeless(s step, res *Result) bool {
+	switch s.phase {
+	case PhaseRcpt:
+		return !res.Mail.Positive()
+	case PhaseData:
+		return !res.accepted()
+	}
+	return false
+}
+
+func (c *Conn) limit(p Phase) time.Duration {
+	switch p {
+	case PhaseRcpt:
+		return c.o.Timeouts.Rcpt
+	case PhaseData:
+		return c.o.Timeouts.Data
+	}
+	return c.o.Timeouts.Mail
+}
+
+// content sends the content, asks whether it may end it, and ends it.
+func (c *Conn) content(m *Message, content io.Reader, res *Result) error {
+	var err error
+	out := stuffer{w: c.w}
+	if res.Sent, err = out.ReadFrom(content); err == nil {
+		err = c.w.Flush()
+	}
+	if errors.As(err, new(sourceError)) {
+		return c.fail(PhaseContent, mail.Reply{}, err)
+	}
+	if err != nil {
+		return c.fail(PhaseContent, c.lastWord(), err)
+	}
+	if m.BeforeDot != nil {
+		if err := m.BeforeDot(); err != nil {
+			return c.fail(PhaseContent, mail.Reply{}, sourceError{err})
+		}
+	}
+	res.Dot = true
+	if res.Final, err = c.ask(".", c.o.Timeouts.Dot); err != nil {
+		return c.fail(PhaseDot, mail.Reply{}, err)
+	}
+	if res.Final.Code == 421 {
+		c.Close()
+	}
+	return nil
+}
+
+// emptyDot ends a message for nobody.
+func (c *Conn) emptyDot() error {
+	reply, err := c.ask(".", c.o.Timeouts.Data)
+	if err != nil || reply.Code == 421 {
+		return c.fail(PhaseData, reply, err)
+	}
+	return nil
+}
+
+// lastWord is what the server said before it closed the connection on us
+// while we were writing; it is worth a short wait, since it tells why.
+func (c *Conn) lastWord() mail.Reply {
+	reply, _, err := c.read(time.Second)
+	if err != nil {
+		return mail.Reply{}
+	}
+	return reply
+}
+
+// mailCommand is MAIL with the parameters that the server understands.
+func (c *Conn) mailCommand(m *Message) string {
+	var b strings.Builder
+	b.WriteString("MAIL FROM:<" + m.From.String() + ">")
+	if c.ext.Sized {
+		b.WriteString(" SIZE=" + strconv.FormatInt(m.Size, 10))
+	}
+	if c.ext.EightBit && m.EightBit {
+		b.WriteString(" BODY=8BITMIME")
+	}
+	if c.ext.UTF8 && m.UTF8 {
+		b.WriteString(" SMTPUTF8")
+	}
+	if c.ext.DSN {
+		switch m.Return {
+		case mail.ReturnHeaders:
+			b.WriteString(" RET=HDRS")
+		case mail.ReturnFull:
+			b.WriteString(" RET=FULL")
+		}
+		if m.EnvID != "" {
+			b.WriteString(" ENVID=" + xtext(m.EnvID))
+		}
+	}
+	return b.String()
+}
+
+// rcptCommand is RCPT with the parameters that the server understands.
+func (c *Conn) rcptCommand(r *mail.Recipient) string {
+	line := "RCPT TO:<" + r.Address.String() + ">"
+	if !c.ext.DSN {
+		return line
+	}
+	if r.Notify != 0 {
+		line += " NOTIFY=" + notify(r.Notify)
+	}
+	if kind, address, ok := strings.Cut(r.Original, ";"); ok {
+		line += " ORCPT=" + kind + ";" + xtext(address)
+	}
+	return line
+}
+
+func notify(n mail.Notify) string {
+	if n&mail.NotifyNever != 0 {
+		return "NEVER"
+	}
+	var words []string
+	for _, w := range []struct {
+		n    mail.Notify
+		word string
+	}{{mail.NotifySuccess, "SUCCESS"}, {mail.NotifyFailure, "FAILURE"}, {mail.NotifyDelay, "DELAY"}} {
+		if n&w.n != 0 {
+			words = append(words, w.word)
+		}
+	}
+	return strings.Join(words, ",")
+}
+
+// xtext encodes a value of ENVID or ORCPT (RFC 3461, section 4). Characters
+// beyond ASCII take the form of RFC 6533, section 3, which is xtext as well.
+func xtext(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r >= 0x80:
+			fmt.Fprintf(&b, `\x{%X}`, r)
+		case r < '!' || r > '~' || r == '+' || r == '=':
+			fmt.Fprintf(&b, "+%02X", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
