@@ -20,6 +20,7 @@ type Network struct {
 	conns     map[*conn]struct{}
 	cut       map[link]bool
 	paused    map[string]bool
+	hosts     map[string]*Host // the living one of each name
 }
 
 // link is one direction between two hosts.
@@ -32,19 +33,32 @@ func NewNetwork() *Network {
 		conns:     map[*conn]struct{}{},
 		cut:       map[link]bool{},
 		paused:    map[string]bool{},
+		hosts:     map[string]*Host{},
 	}
 	n.changed = sync.NewCond(&n.mu)
 	return n
 }
 
-// Host is one machine on the network.
+// Host is one run of one machine on the network.
 type Host struct {
 	net  *Network
 	name string
+	dead bool // owned by net.mu
 }
 
-// Host gives access to the network as the named machine.
-func (n *Network) Host(name string) *Host { return &Host{net: n, name: name} }
+// Host gives access to the network as the named machine, until it crashes:
+// what goes on running of a crashed machine is cut off for good, and its next
+// run asks for a Host again.
+func (n *Network) Host(name string) *Host {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.hosts[name]
+	if h == nil {
+		h = &Host{net: n, name: name}
+		n.hosts[name] = h
+	}
+	return h
+}
 
 // Cut stops what a and b send to each other.
 func (n *Network) Cut(a, b string) {
@@ -87,6 +101,10 @@ func (n *Network) setPaused(host string, paused bool) {
 func (n *Network) Crash(host string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if h := n.hosts[host]; h != nil {
+		h.dead = true
+		delete(n.hosts, host)
+	}
 	for address, l := range n.listeners {
 		if l.host == host {
 			l.closed = true
@@ -112,6 +130,9 @@ func (h *Host) Listen(address string) (net.Listener, error) {
 	n := h.net
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if h.dead {
+		return nil, fmt.Errorf("listen %s: %w", address, syscall.ENETDOWN)
+	}
 	if n.listeners[address] != nil {
 		return nil, fmt.Errorf("listen %s: %w", address, syscall.EADDRINUSE)
 	}
@@ -135,6 +156,9 @@ func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("dial %s: %w", address, err)
+		}
+		if h.dead {
+			return nil, fmt.Errorf("dial %s: %w", address, syscall.ENETDOWN)
 		}
 		if n.paused[h.name] {
 			n.changed.Wait()

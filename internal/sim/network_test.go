@@ -102,3 +102,19 @@ func TestPausedHostNeitherReadsNorWrites(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatRunsOnOfACrashedHostIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := NewNetwork()
+		l, _ := n.Host("b").Listen("b:1")
+		defer func() { _ = l.Close() }()
+		old := n.Host("a")
+		n.Crash("a")
+		if _, err := old.Dial(t.Context(), "b:1"); !errors.Is(err, syscall.ENETDOWN) {
+			t.Fatalf("the dead dialled: %v", err)
+		}
+		if _, err := n.Host("a").Dial(t.Context(), "b:1"); err != nil {
+			t.Fatalf("the next run did not: %v", err)
+		}
+	})
+}
