@@ -20,14 +20,15 @@ type State struct {
 
 	head atomic.Pointer[head] // replaced under mu
 
-	mu      sync.Mutex // serialises commits, and guards durable
-	durable uint64     // what applied was at the last flush
+	mu      sync.Mutex // serialises commits
+	durable uint64     // what applied was at the last flush; guarded by store.mu
 }
 
 // head is what a state says of itself. It is written with every batch and
 // never changed in place.
 type head struct {
 	restoring bool // is a key of its own
+	era       int  // how many restores this process has begun; not stored
 	cluster   string
 	lineage   [16]byte
 	applied   uint64
@@ -146,16 +147,9 @@ func (st *State) Oldest() int64 { return int64(st.writes.oldest()) }
 
 // Durable is the index that the state survives a crash with at least.
 func (st *State) Durable() uint64 {
-	st.mu.Lock()
-	defer st.mu.Unlock()
+	st.store.mu.Lock()
+	defer st.store.mu.Unlock()
 	return st.durable
-}
-
-// flushed notes that everything up to the index has reached the disk.
-func (st *State) flushed(index uint64) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.durable = max(st.durable, min(index, st.head.Load().applied))
 }
 
 // RaiseApplied sets applied to an index that has no effects, which Raft kept

@@ -80,7 +80,7 @@ func Open(o Options) (*Store, error) {
 			return nil, fmt.Errorf("make data directory: %w", err)
 		}
 	}
-	if err := s.syncDir(o.Dir); err != nil {
+	if err := errors.Join(s.syncDir(o.Dir), s.syncDir(o.FS.PathDir(o.Dir))); err != nil {
 		return nil, err
 	}
 	s.cache = pebble.NewCache(max(o.MemoryBytes-s.recent, minCache))
@@ -120,9 +120,9 @@ func (s *Store) FlushState() error {
 		return err
 	}
 	s.mu.Lock()
-	applied := make(map[*State]uint64, len(s.states))
+	before := make(map[*State]*head, len(s.states))
 	for _, st := range s.states {
-		applied[st], _ = st.Applied()
+		before[st] = st.head.Load()
 	}
 	s.mu.Unlock()
 	done, err := s.state.AsyncFlush()
@@ -137,8 +137,13 @@ func (s *Store) FlushState() error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	for st, index := range applied {
-		st.flushed(index)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for st, h := range before {
+		// What was flushed says nothing of a state that is being replaced.
+		if st.head.Load().era == h.era {
+			st.durable = max(st.durable, h.applied)
+		}
 	}
 	return nil
 }

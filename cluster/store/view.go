@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash"
-	"io"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -102,9 +101,3 @@ func (d *digest) add(key, value []byte) {
 }
 
 func (d *digest) sum() [32]byte { return [32]byte(d.hash.Sum(nil)) }
-
-// WriteTo implements io.WriterTo.
-func (v *View) WriteTo(w io.Writer) (int64, error) { panic("store: WriteTo is not built") }
-
-// Restore replaces the state by a snapshot stream.
-func (st *State) Restore(r io.Reader) error { panic("store: Restore is not built") }

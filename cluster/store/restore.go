@@ -1,0 +1,111 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// restoreBatch is about how many bytes of pairs are committed at once.
+const restoreBatch = 1 << 20
+
+// Restore replaces the state by a snapshot stream. It first makes "restoring"
+// durable and removes it last, together with the new applied index (PROTOCOL
+// 3); the whole is durable when it returns. A stream of the same lineage that
+// has applied no more than the state is verified and left: the state has all of
+// it. On an error after the header the state may be "restoring", and another
+// Restore is the only way on. No Update may be open.
+func (st *State) Restore(r io.Reader) error {
+	in := newStreamReader(r)
+	h, err := in.header()
+	if err != nil {
+		return fmt.Errorf("restore shard %d: %w", st.shard, err)
+	}
+	old := *st.head.Load()
+	if h.shard != st.shard || h.head.cluster != old.cluster {
+		return fmt.Errorf("restore shard %d of cluster %q: the stream is of shard %d, cluster %q: %w",
+			st.shard, old.cluster, h.shard, h.head.cluster, ErrForeign)
+	}
+	if !old.restoring && h.head.lineage == old.lineage && h.head.applied <= old.applied {
+		return in.body(func(_, _ []byte) error { return nil })
+	}
+	if err := st.beginRestore(old); err != nil {
+		return fmt.Errorf("restore shard %d: %w", st.shard, err)
+	}
+	if err := st.fill(in); err != nil {
+		return fmt.Errorf("restore shard %d: %w", st.shard, err)
+	}
+	if err := st.endRestore(h.head); err != nil {
+		return fmt.Errorf("restore shard %d: %w", st.shard, err)
+	}
+	return nil
+}
+
+// beginRestore empties the state and marks it, durably.
+func (st *State) beginRestore(old head) error {
+	batch := st.store.state.NewBatch()
+	from, to := bounds(st.shard, kindShared, nil, nil)
+	err := errors.Join(
+		batch.Set(nameKey(st.shard, kindLocal, restoringName), nil, nil),
+		batch.DeleteRange(from, to, nil))
+	if err != nil {
+		return errors.Join(err, batch.Close())
+	}
+	st.mu.Lock()
+	err = st.commitLocked(batch, head{restoring: true, era: old.era + 1, cluster: old.cluster, lineage: old.lineage})
+	st.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	st.store.mu.Lock()
+	st.durable = 0
+	st.store.mu.Unlock()
+	return st.store.FlushState()
+}
+
+// fill writes the pairs of the stream.
+func (st *State) fill(in *streamReader) error {
+	var batch *pebble.Batch
+	commit := func() error {
+		if batch == nil {
+			return nil
+		}
+		b := batch
+		batch = nil
+		return st.store.commit("restore state", b, pebble.NoSync)
+	}
+	err := in.body(func(key, value []byte) error {
+		if batch == nil {
+			batch = st.store.state.NewBatchWithSize(restoreBatch + len(value) + 4096)
+		}
+		if err := batch.Set(nameKey(st.shard, kindShared, key), value, nil); err != nil {
+			return err
+		}
+		if batch.Len() < restoreBatch {
+			return nil
+		}
+		return commit()
+	})
+	if err != nil && batch != nil {
+		return errors.Join(err, batch.Close())
+	}
+	return errors.Join(err, commit())
+}
+
+// endRestore gives the state its new head, durably.
+func (st *State) endRestore(h head) error {
+	batch := st.store.state.NewBatch()
+	if err := batch.Delete(nameKey(st.shard, kindLocal, restoringName), nil); err != nil {
+		return errors.Join(err, batch.Close())
+	}
+	st.mu.Lock()
+	h.era = st.head.Load().era
+	err := st.commitLocked(batch, h)
+	st.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return st.store.FlushState()
+}
