@@ -90,7 +90,7 @@ func (j *Judge) ReadSink(r io.Reader) error {
 	}
 }
 
-// ReadLoad tells the judge what load's records say. The sink's are in before.
+// ReadLoad tells the judge what load's records say.
 func (j *Judge) ReadLoad(r io.Reader) error {
 	decoder := json.NewDecoder(bufio.NewReaderSize(r, 64<<10))
 	for n := 1; ; n++ {

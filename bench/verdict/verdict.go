@@ -101,14 +101,15 @@ func (v Verdict) Print(w io.Writer) error {
 	return err
 }
 
-// Judge collects the evidence: first what the sink saw and what was in doubt,
-// then load's records one by one. It is used by one goroutine.
+// Judge collects the evidence in any order: what the sink saw, and load's
+// records one by one. It is used by one goroutine.
 type Judge struct {
-	v      Verdict
-	seen   map[string][]arrival
-	runs   map[string]bool
-	doubts Doubts
-	delays []float64 // milliseconds
+	v       Verdict
+	seen    map[string][]arrival
+	records []load.Record
+	runs    map[string]bool
+	doubts  Doubts
+	delays  []float64 // milliseconds
 }
 
 // arrival is a message at a recipient.
@@ -132,8 +133,10 @@ func (j *Judge) Seen(s sink.Seen) {
 	j.seen[s.ID] = append(j.seen[s.ID], arrival{s.Recipient, s.Copies, s.First})
 }
 
-// Record is one of load's messages; all of the sink's arrivals are known.
-func (j *Judge) Record(r load.Record) {
+// Record is one of load's messages.
+func (j *Judge) Record(r load.Record) { j.records = append(j.records, r) }
+
+func (j *Judge) message(r load.Record) {
 	j.v.Messages[r.Class]++
 	j.runs[run(r.ID)] = true
 	arrived := j.seen[r.ID]
@@ -168,7 +171,8 @@ func (j *Judge) recipient(r load.Record, to string, wanted bool, a *arrival) {
 	case a == nil:
 	case acknowledged:
 		j.v.Delivered++
-		j.delays = append(j.delays, float64(a.first.Sub(r.At).Microseconds())/1000)
+		// It may arrive before the client has read the 250.
+		j.delays = append(j.delays, float64(max(a.first.Sub(r.At), 0).Microseconds())/1000)
 		j.copies(r, *a)
 	case r.Class == load.Unknown && wanted:
 		j.v.Recovered++
@@ -201,8 +205,12 @@ func (j *Judge) example(format string, args ...any) {
 	}
 }
 
-// Verdict is given when all records are in.
+// Verdict is given once, when all the evidence is in.
 func (j *Judge) Verdict() Verdict {
+	for _, r := range j.records {
+		j.message(r)
+	}
+	j.records = nil
 	for id, arrived := range j.seen {
 		for _, a := range arrived {
 			if j.runs[run(id)] {

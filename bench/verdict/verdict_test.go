@@ -42,10 +42,10 @@ func run(t *testing.T, mode sink.Mode) verdict.Verdict {
 		t.Fatal(err)
 	}
 	j := verdict.NewJudge(verdict.Doubts{})
-	if err := j.ReadSink(&seen); err != nil {
+	if err := j.ReadLoad(&records); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.ReadLoad(&records); err != nil {
+	if err := j.ReadSink(&seen); err != nil {
 		t.Fatal(err)
 	}
 	return j.Verdict()

@@ -1,0 +1,49 @@
+// Command bench measures a mail relay from outside: it makes load, swallows
+// what comes out at the other end, and passes a verdict on the two.
+//
+//	go run ./bench sink --listen 127.0.0.1:2525 --control 127.0.0.1:2580 --out sink.jsonl
+//	go run ./bench load --targets 127.0.0.1:8001,127.0.0.1:8002 --for 60s --out load.jsonl
+//	quorumta events --config n1/quorumta.yaml > events.jsonl
+//	go run ./bench verdict --load load.jsonl --sink sink.jsonl --events events.jsonl
+//
+// or all three in one: bench run.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+type cli struct {
+	Load    loadCmd    `cmd:"" help:"Send numbered messages to the nodes of a relay."`
+	Sink    sinkCmd    `cmd:"" help:"Take mail, count it, and misbehave on request."`
+	Verdict verdictCmd `cmd:"" help:"Compare what was sent with what arrived."`
+	Run     runCmd     `cmd:"" help:"Sink, load and verdict in one process."`
+}
+
+// errVerdict: the relay broke its promise; the verdict has said how.
+var errVerdict = errors.New("the verdict is: fail")
+
+func main() {
+	var c cli
+	parser := kong.Must(&c, kong.Name("bench"), kong.Description("Load, sink and verdict for a mail relay."))
+	k, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v (see bench --help)\n", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	k.BindTo(ctx, (*context.Context)(nil))
+	err = k.Run()
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
