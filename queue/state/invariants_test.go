@@ -1,0 +1,133 @@
+package state
+
+import (
+	"encoding/binary"
+	"time"
+
+	"quorumta/internal/mail"
+)
+
+// failer is a test of testing or of rapid.
+type failer interface {
+	Helper()
+	Fatalf(string, ...any)
+}
+
+// checkInvariants compares every index with what it is an index of.
+func checkInvariants(t failer, s mapStore) {
+	t.Helper()
+	var c Counts
+	owners := map[mail.MessageID]uint32{} // parts of content
+	due := map[DueRow]bool{}
+	flights := map[flight]bool{}
+	Open(s, "", func(id mail.MessageID) bool {
+		m, _ := Load(s, id)
+		checkMessage(t, s, id, m)
+		c.Messages++
+		c.Content += uint64(m.Accepted.Size)
+		owners[id] = max(m.Accepted.Parts, 1)
+		var earliest time.Time
+		flying := uint64(0)
+		for _, r := range m.Recipients {
+			switch r.Phase {
+			case Pending:
+				if earliest.IsZero() || r.Due.Before(earliest) {
+					earliest = r.Due
+				}
+			case InFlight:
+				flying = 1
+				flights[flight{id, r.Attempt}] = true
+			}
+		}
+		c.InFlight += flying
+		if m.Held {
+			c.Held++
+		} else if !earliest.IsZero() {
+			due[DueRow{earliest, id}] = true
+		}
+		return true
+	})
+	Uploads(s, func(u Upload) bool {
+		c.Uploads++
+		owners[u.ID] = 0
+		return true
+	})
+	if got := Count(s); got != c {
+		t.Fatalf("the counters are %+v, a scan counts %+v", got, c)
+	}
+	for _, row := range Due(s, DueRow{}, time.UnixMilli(1<<48-1), 1<<30) {
+		if !due[row] {
+			t.Fatalf("%v is in the due index", row)
+		}
+		delete(due, row)
+	}
+	if len(due) > 0 {
+		t.Fatalf("%v are not in the due index", due)
+	}
+	claims := len(flights)
+	Claims(s, func(c Claim) bool {
+		if claims--; len(c.Recipients) == 0 || !flights[flight{c.ID, c.Number}] || c.At.IsZero() || c.Term == 0 {
+			t.Fatalf("claim %+v", c)
+		}
+		return true
+	})
+	if claims != 0 {
+		t.Fatalf("%d claims are not in the index", claims)
+	}
+	checkContent(t, s, owners)
+}
+
+// flight names an attempt.
+type flight struct {
+	id     mail.MessageID
+	number uint32
+}
+
+func checkMessage(t failer, s mapStore, id mail.MessageID, m *Message) {
+	t.Helper()
+	open := false
+	for i, r := range m.Recipients {
+		open = open || r.Phase.Open()
+		if (r.Phase == Pending) == r.Due.IsZero() || r.Attempt > m.Attempts {
+			t.Fatalf("%s: recipient %d: %+v of %d attempts", id, i, r, m.Attempts)
+		}
+	}
+	if !open {
+		t.Fatalf("%s is open, but nothing is left to do", id)
+	}
+	if _, ok := Content(s, id, max(m.Accepted.Parts, 1)-1); !ok {
+		t.Fatalf("%s has no content", id)
+	}
+	if m.Accepted.Content != nil {
+		t.Fatalf("the Accepted of %s carries its content", id)
+	}
+	st, _ := read(s, idKey(prefixStatus, id), describeStatus)
+	if h, ok := History(s, id); !ok || len(h) != int(st.records) {
+		t.Fatalf("%s has %d records, not %d", id, len(h), st.records)
+	}
+}
+
+// checkContent looks for what belongs to nobody.
+func checkContent(t failer, s mapStore, owners map[mail.MessageID]uint32) {
+	t.Helper()
+	for k := range s {
+		if len(k) == 1 {
+			continue
+		}
+		switch id := mail.MessageID(k[1:min(len(k), 21)]); k[0] {
+		case prefixContent:
+			parts, ok := owners[id]
+			if n := binary.BigEndian.Uint32([]byte(k[21:])); !ok || parts > 0 && n >= parts {
+				t.Fatalf("content %q belongs to nobody", k)
+			}
+		case prefixHistory, prefixMessage:
+			if _, ok := s.Get(idKey(prefixStatus, id)); !ok {
+				t.Fatalf("row %q belongs to no open message", k)
+			}
+		case prefixClosed:
+			if _, ok := s.Get(idKey(prefixStatus, mail.MessageID(k[5:]))); ok {
+				t.Fatalf("%q is open and closed", k)
+			}
+		}
+	}
+}
