@@ -10,6 +10,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/hashicorp/raft"
+
+	"quorumta/cluster/store/entry"
 )
 
 // Log is one shard's raft.LogStore, raft.StableStore and
@@ -25,8 +27,8 @@ type Log struct {
 	first    uint64       // 0: the log is empty
 	last     uint64
 	lastTerm uint64
-	recent   recent
-	sizes    sizes
+	recent   entry.Recent
+	sizes    entry.Sizes
 }
 
 var (
@@ -67,15 +69,15 @@ func (l *Log) load() error {
 	err := l.store.scanLog(from, to, func(it *pebble.Iterator) error {
 		v, err := it.ValueAndErr()
 		if err == nil && len(v) == 8 {
-			l.sizes.points = append(l.sizes.points, sizePoint{keyIndex(it.Key()), binary.BigEndian.Uint64(v)})
+			l.sizes.Points = append(l.sizes.Points, entry.Point{Index: keyIndex(it.Key()), Total: binary.BigEndian.Uint64(v)})
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	l.sizes.cut(l.first, l.last)
-	l.sizes.total, err = l.measure(l.sizes.last(), l.last)
+	l.sizes.Cut(l.first, l.last)
+	l.sizes.Total, err = l.measure(l.sizes.Last(), l.last)
 	return err
 }
 
@@ -108,9 +110,9 @@ func (l *Log) ends() error {
 
 // measure is the total at the index last: that of the newest size point and
 // the lengths of the entries behind it.
-func (l *Log) measure(point sizePoint, last uint64) (uint64, error) {
-	total := point.total
-	from, to := indexKey(l.shard, kindEntry, point.index+1), indexKey(l.shard, kindEntry, last+1)
+func (l *Log) measure(point entry.Point, last uint64) (uint64, error) {
+	total := point.Total
+	from, to := indexKey(l.shard, kindEntry, point.Index+1), indexKey(l.shard, kindEntry, last+1)
 	err := l.store.scanLog(from, to, func(it *pebble.Iterator) error {
 		v := it.LazyValue()
 		total += uint64(v.Len())
@@ -158,7 +160,7 @@ func (l *Log) Tail() (index, term uint64) {
 // GetLog implements raft.LogStore.
 func (l *Log) GetLog(index uint64, log *raft.Log) error {
 	l.mu.RLock()
-	e, ok := l.recent.get(index)
+	e, ok := l.recent.Get(index)
 	held := l.holdsLocked(index)
 	l.mu.RUnlock()
 	switch {
@@ -188,7 +190,7 @@ func (l *Log) read(index uint64, log *raft.Log) error {
 		return l.store.fail(fmt.Errorf("shard %d: entry %d is missing from the middle of the log", l.shard, index))
 	}
 	if err == nil {
-		err = errors.Join(decodeEntry(v, index, log), closer.Close())
+		err = errors.Join(entry.Decode(v, index, log), closer.Close())
 	}
 	if err != nil {
 		return l.store.fail(fmt.Errorf("shard %d: read entry %d: %w", l.shard, index, err))
@@ -207,7 +209,7 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 	}
 	defer l.writes.start()()
 	l.mu.RLock()
-	last, point, total := l.last, l.sizes.last(), l.sizes.total
+	last, point, total := l.last, l.sizes.Last(), l.sizes.Total
 	l.mu.RUnlock()
 
 	size := 0
@@ -216,22 +218,23 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 			return fmt.Errorf("shard %d: entry %d does not follow %d; the replica must be reopened", l.shard, e.Index, last)
 		}
 		last = e.Index
-		size += entrySize(e) + 2*(prefixLen+16)
+		size += entry.Size(e) + 2*(prefixLen+16)
 	}
 	batch := l.store.log.NewBatchWithSize(size)
-	var points []sizePoint
+	var points []entry.Point
 	before := total
 	for _, e := range logs {
-		n := entrySize(e)
+		n := entry.Size(e)
 		op := batch.SetDeferred(prefixLen+8, n)
 		copy(op.Key, indexKey(l.shard, kindEntry, e.Index))
-		putEntry(op.Value, e)
+		entry.Put(op.Value, e)
 		if err := op.Finish(); err != nil {
 			return errors.Join(err, batch.Close())
 		}
 		total += uint64(n)
-		if p, due := point.next(e.Index, total); due {
-			point, points = p, append(points, p)
+		if point.Due(total) {
+			point = entry.Point{Index: e.Index, Total: total}
+			points = append(points, point)
 			value := binary.BigEndian.AppendUint64(nil, total)
 			if err := batch.Set(indexKey(l.shard, kindSize, e.Index), value, nil); err != nil {
 				return errors.Join(err, batch.Close())
@@ -247,7 +250,7 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 }
 
 // stored makes synced entries visible.
-func (l *Log) stored(logs []*raft.Log, points []sizePoint, total uint64) {
+func (l *Log) stored(logs []*raft.Log, points []entry.Point, total uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.first == 0 {
@@ -255,9 +258,9 @@ func (l *Log) stored(logs []*raft.Log, points []sizePoint, total uint64) {
 	}
 	tail := logs[len(logs)-1]
 	l.last, l.lastTerm = tail.Index, tail.Term
-	l.sizes.points = append(l.sizes.points, points...)
-	l.sizes.total = total
-	l.recent.add(logs, l.store.recent/max(l.store.logCount.Load(), 1))
+	l.sizes.Points = append(l.sizes.Points, points...)
+	l.sizes.Total = total
+	l.recent.Add(logs, l.store.recent/max(l.store.logCount.Load(), 1))
 }
 
 // DeleteRange implements raft.LogStore: it deletes from the beginning, from
@@ -285,8 +288,8 @@ func (l *Log) DeleteRange(lo, hi uint64) error {
 func (l *Log) Drop() error {
 	l.mu.Lock()
 	l.first, l.last, l.lastTerm = 0, 0, 0
-	l.recent.clear()
-	l.sizes = sizes{}
+	l.recent.Clear()
+	l.sizes = entry.Sizes{}
 	l.mu.Unlock()
 	defer l.writes.start()()
 	batch := l.store.log.NewBatch()
@@ -314,9 +317,9 @@ func (l *Log) shorten(lo, hi, first, last uint64) error {
 	} else {
 		l.first = first
 	}
-	l.recent.cut(l.first, l.last)
-	l.sizes.cut(l.first, l.last)
-	point := l.sizes.last()
+	l.recent.Cut(l.first, l.last)
+	l.sizes.Cut(l.first, l.last)
+	point := l.sizes.Last()
 	l.mu.Unlock()
 
 	batch := l.store.log.NewBatch()
@@ -332,7 +335,7 @@ func (l *Log) shorten(lo, hi, first, last uint64) error {
 	total, err := l.measure(point, last)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sizes.total = total
+	l.sizes.Total = total
 	return err
 }
 
@@ -410,7 +413,7 @@ func (l *Log) EntriesWithin(bytes int64) uint64 {
 	if l.first == 0 {
 		return 1
 	}
-	return l.sizes.within(uint64(max(bytes, 0)), l.first, l.last)
+	return l.sizes.Within(uint64(max(bytes, 0)), l.first, l.last)
 }
 
 // Size is about the bytes of log appended since the store was opened: growth

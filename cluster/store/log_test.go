@@ -102,7 +102,7 @@ func randomHistory(t *testing.T, seed uint64) {
 			var logs []*raft.Log
 			for range 1 + rng.IntN(200) {
 				last++
-				logs = append(logs, entry(last, term, rng.IntN(3000)))
+				logs = append(logs, newEntry(last, term, rng.IntN(3000)))
 				want[last] = logs[len(logs)-1]
 			}
 			store(t, l, logs...)
@@ -135,7 +135,7 @@ func TestLogRefusesWhatItCannotKeep(t *testing.T) {
 	defer shut(t, s)
 	l := logOf(t, s)
 	store(t, l, entries(5, 9, 1, 10)...)
-	if err := l.StoreLog(entry(11, 1, 10)); err == nil {
+	if err := l.StoreLog(newEntry(11, 1, 10)); err == nil {
 		t.Error("an entry after a gap was stored")
 	}
 	if err := l.DeleteRange(6, 8); err == nil {
@@ -222,57 +222,4 @@ func TestLogEntriesWithin(t *testing.T) {
 	if got := l.Size(); got < 100*size || got > 101*size {
 		t.Errorf("size since opening is %d", got)
 	}
-}
-
-func TestRecentKeepsTheNewestBytes(t *testing.T) {
-	var r recent
-	r.add(entries(1, 100, 1, 1000), 10_200)
-	if _, ok := r.get(90); ok {
-		t.Error("an old entry is kept")
-	}
-	if e, ok := r.get(100); !ok || e.Index != 100 {
-		t.Error("the newest entry is not kept")
-	}
-	r.cut(95, 98)
-	if _, ok := r.get(99); ok {
-		t.Error("a cut entry is kept")
-	}
-	if _, ok := r.get(94); ok {
-		t.Error("a cut entry is kept")
-	}
-	r.add(entries(99, 99, 2, 10), 10_200)
-	if e, ok := r.get(99); !ok || e.Term != 2 {
-		t.Error("the new entry is not kept")
-	}
-	r.add(entries(200, 201, 2, 10), 10_200)
-	if _, ok := r.get(99); ok {
-		t.Error("there is a gap")
-	}
-	r.cut(300, 400)
-	if r.bytes != 0 || len(r.entries) != 0 {
-		t.Errorf("%d bytes in %d entries are left", r.bytes, len(r.entries))
-	}
-}
-
-func FuzzDecodeEntry(f *testing.F) {
-	for _, e := range []*raft.Log{entry(1, 2, 0), entry(9, 1, 30), {Type: raft.LogNoop, Extensions: []byte("x"), AppendedAt: time.Unix(5, 0)}} {
-		b := make([]byte, entrySize(e))
-		putEntry(b, e)
-		f.Add(b)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var e raft.Log
-		if err := decodeEntry(b, 1, &e); err != nil {
-			return
-		}
-		again := make([]byte, entrySize(&e))
-		putEntry(again, &e)
-		var f raft.Log
-		if err := decodeEntry(again, 1, &f); err != nil {
-			t.Fatal(err)
-		}
-		if d := cmp.Diff(e, f); d != "" {
-			t.Fatal(d)
-		}
-	})
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"quorumta/cluster/store/stream"
 )
 
 // restoreBatch is about how many bytes of pairs are committed at once.
@@ -18,18 +20,17 @@ const restoreBatch = 1 << 20
 // it. On an error after the header the state may be "restoring", and another
 // Restore is the only way on. No Update may be open.
 func (st *State) Restore(r io.Reader) error {
-	in := newStreamReader(r)
-	h, err := in.header()
+	in := stream.NewReader(r)
+	h, err := in.Header()
 	if err != nil {
 		return fmt.Errorf("restore shard %d: %w", st.shard, err)
 	}
 	old := *st.head.Load()
-	if h.shard != st.shard || h.head.cluster != old.cluster {
-		return fmt.Errorf("restore shard %d of cluster %q: the stream is of shard %d, cluster %q: %w",
-			st.shard, old.cluster, h.shard, h.head.cluster, ErrForeign)
+	if err := st.foreign(h); err != nil {
+		return fmt.Errorf("restore shard %d: %w", st.shard, err)
 	}
-	if !old.restoring && h.head.lineage == old.lineage && h.head.applied <= old.applied {
-		return in.body(func(_, _ []byte) error { return nil })
+	if !old.restoring && h.Lineage == old.lineage && h.Applied <= old.applied {
+		return in.Verify()
 	}
 	if err := st.beginRestore(old); err != nil {
 		return fmt.Errorf("restore shard %d: %w", st.shard, err)
@@ -37,8 +38,16 @@ func (st *State) Restore(r io.Reader) error {
 	if err := st.fill(in); err != nil {
 		return fmt.Errorf("restore shard %d: %w", st.shard, err)
 	}
-	if err := st.endRestore(h.head); err != nil {
+	if err := st.endRestore(h); err != nil {
 		return fmt.Errorf("restore shard %d: %w", st.shard, err)
+	}
+	return nil
+}
+
+// foreign fails with ErrForeign if the stream is not of this shard.
+func (st *State) foreign(h stream.Header) error {
+	if cluster := st.head.Load().cluster; h.Shard != st.shard || h.Cluster != cluster {
+		return fmt.Errorf("a stream of shard %d, cluster %q for shard %d, cluster %q: %w", h.Shard, h.Cluster, st.shard, cluster, ErrForeign)
 	}
 	return nil
 }
@@ -66,7 +75,7 @@ func (st *State) beginRestore(old head) error {
 }
 
 // fill writes the pairs of the stream.
-func (st *State) fill(in *streamReader) error {
+func (st *State) fill(in *stream.Reader) error {
 	var batch *pebble.Batch
 	commit := func() error {
 		if batch == nil {
@@ -76,7 +85,7 @@ func (st *State) fill(in *streamReader) error {
 		batch = nil
 		return st.store.commit("restore state", b, pebble.NoSync)
 	}
-	err := in.body(func(key, value []byte) error {
+	err := in.Body(func(key, value []byte) error {
 		if batch == nil {
 			batch = st.store.state.NewBatchWithSize(restoreBatch + len(value) + 4096)
 		}
@@ -95,14 +104,14 @@ func (st *State) fill(in *streamReader) error {
 }
 
 // endRestore gives the state its new head, durably.
-func (st *State) endRestore(h head) error {
+func (st *State) endRestore(h stream.Header) error {
 	batch := st.store.state.NewBatch()
 	if err := batch.Delete(nameKey(st.shard, kindLocal, restoringName), nil); err != nil {
 		return errors.Join(err, batch.Close())
 	}
 	st.mu.Lock()
-	h.era = st.head.Load().era
-	err := st.commitLocked(batch, h)
+	now := head{era: st.head.Load().era, cluster: h.Cluster, lineage: h.Lineage, applied: h.Applied, term: h.Term, chain: h.Chain}
+	err := st.commitLocked(batch, now)
 	st.mu.Unlock()
 	if err != nil {
 		return err

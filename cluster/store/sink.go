@@ -3,34 +3,22 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
+	"quorumta/cluster/store/snapshot"
+	"quorumta/cluster/store/stream"
 )
 
-// sink is a raft.SnapshotSink; it is used by one goroutine. The zero bytes
-// make a marker; the first byte opens the data file and starts a reader that
-// verifies the stream as it comes.
+// sink is a raft.SnapshotSink; it is used by one goroutine. Without a byte
+// written it makes a marker; the first byte makes it a received snapshot.
 type sink struct {
 	snapshots *Snapshots
-	label     *label
+	label     *snapshot.Label
+	data      *snapshot.Incoming // nil: nothing was written
 	closed    bool
-
-	file   vfs.File // nil: nothing was written
-	pipe   *io.PipeWriter
-	result chan verdict
-}
-
-// verdict is what the verifying reader says at the end of the stream.
-type verdict struct {
-	header header
-	err    error
 }
 
 // ID implements raft.SnapshotSink.
-func (s *sink) ID() string { return s.label.id() }
-
-func (s *sink) dataPath() string { return s.snapshots.path(s.ID() + dataSuffix) }
+func (s *sink) ID() string { return s.label.ID() }
 
 // Write implements raft.SnapshotSink. It fails as soon as the stream is seen to
 // be wrong.
@@ -41,43 +29,13 @@ func (s *sink) Write(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	if s.file == nil {
-		if err := s.begin(); err != nil {
+	if s.data == nil {
+		var err error
+		if s.data, err = s.snapshots.dir.Receive(s.ID()); err != nil {
 			return 0, err
 		}
 	}
-	// The reader comes first: the file may change what it is given.
-	if _, err := s.pipe.Write(b); err != nil {
-		return 0, fmt.Errorf("receive snapshot: %w", err)
-	}
-	n, err := s.file.Write(b)
-	s.label.size += int64(n)
-	if err != nil {
-		return n, fmt.Errorf("receive snapshot: %w", err)
-	}
-	return n, nil
-}
-
-// begin makes the sink a received snapshot.
-func (s *sink) begin() error {
-	f, err := s.snapshots.store.o.FS.Create(s.dataPath(), vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return fmt.Errorf("receive snapshot: %w", err)
-	}
-	s.file = vfs.NewSyncingFile(f, vfs.SyncingFileOptions{BytesPerSync: 1 << 20})
-	s.label.kind = received
-	r, w := io.Pipe()
-	s.pipe, s.result = w, make(chan verdict, 1)
-	go func() {
-		in := newStreamReader(r)
-		h, err := in.header()
-		if err == nil {
-			err = in.body(func(_, _ []byte) error { return nil })
-		}
-		r.CloseWithError(err)
-		s.result <- verdict{h, err}
-	}()
-	return nil
+	return s.data.Write(b)
 }
 
 // Close implements raft.SnapshotSink: the snapshot is durable, or nothing of it
@@ -86,11 +44,11 @@ func (s *sink) Close() error {
 	if s.closed {
 		return nil
 	}
-	if s.file == nil {
+	if s.data == nil {
 		s.closed = true
 		return s.closeMarker()
 	}
-	if err := s.finish(); err != nil {
+	if err := s.closeReceived(); err != nil {
 		return errors.Join(err, s.Cancel())
 	}
 	s.closed = true
@@ -100,37 +58,30 @@ func (s *sink) Close() error {
 // closeMarker checks that the state is what the marker will say.
 func (s *sink) closeMarker() error {
 	state := s.snapshots.state
-	if durable := state.Durable(); state.Restoring() || durable < s.label.index {
-		return fmt.Errorf("shard %d: a marker at %d, but the state is durable up to %d only", s.snapshots.shard, s.label.index, durable)
+	if durable := state.Durable(); state.Restoring() || durable < s.label.Index {
+		return fmt.Errorf("shard %d: a marker at %d, but the state is durable up to %d only", s.snapshots.shard, s.label.Index, durable)
 	}
-	s.label.lineage = state.Lineage()
+	s.label.Lineage = state.Lineage()
 	return s.snapshots.keep(s.label)
 }
 
-// finish checks the stream and syncs the data.
-func (s *sink) finish() error {
-	_ = s.pipe.Close() // never fails
-	v := <-s.result
-	s.pipe = nil
-	state := s.snapshots.state.head.Load()
-	switch {
-	case v.err != nil:
-		return fmt.Errorf("receive snapshot: %w", v.err)
-	case v.header.shard != s.snapshots.shard || v.header.head.cluster != state.cluster:
-		return fmt.Errorf("receive snapshot: it is of shard %d, cluster %q: %w", v.header.shard, v.header.head.cluster, ErrForeign)
-	case v.header.head.applied < s.label.index:
-		return badStream("its label is %d, but it has applied %d only", s.label.index, v.header.head.applied)
+// closeReceived checks the stream and syncs it.
+func (s *sink) closeReceived() error {
+	h, size, err := s.data.Verdict()
+	if err != nil {
+		return err
 	}
-	s.label.lineage = v.header.head.lineage
-	if err := s.file.Sync(); err != nil {
-		return s.snapshots.store.fail(fmt.Errorf("sync snapshot: %w", err))
+	if err := s.snapshots.state.foreign(h); err != nil {
+		return fmt.Errorf("receive snapshot: %w", err)
 	}
-	f := s.file
-	s.file = nil
-	if err := f.Close(); err != nil {
-		return s.snapshots.store.fail(fmt.Errorf("close snapshot: %w", err))
+	if h.Applied < s.label.Index {
+		return fmt.Errorf("receive snapshot: %w: its label is %d, but it has applied %d only", stream.ErrBad, s.label.Index, h.Applied)
 	}
-	return s.snapshots.store.syncDir(s.snapshots.dir)
+	if err := s.data.Finish(); err != nil {
+		return s.snapshots.store.fail(err)
+	}
+	s.label.Kind, s.label.Size, s.label.Lineage = snapshot.Received, size, h.Lineage
+	return nil
 }
 
 // Cancel implements raft.SnapshotSink: nothing is left.
@@ -139,16 +90,8 @@ func (s *sink) Cancel() error {
 		return nil
 	}
 	s.closed = true
-	if s.label.kind != received {
+	if s.data == nil {
 		return nil
 	}
-	var err error
-	if s.pipe != nil {
-		_ = s.pipe.CloseWithError(io.ErrUnexpectedEOF) // never fails
-		<-s.result
-	}
-	if s.file != nil {
-		err = s.file.Close()
-	}
-	return errors.Join(err, s.snapshots.store.o.FS.Remove(s.dataPath()))
+	return s.data.Cancel()
 }

@@ -1,15 +1,14 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"sync"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
+
+	"quorumta/cluster/store/snapshot"
 )
 
 // Snapshots is one shard's raft.SnapshotStore, of two kinds: a marker is local
@@ -20,91 +19,49 @@ type Snapshots struct {
 	store *Store
 	shard uint16
 	state *State
-	dir   string
 
-	mu     sync.Mutex // guards the rest, and the labels on disk
-	seq    uint64
-	newest *label // nil: none; never changed in place
+	mu  sync.Mutex // guards dir
+	dir *snapshot.Dir
 }
 
 var _ raft.SnapshotStore = (*Snapshots)(nil)
 
 // Snapshots opens the snapshots of a shard and removes what a crash has left
 // half-done. It fails with ErrLineage when the state is not the one that a
-// marker speaks of.
+// marker speaks of. An earlier Snapshots of the shard must not be used any more.
 func (s *Store) Snapshots(shard uint16, state *State) (*Snapshots, error) {
-	n := &Snapshots{store: s, shard: shard, state: state, dir: s.path("snapshots", strconv.Itoa(int(shard)))}
-	if err := s.o.FS.MkdirAll(n.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open snapshots: %w", err)
-	}
-	if err := errors.Join(s.syncDir(s.path("snapshots")), n.load()); err != nil {
+	dir, err := snapshot.Open(s.o.FS, s.path("snapshots", strconv.Itoa(int(shard))))
+	if err != nil {
 		return nil, fmt.Errorf("open snapshots of shard %d: %w", shard, err)
 	}
-	l := n.newest
+	n := &Snapshots{store: s, shard: shard, state: state, dir: dir}
+	l := dir.Newest()
 	switch {
 	case l == nil || n.pending(l):
 		return n, nil
-	case l.kind == received: // restored, but the crash came before Restored
-		return n, n.Restored(l.id())
-	case !state.Restoring() && state.Lineage() != l.lineage:
+	case l.Kind == snapshot.Received: // restored, but the crash came before Restored
+		return n, n.Restored(l.ID())
+	case !state.Restoring() && state.Lineage() != l.Lineage:
 		return nil, fmt.Errorf("open snapshots of shard %d: %w", shard, ErrLineage)
 	}
 	return n, nil
 }
 
-// load finds the newest label and removes every other file.
-func (s *Snapshots) load() error {
-	fs := s.store.o.FS
-	names, err := fs.List(s.dir)
-	if err != nil {
-		return err
-	}
-	keep := ""
-	for _, name := range names {
-		id, ok := strings.CutSuffix(name, labelSuffix)
-		if ok && id > keep {
-			keep = id
-		}
-	}
-	if keep != "" {
-		l, err := readLabel(fs, s.path(keep+labelSuffix))
-		if err != nil {
-			return fmt.Errorf("%s: %w; let the replica rejoin as new", s.path(keep+labelSuffix), err)
-		}
-		hex, _, _ := strings.Cut(keep, "-")
-		if l.seq, err = strconv.ParseUint(hex, 16, 64); err != nil || l.id() != keep {
-			return fmt.Errorf("%s: the label is not that of the name; let the replica rejoin as new", s.path(keep+labelSuffix))
-		}
-		s.newest, s.seq = l, l.seq
-	}
-	for _, name := range names {
-		if name == keep+labelSuffix || name == keep+dataSuffix && s.newest != nil && s.newest.kind == received {
-			continue
-		}
-		if err := fs.Remove(s.path(name)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Snapshots) path(name string) string { return s.store.o.FS.PathJoin(s.dir, name) }
-
 // pending reports whether the label is of a received snapshot that the state
 // does not have yet.
-func (s *Snapshots) pending(l *label) bool {
-	if l.kind != received {
+func (s *Snapshots) pending(l *snapshot.Label) bool {
+	if l.Kind != snapshot.Received {
 		return false
 	}
 	applied, _ := s.state.Applied()
-	return s.state.Restoring() || l.index > applied || s.state.Lineage() != l.lineage
+	return s.state.Restoring() || l.Index > applied || s.state.Lineage() != l.Lineage
 }
 
 // current is the newest label; nil if there is none.
-func (s *Snapshots) current() *label {
+func (s *Snapshots) current() *snapshot.Label {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.newest
+	return s.dir.Newest()
 }
 
 // Create implements raft.SnapshotStore. The sink becomes a marker if nothing is
@@ -117,15 +74,14 @@ func (s *Snapshots) Create(version raft.SnapshotVersion, index, term uint64, con
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seq++
-	return &sink{snapshots: s, label: &label{
-		seq:         s.seq,
-		kind:        marker,
-		version:     version,
-		index:       index,
-		term:        term,
-		config:      configuration.Clone(),
-		configIndex: configurationIndex,
+	return &sink{snapshots: s, label: &snapshot.Label{
+		Seq:         s.dir.Next(),
+		Kind:        snapshot.Marker,
+		Version:     version,
+		Index:       index,
+		Term:        term,
+		Config:      configuration.Clone(),
+		ConfigIndex: configurationIndex,
 	}}, nil
 }
 
@@ -136,7 +92,7 @@ func (s *Snapshots) List() ([]*raft.SnapshotMeta, error) {
 	if l == nil {
 		return nil, nil
 	}
-	return []*raft.SnapshotMeta{l.meta()}, nil
+	return []*raft.SnapshotMeta{l.Meta()}, nil
 }
 
 // Open implements raft.SnapshotStore. For a marker it streams the state as it
@@ -145,12 +101,12 @@ func (s *Snapshots) List() ([]*raft.SnapshotMeta, error) {
 // what the state deletes meanwhile.
 func (s *Snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	l := s.current()
-	if l == nil || l.id() != id {
+	if l == nil || l.ID() != id {
 		return nil, nil, fmt.Errorf("shard %d has no snapshot %s", s.shard, id)
 	}
-	meta := l.meta()
-	if l.kind == received {
-		f, err := s.store.o.FS.Open(s.path(id+dataSuffix), vfs.SequentialReadsOption)
+	meta := l.Meta()
+	if l.Kind == snapshot.Received {
+		f, err := s.dir.OpenData(id)
 		if err != nil {
 			return nil, nil, fmt.Errorf("open snapshot: %w", err)
 		}
@@ -158,8 +114,8 @@ func (s *Snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	}
 	view := s.state.View()
 	size, err := view.Size()
-	if applied, _ := view.Applied(); err == nil && applied < l.index {
-		err = fmt.Errorf("the state of shard %d has applied %d, which is behind its marker %d", s.shard, applied, l.index)
+	if applied, _ := view.Applied(); err == nil && applied < l.Index {
+		err = fmt.Errorf("the state of shard %d has applied %d, which is behind its marker %d", s.shard, applied, l.Index)
 	}
 	if err != nil {
 		view.Close()
@@ -201,7 +157,7 @@ func (s *Snapshots) Received() (id string, index, term uint64, ok bool) {
 	if l == nil || !s.pending(l) {
 		return "", 0, 0, false
 	}
-	return l.id(), l.index, l.term, true
+	return l.ID(), l.Index, l.Term, true
 }
 
 // Restored says that a received snapshot is in the state: it becomes a marker,
@@ -209,25 +165,18 @@ func (s *Snapshots) Received() (id string, index, term uint64, ok bool) {
 func (s *Snapshots) Restored(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.newest
+	l := s.dir.Newest()
 	switch {
-	case l == nil || l.id() != id:
+	case l == nil || l.ID() != id:
 		return fmt.Errorf("shard %d has no snapshot %s", s.shard, id)
-	case l.kind == marker:
+	case l.Kind == snapshot.Marker:
 		return nil
-	case s.pending(l) || s.state.Durable() < l.index:
+	case s.pending(l) || s.state.Durable() < l.Index:
 		return fmt.Errorf("shard %d: snapshot %s is not in the state", s.shard, id)
 	}
 	m := *l
-	m.kind, m.size = marker, 0
-	if err := s.writeLabel(&m); err != nil {
-		return s.store.fail(fmt.Errorf("write snapshot label: %w", err))
-	}
-	s.newest = &m
-	if err := s.store.o.FS.Remove(s.path(id + dataSuffix)); err != nil {
-		s.store.o.Log.Warn("a restored snapshot was left", "shard", s.shard, "err", err)
-	}
-	return nil
+	m.Kind, m.Size = snapshot.Marker, 0
+	return s.keepLocked(&m)
 }
 
 // Label is index and term of the newest snapshot; zeros if there is none.
@@ -236,34 +185,28 @@ func (s *Snapshots) Label() (index, term uint64) {
 	if l == nil {
 		return 0, 0
 	}
-	return l.index, l.term
+	return l.Index, l.Term
 }
 
-// keep makes the label the newest, durably, and removes what it replaces. A
-// marker behind the newest label says nothing new: a snapshot was received
-// while it was made.
-func (s *Snapshots) keep(l *label) error {
+// keep makes the label the newest, durably. A marker behind the newest label
+// says nothing new: a snapshot was received while it was made.
+func (s *Snapshots) keep(l *snapshot.Label) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old := s.newest
-	if old != nil && l.kind == marker && (old.index > l.index || s.pending(old)) {
+	old := s.dir.Newest()
+	if old != nil && l.Kind == snapshot.Marker && (old.Index > l.Index || s.pending(old)) {
 		return nil
 	}
-	if err := s.writeLabel(l); err != nil {
-		return s.store.fail(fmt.Errorf("write snapshot label: %w", err))
+	return s.keepLocked(l)
+}
+
+func (s *Snapshots) keepLocked(l *snapshot.Label) error {
+	left, err := s.dir.Keep(l)
+	if err != nil {
+		return s.store.fail(err)
 	}
-	s.newest = l
-	if old == nil {
-		return nil
-	}
-	suffixes := []string{labelSuffix}
-	if old.kind == received {
-		suffixes = append(suffixes, dataSuffix)
-	}
-	for _, suffix := range suffixes {
-		if err := s.store.o.FS.Remove(s.path(old.id() + suffix)); err != nil {
-			s.store.o.Log.Warn("an old snapshot was left", "shard", s.shard, "err", err)
-		}
+	if left != nil {
+		s.store.o.Log.Warn("an old snapshot was left until the next start", "shard", s.shard, "err", left)
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/raft"
+
+	"quorumta/cluster/store/stream"
 )
 
 func snapshotsOf(t testing.TB, s *Store) *Snapshots {
@@ -235,7 +237,7 @@ func TestSnapshotsRemoveLeftovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"0000000000000009-3-100.data", "0000000000000009-3-100.label.tmp"} {
-		f, err := fs.Create(n.path(name), vfs.WriteCategoryUnspecified)
+		f, err := fs.Create(s.path("snapshots", "1", name), vfs.WriteCategoryUnspecified)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -257,22 +259,16 @@ func TestSnapshotsRefuseAnotherLineage(t *testing.T) {
 	s := open(t, fs)
 	st, n := stateOf(t, s), snapshotsOf(t, s)
 	put(st, 10, "a", "1")
-	b := stream(t, st)
+	b := streamed(t, st)
 	if err := errors.Join(s.FlushState(), create(t, n, 10).Close()); err != nil {
 		t.Fatal(err)
 	}
 	// The same state as a new lineage: a restored backup.
-	h, err := newStreamReader(bytes.NewReader(b)).header()
-	if err != nil {
-		t.Fatal(err)
-	}
-	rest := b[len(h.encode()):]
-	h.head.lineage[0], h.head.applied = 1, 8
-	b = append(h.encode(), rest...)
+	b = renamed(t, b, 8)
 	if err := st.Restore(bytes.NewReader(b)); err != nil {
 		t.Fatal(err)
 	}
-	if i, _ := st.Applied(); i != 8 || st.Lineage() != h.head.lineage {
+	if i, _ := st.Applied(); i != 8 || st.Lineage() != [16]byte{1} {
 		t.Errorf("applied is %d", i)
 	}
 	shut(t, s)
@@ -281,4 +277,24 @@ func TestSnapshotsRefuseAnotherLineage(t *testing.T) {
 	if _, err := s.Snapshots(1, stateOf(t, s)); !errors.Is(err, ErrLineage) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// renamed is a stream with another lineage and applied index.
+func renamed(t testing.TB, b []byte, applied uint64) []byte {
+	t.Helper()
+	in := stream.NewReader(bytes.NewReader(b))
+	h, err := in.Header()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Lineage, h.Applied = [16]byte{1}, applied
+	var out bytes.Buffer
+	w := stream.NewWriter(&out, h)
+	if err := in.Body(w.Pair); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }

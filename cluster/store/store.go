@@ -9,6 +9,9 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"quorumta/cluster/store/mark"
+	"quorumta/cluster/store/stream"
 )
 
 var (
@@ -21,11 +24,12 @@ var (
 	// ErrLineage: the state and its snapshot come from different histories of
 	// the shard. Remove the replica's data and let it rejoin as new.
 	ErrLineage = errors.New("the state is of another lineage than its snapshot; let the replica rejoin as new")
-	// ErrMark: the file of high-water marks cannot be read, so that a lost tail
-	// of the log could go unnoticed. Let the node rejoin as new.
-	ErrMark = errors.New("the high-water mark is damaged or missing; let the node rejoin as new")
+	// ErrMark: a shard's high-water mark was there before and cannot be read, so
+	// that a lost tail of its log could go unnoticed. Let the replica rejoin as
+	// new.
+	ErrMark = mark.ErrDamaged
 	// ErrStream: a snapshot stream is not whole, or not one. Fetch it again.
-	ErrStream = errors.New("bad snapshot stream")
+	ErrStream = stream.ErrBad
 )
 
 // Options says where and how the store lives; every field is needed.
@@ -52,7 +56,7 @@ type Store struct {
 	cache *pebble.Cache
 	log   *pebble.DB
 	state *pebble.DB
-	marks *marks
+	marks *mark.File
 
 	cause  atomic.Pointer[error] // why the store is dead; nil while it lives
 	dead   chan struct{}         // closed when cause is set
@@ -92,8 +96,12 @@ func Open(o Options) (*Store, error) {
 	if s.state, err = pebble.Open(s.path("state"), s.stateOptions()); err != nil {
 		return nil, errors.Join(fmt.Errorf("open state in %s: %w", s.path("state"), err), s.log.Close())
 	}
-	if s.marks, err = openMarks(s); err != nil {
+	path := s.path("marks", "marks")
+	if s.marks, err = mark.Open(mark.Options{FS: o.FS, Path: path, Log: o.Log, Fail: s.fail}); err != nil {
 		return nil, errors.Join(err, s.state.Close(), s.log.Close())
+	}
+	if err := s.syncDir(s.path("marks")); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -101,7 +109,7 @@ func Open(o Options) (*Store, error) {
 // Close writes the marks, flushes the state and closes both Pebbles. Views and
 // snapshot streams must be closed before.
 func (s *Store) Close() error {
-	err := s.marks.close()
+	err := s.marks.Close()
 	if s.Err() == nil {
 		err = errors.Join(err, s.FlushState())
 	}
@@ -184,6 +192,34 @@ func (s *Store) commit(what string, b *pebble.Batch, o *pebble.WriteOptions) (er
 		return s.fail(fmt.Errorf("%s: %w", what, err))
 	}
 	return s.Err()
+}
+
+// Mark is one shard's high-water mark (package mark, PROTOCOL 7).
+type Mark = mark.Mark
+
+// Mark opens the mark of a shard. It fails with ErrMark when a mark was there
+// before and cannot be read. All calls for one shard return the same Mark.
+func (s *Store) Mark(shard uint16) (*Mark, error) {
+	// The log says that there is a mark: without it a lost file would look like
+	// a new one.
+	guard := nameKey(shard, kindGuard, nil)
+	_, closer, err := s.log.Get(guard)
+	expected := err == nil
+	if expected {
+		err = closer.Close()
+	}
+	if err != nil && !errors.Is(err, pebble.ErrNotFound) {
+		return nil, s.fail(fmt.Errorf("read log: %w", err))
+	}
+	m, err := s.marks.Shard(shard, expected)
+	if err != nil || expected {
+		return m, err
+	}
+	batch := s.log.NewBatch()
+	if err := batch.Set(guard, nil, nil); err != nil {
+		return nil, errors.Join(err, batch.Close())
+	}
+	return m, s.commit("write mark's guard", batch, pebble.Sync)
 }
 
 // path is a name in the data directory.

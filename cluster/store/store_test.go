@@ -59,8 +59,8 @@ func stateOf(t testing.TB, s *Store) *State {
 	return st
 }
 
-// entry is an entry whose data tells its index and term.
-func entry(index, term uint64, size int) *raft.Log {
+// newEntry is an entry whose data tells its index and term.
+func newEntry(index, term uint64, size int) *raft.Log {
 	data := make([]byte, size)
 	for i := range data {
 		data[i] = byte(index*31 + term*7 + uint64(i))
@@ -71,7 +71,7 @@ func entry(index, term uint64, size int) *raft.Log {
 func entries(first, last, term uint64, size int) []*raft.Log {
 	var logs []*raft.Log
 	for i := first; i <= last; i++ {
-		logs = append(logs, entry(i, term, size))
+		logs = append(logs, newEntry(i, term, size))
 	}
 	return logs
 }

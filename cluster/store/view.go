@@ -1,12 +1,13 @@
 package store
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
+	"errors"
 	"fmt"
-	"hash"
+	"io"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"quorumta/cluster/store/stream"
 )
 
 // View is a consistent, read-only view of a state. Close it soon: it keeps
@@ -61,16 +62,83 @@ func (v *View) Applied() (index, term uint64) { return v.head.applied, v.head.te
 // Chain is the running digest of the view.
 func (v *View) Chain() [32]byte { return v.head.chain }
 
+// header is what the stream of the view begins with.
+func (v *View) header() stream.Header {
+	return stream.Header{
+		Cluster: v.head.cluster,
+		Shard:   v.shard,
+		Lineage: v.head.lineage,
+		Applied: v.head.applied,
+		Term:    v.head.term,
+		Chain:   v.head.chain,
+	}
+}
+
+// WriteTo writes the view as a snapshot stream (package stream). Size tells its
+// exact length beforehand.
+func (v *View) WriteTo(w io.Writer) (int64, error) {
+	if v.snap == nil {
+		return 0, fmt.Errorf("shard %d: the state is being restored", v.shard)
+	}
+	out := stream.NewWriter(w, v.header())
+	err := v.walk(func(it *pebble.Iterator) error {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return v.store.fail(fmt.Errorf("read state: %w", err))
+		}
+		return out.Pair(it.Key()[prefixLen:], value)
+	})
+	n, closing := out.Close()
+	if err == nil {
+		err = closing
+	}
+	if err != nil {
+		return n, fmt.Errorf("write snapshot stream of shard %d: %w", v.shard, err)
+	}
+	return n, nil
+}
+
+// Size is the exact length of what WriteTo writes. It reads no large values.
+func (v *View) Size() (int64, error) {
+	size := stream.NewSizer(v.header())
+	err := v.walk(func(it *pebble.Iterator) error {
+		value := it.LazyValue()
+		size.Add(len(it.Key())-prefixLen, value.Len())
+		return nil
+	})
+	return size.Total(), err
+}
+
+// walk calls f at each replicated key.
+func (v *View) walk(f func(*pebble.Iterator) error) error {
+	if v.snap == nil {
+		return nil
+	}
+	from, to := bounds(v.shard, kindShared, nil, nil)
+	it, err := v.snap.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	if err != nil {
+		return v.store.fail(fmt.Errorf("read state: %w", err))
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		if err := f(it); err != nil {
+			return errors.Join(err, it.Close())
+		}
+	}
+	if err := it.Close(); err != nil {
+		return v.store.fail(fmt.Errorf("read state: %w", err))
+	}
+	return nil
+}
+
 // SHA256 is the digest of the replicated pairs, in order, without keys that
-// are the node's own. Each pair enters as the lengths of key and value, 4 bytes
-// big-endian each, then both.
+// are the node's own: that of a snapshot stream.
 func (v *View) SHA256() [32]byte {
-	d := newDigest()
+	d := stream.NewDigest()
 	v.Scan(nil, nil, func(key, value []byte) bool {
-		d.add(key, value)
+		d.Add(key, value)
 		return true
 	})
-	return d.sum()
+	return d.Sum()
 }
 
 // Close ends the view.
@@ -83,21 +151,3 @@ func (v *View) Close() {
 	}
 	v.snap = nil
 }
-
-// digest sums pairs up; the zero value is not one.
-type digest struct {
-	hash    hash.Hash
-	lengths [8]byte
-}
-
-func newDigest() *digest { return &digest{hash: sha256.New()} }
-
-func (d *digest) add(key, value []byte) {
-	binary.BigEndian.PutUint32(d.lengths[:4], uint32(len(key)))
-	binary.BigEndian.PutUint32(d.lengths[4:], uint32(len(value)))
-	_, _ = d.hash.Write(d.lengths[:]) // a hash never fails
-	_, _ = d.hash.Write(key)
-	_, _ = d.hash.Write(value)
-}
-
-func (d *digest) sum() [32]byte { return [32]byte(d.hash.Sum(nil)) }

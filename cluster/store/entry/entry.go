@@ -1,4 +1,6 @@
-package store
+// Package entry is how one log entry lies on disk, how the newest are kept in
+// memory, and how the bytes between two places of a log are told.
+package entry
 
 import (
 	"encoding/binary"
@@ -20,44 +22,45 @@ import (
 // at counts from 1970 and is 0 where the entry has no such time; extension is
 // the length of ext; data is the rest. Blocks and WAL carry their own checksums.
 const (
-	entryVersion = 1
-	entryFixed   = 1 + 1 + 8 + 8
+	version = 1
+	fixed   = 1 + 1 + 8 + 8
 )
 
-var errEntry = errors.New("log entry cannot be decoded")
+// ErrDecode: the bytes are not an entry, or a newer program wrote them.
+var ErrDecode = errors.New("log entry cannot be decoded")
 
-// entrySize is the length of the encoded entry.
-func entrySize(l *raft.Log) int {
-	return entryFixed + uvarintLen(uint64(len(l.Extensions))) + len(l.Extensions) + len(l.Data)
+// Size is the length of the encoded entry.
+func Size(l *raft.Log) int {
+	return fixed + uvarintLen(uint64(len(l.Extensions))) + len(l.Extensions) + len(l.Data)
 }
 
-// putEntry encodes the entry into b, which is entrySize long.
-func putEntry(b []byte, l *raft.Log) {
-	b[0], b[1] = entryVersion, byte(l.Type)
+// Put encodes the entry into b, which is Size long.
+func Put(b []byte, l *raft.Log) {
+	b[0], b[1] = version, byte(l.Type)
 	binary.BigEndian.PutUint64(b[2:], l.Term)
 	var at int64
 	if !l.AppendedAt.IsZero() {
 		at = l.AppendedAt.UnixNano()
 	}
 	binary.BigEndian.PutUint64(b[10:], uint64(at))
-	n := entryFixed + binary.PutUvarint(b[entryFixed:], uint64(len(l.Extensions)))
+	n := fixed + binary.PutUvarint(b[fixed:], uint64(len(l.Extensions)))
 	n += copy(b[n:], l.Extensions)
 	copy(b[n:], l.Data)
 }
 
-// decodeEntry fills the entry with copies of what is in b.
-func decodeEntry(b []byte, index uint64, l *raft.Log) error {
-	if len(b) < entryFixed {
-		return fmt.Errorf("%w: entry %d has %d bytes", errEntry, index, len(b))
+// Decode fills the entry with copies of what is in b.
+func Decode(b []byte, index uint64, l *raft.Log) error {
+	if len(b) < fixed {
+		return fmt.Errorf("%w: entry %d has %d bytes", ErrDecode, index, len(b))
 	}
-	if b[0] != entryVersion {
-		return fmt.Errorf("%w: entry %d has version %d; a newer program wrote it", errEntry, index, b[0])
+	if b[0] != version {
+		return fmt.Errorf("%w: entry %d has version %d; a newer program wrote it", ErrDecode, index, b[0])
 	}
-	ext, n := binary.Uvarint(b[entryFixed:])
-	if n <= 0 || ext > uint64(len(b)-entryFixed-n) {
-		return fmt.Errorf("%w: entry %d is cut short", errEntry, index)
+	ext, n := binary.Uvarint(b[fixed:])
+	if n <= 0 || ext > uint64(len(b)-fixed-n) {
+		return fmt.Errorf("%w: entry %d is cut short", ErrDecode, index)
 	}
-	rest := append([]byte(nil), b[entryFixed+n:]...)
+	rest := append([]byte(nil), b[fixed+n:]...)
 	*l = raft.Log{
 		Index: index,
 		Term:  binary.BigEndian.Uint64(b[2:]),
