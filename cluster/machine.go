@@ -1,68 +1,54 @@
 package cluster
 
-import "errors"
+import (
+	"errors"
+
+	"quorumta/cluster/group"
+	"quorumta/cluster/wire"
+)
 
 // ShardID names a shard: 1 to 4095, never reused.
 type ShardID = uint16
 
-// View reads a shard's state. It panics when the store cannot be read: a node
-// that cannot read its own state must not go on.
-type View interface {
-	// Get returns the value of key, which the caller may keep.
-	Get(key []byte) (value []byte, ok bool)
-	// Scan calls f in ascending order for the keys from lo, included, to hi,
-	// excluded (a nil hi: to the end of the shard), until f returns false.
-	// Key and value are valid during the call only.
-	Scan(lo, hi []byte, f func(key, value []byte) bool)
-}
+// What a shard replicates into, and what it is given.
+type (
+	// Machine folds the entries of a shard.
+	Machine = group.Machine
+	// View reads a shard's state.
+	View = group.View
+	// Batch collects the effects of entries.
+	Batch = group.Batch
+	// Entry is one committed log entry.
+	Entry = group.Entry
+	// Result is the machine's verdict on one group of an entry.
+	Result = group.Result
+)
 
-// Batch collects the effects of entries. Reads of the View that belongs to it
-// see them at once; they reach the store together with the applied index.
-type Batch interface {
-	Set(key, value []byte)
-	Delete(key []byte)
-	// DeleteRange deletes the keys from lo, included, to hi, excluded.
-	DeleteRange(lo, hi []byte)
-}
+// Handler answers a call from another node. from is the caller's name as its
+// certificate says.
+type Handler = wire.Handler
 
-// Entry is one committed log entry.
-type Entry struct {
-	Index uint64
-	// Term is Raft's term of the entry, which is not always the term that its
-	// proposer decided in (PROTOCOL 14).
-	Term uint64
-	// Data is valid until Apply returns.
-	Data []byte
-}
+// CallError is an error that a handler on another node returned.
+type CallError = wire.CallError
 
-// Result is the machine's verdict on one group of an entry. It is part of the
-// running digest, so it must be the same on every replica.
-type Result uint8
+// MaxEntry is the longest entry that can be proposed, bytes.
+const MaxEntry = group.MaxEntry
 
-// Machine is what a shard replicates into.
-type Machine interface {
-	// Apply folds one entry. It is called from one goroutine, in log order,
-	// and must be a function of view and entry alone. What it panics with
-	// stops the shard, not the node.
-	Apply(view View, batch Batch, entry Entry) []Result
-	// Lead says that this node holds the office of the term and has applied
-	// everything of the terms before. It must not block; Unlead ends it. The
-	// two alternate, called from one goroutine per shard.
-	Lead(term uint64)
-	Unlead()
-}
-
-// What Propose, Read and Call fail with.
+// What Propose, Barrier, View and Call fail with.
 var (
 	// ErrNotLeader: nothing was proposed; ask the leader, or use another shard.
-	ErrNotLeader = errors.New("not the leader of the shard")
+	ErrNotLeader = group.ErrNotLeader
 	// ErrUnknownOutcome: the entry may or may not commit; ask the same shard
 	// until it is known (PROTOCOL 19).
-	ErrUnknownOutcome = errors.New("the outcome is not known")
+	ErrUnknownOutcome = group.ErrUnknownOutcome
+	// ErrTooLarge: the entry is longer than MaxEntry; nothing was proposed.
+	ErrTooLarge = group.ErrTooLarge
+	// ErrStopped: the shard's replica on this node has stopped for good.
+	ErrStopped = group.ErrStopped
 	// ErrNoSuchShard: the node has no replica of it, or it does not exist.
 	ErrNoSuchShard = errors.New("no such shard here")
 	// ErrUnreachable: the node could not be called; the call may have run.
-	ErrUnreachable = errors.New("node not reachable")
-	// ErrStopped: the shard or the node has stopped.
-	ErrStopped = errors.New("stopped")
+	ErrUnreachable = wire.ErrUnreachable
+	// ErrDiskFull: a live replica of the shard is below its floor of free disk.
+	ErrDiskFull = errors.New("a replica's disk is full")
 )

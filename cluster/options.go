@@ -1,15 +1,20 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 )
 
 // Options says what a node is. Zero means a default only where it is said.
@@ -19,15 +24,18 @@ type Options struct {
 	// Listen is the address of the cluster port, host:port.
 	Listen string
 	// Members are name and cluster address of all nodes, this one included.
-	// They are read at first start only.
+	// Who votes is decided at first start; addresses may change with a restart.
+	// Nil means a node of its own, which needs neither identity nor port.
 	Members map[string]string
-	// Incarnations are the members' incarnations as init wrote them.
+	// Incarnations are the members' incarnations as init wrote them. They are
+	// needed at first start; without them an empty Dir is refused.
 	Incarnations map[string]string
-	// ClusterID is the cluster's random id as init wrote it.
+	// ClusterID is the cluster's random id as init wrote it. "" takes the id
+	// that Dir has.
 	ClusterID string
 	// Shards is how many shards a new cluster has; 0 means one per member.
 	Shards int
-	// Dir holds the node's data: id, log and state below it.
+	// Dir holds the node's data: id, log, state, snapshots and marks below it.
 	Dir string
 	// FS is the file system of Dir; nil means the machine's own.
 	FS vfs.FS
@@ -64,4 +72,68 @@ type Options struct {
 type Network interface {
 	Listen(address string) (net.Listener, error)
 	Dial(ctx context.Context, address string) (net.Conn, error)
+}
+
+// complete fills in the defaults and checks what has none.
+func (o *Options) complete() error {
+	if o.alone() {
+		o.Name = cmp.Or(o.Name, "n1")
+		o.Members = map[string]string{o.Name: ""}
+		o.Listen = ""
+	}
+	if _, ok := o.Members[o.Name]; !ok {
+		return fmt.Errorf("node %q is not among the members", o.Name)
+	}
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Network == nil {
+		o.Network = tcp{}
+	}
+	o.Dir = cmp.Or(o.Dir, "data")
+	o.Shards = cmp.Or(o.Shards, len(o.Members))
+	o.Heartbeat = cmp.Or(o.Heartbeat, time.Second)
+	o.TrailingBytes = cmp.Or(o.TrailingBytes, 1<<30)
+	o.MemoryBytes = cmp.Or(o.MemoryBytes, 256<<20)
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Tracer == nil {
+		o.Tracer = tracenoop.NewTracerProvider().Tracer("")
+	}
+	if o.Meter == nil {
+		o.Meter = noop.NewMeterProvider().Meter("")
+	}
+	if o.Fatal == nil {
+		log := o.Log
+		o.Fatal = func(err error) {
+			log.Error("the node stops: its storage cannot be trusted", "err", err)
+			os.Exit(1)
+		}
+	}
+	if o.Shards > maxShards {
+		return fmt.Errorf("%d shards: at most %d", o.Shards, maxShards)
+	}
+	return nil
+}
+
+// alone reports whether the node is a cluster of its own: it has no members
+// beside it, and no identity was prepared for it.
+func (o *Options) alone() bool {
+	return len(o.Members) == 0 || (len(o.Members) == 1 && o.FS != nil && o.ClusterID == "")
+}
+
+// maxShards is what the twelve bits of a message id allow.
+const maxShards = 4095
+
+// tcp is the network of real machines.
+type tcp struct{}
+
+// Listen implements Network.
+func (tcp) Listen(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+
+// Dial implements Network.
+func (tcp) Dial(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", address)
 }

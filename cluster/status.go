@@ -1,6 +1,11 @@
 package cluster
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
 
 // Office is the leadership of a shard: no two nodes ever hold the same.
 type Office struct {
@@ -63,4 +68,56 @@ type ReplicaDigest struct {
 	Chain   string // hex
 	SHA256  string // hex, or ""
 	Error   string
+}
+
+// Nodes are the members as this node knows them, by name.
+func (n *Node) Nodes() []NodeStatus {
+	var nodes []NodeStatus
+	for _, name := range slices.Sorted(maps.Keys(n.o.Members)) {
+		r, alive := n.report(), true
+		if name != n.o.Name {
+			var o peer
+			o, alive = n.peers.get(name)
+			r = o.report
+		}
+		nodes = append(nodes, NodeStatus{
+			Name:     name,
+			Address:  n.o.Members[name],
+			Alive:    alive,
+			Boot:     r.Boot,
+			Version:  r.Version,
+			Free:     r.Free,
+			Leads:    leadsOf(r),
+			Draining: r.Draining,
+		})
+	}
+	return nodes
+}
+
+// Status is the state of every shard as this node knows it, ascending.
+func (n *Node) Status() []ShardStatus {
+	var shards []ShardStatus
+	for i, g := range n.groups {
+		s := g.Status()
+		status := ShardStatus{
+			ID:      ShardID(i + 1),
+			Leader:  nameOf(s.Leader),
+			Term:    s.Term,
+			Commit:  s.Commit,
+			Applied: s.Applied,
+			Stopped: s.Stopped,
+		}
+		for _, id := range s.Voters {
+			name := nameOf(id)
+			r := ReplicaStatus{Node: name, Applied: s.Applied, Voter: true, Contact: s.Contacts[id]}
+			if name != n.o.Name {
+				o, _ := n.peers.get(name)
+				r.Applied = o.report.Shards[status.ID].Applied
+			}
+			status.Replicas = append(status.Replicas, r)
+		}
+		slices.SortFunc(status.Replicas, func(a, b ReplicaStatus) int { return strings.Compare(a.Node, b.Node) })
+		shards = append(shards, status)
+	}
+	return shards
 }

@@ -1,0 +1,17 @@
+// Package group is one Raft group of a node, with guards around what
+// hashicorp/raft v1.8.0 gets wrong.
+//
+// A Group outlives its replica: Run opens a replica, serves, and closes it
+// again, when it must be reopened (PROTOCOL 6, 8, 29) or the node stops. The
+// office is this node's leadership in a term; it begins when a barrier of that
+// term has been applied and ends with the first sign of its loss. The lease is
+// the time in which nobody else can hold the office, kept from the send times
+// of answered appends.
+//
+// The guards, each with a test that fails without it: heartbeats go through
+// Raft's main loop (transport.go), an append is cut by bytes and never commits
+// beyond itself (transport.go), votes are withheld after a restart
+// (transport.go), a node with a slow disk falls silent (transport.go), a dead
+// leader is followed at once (takeover.go), a log that lost its tail does not
+// vote (open.go), no future is left behind (replica.go).
+package group

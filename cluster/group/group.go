@@ -1,0 +1,178 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"go.opentelemetry.io/otel/metric"
+	"golang.org/x/sync/semaphore"
+
+	"quorumta/cluster/store"
+)
+
+const (
+	// MaxEntry is the longest entry that can be proposed, bytes.
+	MaxEntry = 1 << 20
+	// largeEntry is from what length on an entry is paced; largeInFlight is
+	// how many bytes of such entries are in flight (PROTOCOL 12).
+	largeEntry    = 64 << 10
+	largeInFlight = 4 << 20
+	// reopenPause keeps a replica that cannot live from reopening all day.
+	reopenPause = 100 * time.Millisecond
+)
+
+// Options says what a group is; every field is needed unless it is said.
+type Options struct {
+	Shard uint16
+	// Self is this replica's Raft id, name/incarnation.
+	Self raft.ServerID
+	// Entries, State, Snapshots and Mark are the shard's stores; Flush makes
+	// the state durable, and Failed is why the store failed, or nil.
+	Entries   *store.Log
+	State     *store.State
+	Snapshots *store.Snapshots
+	Mark      *store.Mark
+	Flush     func() error
+	Failed    func() error
+	Machine   Machine
+	// Connect opens the stream layer of one opening of the group; lost is
+	// called when a peer's connection to us breaks, and does not block.
+	Connect func(lost func(peer string)) raft.StreamLayer
+	Peers   Peers
+	// Heartbeat is Raft's heartbeat and election time-out.
+	Heartbeat time.Duration
+	// TrailingBytes is how much log stays behind a snapshot; a snapshot is
+	// taken whenever the log has grown by SnapshotBytes.
+	TrailingBytes int64
+	SnapshotBytes int64
+	// Excused reports that a majority of the nodes has slow disks, so that
+	// falling silent would help nobody; Passive that this node drains.
+	Excused func() bool
+	Passive func() bool
+	Log     *slog.Logger
+	Meter   metric.Meter
+}
+
+// Peers reaches the other replicas beside Raft.
+type Peers interface {
+	// Refused reports whether the peer's machine answers and its process is
+	// gone: a connection was refused.
+	Refused(ctx context.Context, peer raft.ServerID) bool
+	// Standing asks the peer what it makes of a leader that seems dead.
+	Standing(ctx context.Context, peer raft.ServerID, shard uint16, dead raft.ServerID) (Standing, error)
+}
+
+// Group is one shard on this node. Its methods are safe for concurrent use.
+type Group struct {
+	o       Options
+	fsm     *fsm
+	metrics *instruments
+	pace    *semaphore.Weighted
+
+	mu      sync.Mutex // guards the rest
+	current *replica   // nil while closed
+	stopped error      // why it will not open again
+}
+
+// New makes a group; nothing runs before Run.
+func New(o Options) (*Group, error) {
+	m, err := newInstruments(o.Meter, o.Shard)
+	if err != nil {
+		return nil, err
+	}
+	g := &Group{o: o, metrics: m, pace: semaphore.NewWeighted(largeInFlight)}
+	g.fsm = newFSM(o, m)
+	return g, nil
+}
+
+// Run keeps a replica open until ctx ends; when it returns nothing of the
+// group is running. A replica that cannot go on stops alone: Status says why.
+func (g *Group) Run(ctx context.Context) {
+	defer g.fsm.marks.clear()
+	for ctx.Err() == nil {
+		again := g.serve(ctx)
+		if again == nil {
+			continue
+		}
+		var reopen *reopenError
+		if !errors.As(again, &reopen) {
+			g.o.Log.Error("the shard's replica stops", "shard", g.o.Shard, "err", again)
+			g.mu.Lock()
+			g.stopped = again
+			g.mu.Unlock()
+			<-ctx.Done()
+			return
+		}
+		g.o.Log.Warn("the shard's replica is reopened", "shard", g.o.Shard, "reason", reopen.why)
+		g.metrics.reopened()
+		select {
+		case <-time.After(reopenPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// reopenError says that a replica must be opened anew.
+type reopenError struct{ why string }
+
+// Error implements error.
+func (e *reopenError) Error() string { return e.why }
+
+// serve opens a replica, runs it and closes it. It returns nil when ctx ended.
+func (g *Group) serve(ctx context.Context) error {
+	r, err := g.open()
+	if err != nil {
+		return fmt.Errorf("open shard %d: %w", g.o.Shard, err)
+	}
+	g.mu.Lock()
+	g.current = r
+	g.mu.Unlock()
+	err = r.run(ctx)
+	g.mu.Lock()
+	g.current = nil
+	g.mu.Unlock()
+	r.close()
+	return err
+}
+
+// replica is the one that is open; the error is ErrStopped, or ErrNotLeader
+// while the group is being reopened.
+func (g *Group) replica() (*replica, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.stopped != nil:
+		return nil, fmt.Errorf("%w: %w", ErrStopped, g.stopped)
+	case g.current == nil:
+		return nil, fmt.Errorf("%w: the replica is not open", ErrNotLeader)
+	}
+	return g.current, nil
+}
+
+// Reopen closes the replica and opens it again.
+func (g *Group) Reopen(why string) {
+	if r, err := g.replica(); err == nil {
+		r.askReopen(why)
+	}
+}
+
+// View is a consistent view of the replica's state, which the caller closes
+// soon.
+func (g *Group) View() *store.View { return g.o.State.View() }
+
+// DiskAge is how long the oldest write or apply under way has been waiting.
+func (g *Group) DiskAge() time.Duration {
+	return max(time.Duration(g.o.Entries.Oldest()), time.Duration(g.o.State.Oldest()), g.fsm.age())
+}
+
+// silent reports whether this replica must fall silent as a leader, so that
+// others elect (PROTOCOL 30).
+func (g *Group) silent() bool { return g.DiskAge() > SlowDisk && !g.o.Excused() }
+
+// SlowDisk is from what age of a write on a disk is slow.
+const SlowDisk = time.Second

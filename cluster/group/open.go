@@ -1,0 +1,174 @@
+package group
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+
+	"quorumta/cluster/store"
+)
+
+// errRejoin ends the words about every replica that cannot vote any more.
+var errRejoin = errors.New("the replica does not vote; let the node rejoin as new: quorumta cluster remove, then cluster join with an empty data directory")
+
+// Bootstrap writes the first configuration of a shard: all members vote. Every
+// member writes the same. A start that was cut off is finished.
+func Bootstrap(o Options, servers []raft.Server) error {
+	configuration := raft.Configuration{Servers: servers}
+	has, err := raft.HasExistingState(o.Entries, o.Entries, o.Snapshots)
+	if err != nil {
+		return fmt.Errorf("bootstrap shard %d: %w", o.Shard, err)
+	}
+	log := journal{o.Entries, o.Mark, o.Snapshots}
+	last, _ := o.Entries.Tail()
+	label, _ := o.Snapshots.Label()
+	switch {
+	case !has:
+		err = raft.BootstrapCluster(raftConfig(o), log, o.Entries, o.Snapshots, nil, configuration)
+	case last == 0 && label == 0:
+		err = log.StoreLog(&raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(configuration)})
+	}
+	if err != nil {
+		return fmt.Errorf("bootstrap shard %d: %w", o.Shard, err)
+	}
+	return nil
+}
+
+// prepare brings log, snapshots and state into agreement before Raft sees
+// them, and refuses a replica that has lost something (PROTOCOL 2, 3, 6, 7).
+func (g *Group) prepare() error {
+	if err := g.restoreReceived(); err != nil {
+		return err
+	}
+	log, snaps := g.o.Entries, g.o.Snapshots
+	label, labelTerm := snaps.Label()
+	last, lastTerm := log.Tail()
+	if last == 0 && label == 0 {
+		return fmt.Errorf("neither log nor snapshot is there: %w", errRejoin)
+	}
+	have := position{lastTerm, last}.later(position{labelTerm, label})
+	if mark := markOf(g.o.Mark); have.compare(mark) < 0 {
+		return fmt.Errorf("the log ends at entry %d of term %d, and entry %d of term %d was synced: %w",
+			have.index, have.term, mark.index, mark.term, errRejoin)
+	}
+	// The state may be ahead of the log: a received snapshot can be newer than
+	// its label.
+	if applied, _ := g.o.State.Applied(); applied < label {
+		return fmt.Errorf("the state ends at entry %d, before the snapshot's %d: %w", applied, label, errRejoin)
+	}
+	return g.dropForeignLog(label, labelTerm)
+}
+
+// restoreReceived restores a snapshot that was received and not restored.
+func (g *Group) restoreReceived() error {
+	id, index, _, ok := g.o.Snapshots.Received()
+	if !ok {
+		if g.o.State.Restoring() {
+			return fmt.Errorf("a restore was cut off and its snapshot is gone: %w", errRejoin)
+		}
+		return nil
+	}
+	_, r, err := g.o.Snapshots.Open(id)
+	if err != nil {
+		return fmt.Errorf("open received snapshot: %w", err)
+	}
+	err = errors.Join(g.o.State.Restore(r), r.Close())
+	if err == nil {
+		err = g.o.Snapshots.Restored(id)
+	}
+	if err != nil {
+		return fmt.Errorf("restore received snapshot at entry %d: %w", index, err)
+	}
+	return nil
+}
+
+// dropForeignLog drops a log that does not go on from the snapshot: what it
+// holds at the label is absent or of another term. The log that begins right
+// behind the label does go on.
+func (g *Group) dropForeignLog(label, term uint64) error {
+	log := g.o.Entries
+	first, err := log.FirstIndex()
+	if err != nil || first == 0 || label == 0 || first == label+1 {
+		return err
+	}
+	var at raft.Log
+	err = log.GetLog(label, &at)
+	if err == nil && at.Term == term {
+		return nil
+	}
+	if err != nil && !errors.Is(err, raft.ErrLogNotFound) {
+		return err
+	}
+	g.o.Log.Info("dropping a log that disagrees with the snapshot", "shard", g.o.Shard, "label", label, "term", term)
+	if err := g.o.Mark.Lower(term, label); err != nil {
+		return fmt.Errorf("lower the high-water mark: %w", err)
+	}
+	return log.Drop()
+}
+
+// position is a place in a log, ordered by term, then index.
+type position struct{ term, index uint64 }
+
+func (p position) compare(q position) int {
+	return cmp.Or(cmp.Compare(p.term, q.term), cmp.Compare(p.index, q.index))
+}
+
+func (p position) later(q position) position {
+	if p.compare(q) < 0 {
+		return q
+	}
+	return p
+}
+
+func markOf(m *store.Mark) position {
+	term, index := m.Value()
+	return position{term, index}
+}
+
+// journal is the log as Raft sees it: it keeps the high-water mark, and the
+// entry at the label, by which prepare knows its own log.
+type journal struct {
+	*store.Log
+	mark  *store.Mark
+	snaps *store.Snapshots
+}
+
+var _ raft.MonotonicLogStore = journal{}
+
+// StoreLog implements raft.LogStore.
+func (j journal) StoreLog(log *raft.Log) error { return j.StoreLogs([]*raft.Log{log}) }
+
+// StoreLogs implements raft.LogStore.
+func (j journal) StoreLogs(logs []*raft.Log) error {
+	if err := j.Log.StoreLogs(logs); err != nil {
+		return err
+	}
+	tail := logs[len(logs)-1]
+	j.mark.Raise(tail.Term, tail.Index)
+	return nil
+}
+
+// DeleteRange implements raft.LogStore.
+func (j journal) DeleteRange(lo, hi uint64) error {
+	label, labelTerm := j.snaps.Label()
+	last, _ := j.Tail()
+	if hi < last {
+		if hi = min(hi, label-1); label == 0 || hi < lo {
+			return nil
+		}
+		return j.Log.DeleteRange(lo, hi)
+	}
+	remains := position{labelTerm, label}
+	var before raft.Log
+	if err := j.GetLog(lo-1, &before); err == nil {
+		remains = remains.later(position{before.Term, before.Index})
+	}
+	if remains.compare(markOf(j.mark)) < 0 {
+		if err := j.mark.Lower(remains.term, remains.index); err != nil {
+			return fmt.Errorf("lower the high-water mark: %w", err)
+		}
+	}
+	return j.Log.DeleteRange(lo, hi)
+}

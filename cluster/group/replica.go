@@ -1,0 +1,273 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	// aloneHeartbeat is the heartbeat of a shard with a single voter, which
+	// need not wait for anybody.
+	aloneHeartbeat = 20 * time.Millisecond
+	// never is an interval for what we do ourselves.
+	never = 100 * 365 * 24 * time.Hour
+	// watchInterval is how often a replica looks after itself.
+	watchInterval = 250 * time.Millisecond
+)
+
+// replica is one opening of a group.
+type replica struct {
+	g      *Group
+	raft   *raft.Raft
+	trans  *transport
+	lease  *lease
+	opened time.Time
+	beat   time.Duration // heartbeat and election time-out
+
+	notify chan bool            // from Raft: leadership won, lost
+	again  chan string          // why to reopen
+	lost   chan raft.ServerID   // a peer's connection broke
+	office atomic.Uint64        // the term in which Lead was called; 0 for none
+	moved  atomic.Int64         // when a transfer of ours last ended, as time since opened; -1 under way
+	follow atomic.Pointer[dead] // the fast takeover under way
+
+	tail [2]uint64 // of run: what Raft takes for the end of the log, and what is
+
+	mu      sync.Mutex // guards closing and every start of a future
+	closing bool
+	futures sync.WaitGroup // what Raft owes an answer to
+	helpers sync.WaitGroup // our goroutines
+}
+
+// raftConfig is Raft's configuration.
+func raftConfig(o Options) *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = o.Self
+	c.HeartbeatTimeout = o.Heartbeat
+	c.ElectionTimeout = o.Heartbeat
+	c.LeaderLeaseTimeout = leaseOf(o.Heartbeat)
+	c.MaxAppendEntries = 64
+	c.BatchApplyCh = true
+	c.ShutdownOnRemove = false
+	c.NoLegacyTelemetry = true
+	c.NoSnapshotRestoreOnStart = true // prepare has restored what must be
+	c.SnapshotInterval = never
+	c.SnapshotThreshold = 1 << 62
+	c.Logger = newLogger(o.Log.With("shard", o.Shard))
+	return c
+}
+
+// leaseOf leaves a fifth of the heartbeat time-out for clocks.
+func leaseOf(heartbeat time.Duration) time.Duration { return heartbeat * 4 / 5 }
+
+// open opens the replica.
+func (g *Group) open() (*replica, error) {
+	if g.fsm.failed.Load() {
+		return nil, errors.New("the fold has failed in this process")
+	}
+	if err := g.prepare(); err != nil {
+		return nil, err
+	}
+	config := raftConfig(g.o)
+	log := journal{g.o.Entries, g.o.Mark, g.o.Snapshots}
+	snaps := snapshots{g.o.Snapshots}
+	probe := *config
+	servers, err := raft.GetConfiguration(&probe, g.fsm, log, g.o.Entries, snaps, idle(g.o.Self))
+	if err != nil {
+		return nil, fmt.Errorf("read the shard's configuration: %w", err)
+	}
+	others := voters(servers, g.o.Self)
+	if len(others) == 0 {
+		config.HeartbeatTimeout, config.ElectionTimeout = aloneHeartbeat, aloneHeartbeat
+		config.LeaderLeaseTimeout = leaseOf(aloneHeartbeat)
+	}
+	r := &replica{
+		g:      g,
+		opened: time.Now(),
+		beat:   config.HeartbeatTimeout,
+		lease:  newLease(leaseOf(config.HeartbeatTimeout), others),
+		notify: make(chan bool, 1),
+		again:  make(chan string, 1),
+		lost:   make(chan raft.ServerID, 1),
+	}
+	r.moved.Store(int64(-never))
+	config.NotifyCh = r.notify
+	r.trans = &transport{
+		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+			Logger:          config.Logger,
+			Stream:          g.o.Connect(r.connectionLost),
+			MaxPool:         3,
+			MaxRPCsInFlight: 1, // a pipeline never resumes after a failed append (#612)
+			Timeout:         rpcTimeout,
+		}),
+		lease:   r.lease,
+		term:    func() uint64 { return r.raft.CurrentTerm() },
+		silent:  g.silent,
+		passive: g.o.Passive,
+		grace:   r.opened.Add(r.beat),
+	}
+	r.trans.start()
+	if r.raft, err = raft.NewRaft(config, g.fsm, log, g.o.Entries, snaps, r.trans); err != nil {
+		_ = r.trans.Close()
+		return nil, fmt.Errorf("start Raft: %w", err)
+	}
+	return r, nil
+}
+
+// voters are the voters of a configuration without self.
+func voters(c raft.Configuration, self raft.ServerID) []raft.ServerID {
+	var ids []raft.ServerID
+	for _, s := range c.Servers {
+		if s.ID != self && s.Suffrage == raft.Voter {
+			ids = append(ids, s.ID)
+		}
+	}
+	return ids
+}
+
+// connectionLost is called by the stream layer and does not block.
+func (r *replica) connectionLost(peer string) {
+	select {
+	case r.lost <- raft.ServerID(peer):
+	default: // one is enough: they come in threes
+	}
+}
+
+// askReopen has the replica closed and opened again.
+func (r *replica) askReopen(why string) {
+	select {
+	case r.again <- why:
+	default:
+	}
+}
+
+// run serves until ctx ends, which is nil, or until the replica must be closed
+// for another reason.
+func (r *replica) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer r.helpers.Wait()
+	defer cancel()
+	r.helpers.Go(func() { r.keepOffice(ctx) })
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	size := r.g.o.Entries.Size()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case why := <-r.again:
+			return &reopenError{why}
+		case err := <-r.g.fsm.broken:
+			return err
+		case peer := <-r.lost:
+			r.suspect(ctx, peer)
+		case <-tick.C:
+			r.watch()
+			if now := r.g.o.Entries.Size(); now-size >= r.g.o.SnapshotBytes {
+				size = now
+				r.helpers.Go(r.snapshot)
+			}
+		}
+	}
+}
+
+// watch looks after what nobody tells.
+func (r *replica) watch() {
+	r.endTakeover()
+	r.checkTail()
+	r.g.metrics.observe(r)
+}
+
+// checkTail reopens the replica after an install that found entries beyond the
+// label: Raft still believes in them (#697). While entries are replaced it
+// looks the same for a moment, so it must look the same twice.
+func (r *replica) checkTail() {
+	last, _ := r.g.o.Entries.Tail()
+	label, _ := r.g.o.Snapshots.Label()
+	seen := [2]uint64{r.raft.LastIndex(), max(last, label)}
+	if seen[0] > seen[1] && seen == r.tail {
+		r.askReopen(fmt.Sprintf("Raft believes in entry %d, and the log ends at %d", seen[0], seen[1]))
+	}
+	r.tail = seen
+}
+
+// snapshot makes the state durable and cuts the log to the trailing bytes.
+func (r *replica) snapshot() {
+	if !r.begin() {
+		return
+	}
+	defer r.futures.Done()
+	r.reload(func(c *raft.ReloadableConfig) {
+		c.TrailingLogs = max(r.g.o.Entries.EntriesWithin(r.g.o.TrailingBytes), 1)
+	})
+	err := r.raft.Snapshot().Error()
+	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) && !errors.Is(err, raft.ErrRaftShutdown) {
+		r.g.o.Log.Warn("cannot take a snapshot", "shard", r.g.o.Shard, "err", err)
+	}
+}
+
+// reload changes what can be changed of Raft's configuration.
+func (r *replica) reload(change func(*raft.ReloadableConfig)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.raft.ReloadableConfig()
+	change(&c)
+	if err := r.raft.ReloadConfig(c); err != nil {
+		r.g.o.Log.Error("cannot change Raft's configuration", "shard", r.g.o.Shard, "err", err)
+	}
+}
+
+// begin announces a future of Raft's, unless the replica is closing. Each is
+// answered as long as the main loop runs, so close waits for all before it
+// stops Raft, which would leave some unanswered for ever.
+func (r *replica) begin() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closing {
+		return false
+	}
+	r.futures.Add(1)
+	return true
+}
+
+// close stops Raft. run has returned.
+func (r *replica) close() {
+	applied, _ := r.g.o.State.Applied()
+	label, _ := r.g.o.Snapshots.Label()
+	if applied > label && !r.g.fsm.failed.Load() && r.g.o.Failed() == nil {
+		r.snapshot() // the next start has less to replay
+	}
+	r.mu.Lock()
+	r.closing = true
+	r.mu.Unlock()
+	stopped := make(chan struct{})
+	defer close(stopped)
+	go func() { // or the main loop would wait for a reader
+		for {
+			select {
+			case <-r.notify:
+			case <-stopped:
+				return
+			}
+		}
+	}()
+	// Without connections a leader steps down, and what it has in flight is
+	// answered.
+	_ = r.trans.Close()
+	r.futures.Wait()
+	if err := r.raft.Shutdown().Error(); err != nil {
+		r.g.o.Log.Error("cannot stop Raft", "shard", r.g.o.Shard, "err", err)
+	}
+}
+
+// idle is a transport for reading a configuration: it reaches nobody.
+func idle(self raft.ServerID) raft.Transport {
+	_, t := raft.NewInmemTransport(raft.ServerAddress(self))
+	return t
+}

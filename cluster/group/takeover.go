@@ -1,0 +1,164 @@
+package group
+
+import (
+	"cmp"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	// standingTimeout bounds asking the others.
+	standingTimeout = 300 * time.Millisecond
+	// headStart is how long the replica that should win waits for the others
+	// to forget the leader: a follower that knows one gives no pre-vote.
+	headStart = 60 * time.Millisecond
+)
+
+// dead is a leader that is being followed fast.
+type dead struct {
+	leader raft.ServerID
+	since  time.Time
+	faster bool // the time-outs are shortened
+}
+
+// Standing is what a replica makes of a leader that seems dead (PROTOCOL 26).
+type Standing struct {
+	// Agrees: it finds the leader dead as well.
+	Agrees bool `json:"agrees"`
+	// Term and Index are the end of its log.
+	Term  uint64 `json:"term"`
+	Index uint64 `json:"index"`
+	// Wait is how long the leader's lease may still run by its clock.
+	Wait time.Duration `json:"wait"`
+}
+
+// suspect looks into a broken connection; several come for one death.
+func (r *replica) suspect(ctx context.Context, peer raft.ServerID) {
+	if _, leader := r.raft.LeaderWithID(); leader != peer {
+		return
+	}
+	if !r.follow.CompareAndSwap(nil, &dead{leader: peer, since: time.Now()}) {
+		return
+	}
+	r.helpers.Go(func() {
+		if !r.takeOver(ctx, peer) {
+			r.follow.Store(nil)
+		}
+	})
+}
+
+// takeOver has the election begin as soon as no lease can run any more,
+// instead of after a time-out that is drawn at random. All but the one with
+// the longest log begin first: they cannot win against it, but they forget the
+// dead leader. It reports whether the time-outs were shortened.
+func (r *replica) takeOver(ctx context.Context, leader raft.ServerID) bool {
+	own := r.standing(ctx, leader)
+	if !own.Agrees {
+		return false
+	}
+	wait, best := own.Wait, true
+	for id, other := range r.ask(ctx, leader) {
+		ahead := cmp.Or(cmp.Compare(other.Term, own.Term), cmp.Compare(other.Index, own.Index), cmp.Compare(r.g.o.Self, id))
+		best = best && ahead < 0
+		wait = max(wait, other.Wait)
+	}
+	if !best {
+		wait = own.Wait
+	} else {
+		wait += headStart
+	}
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+		return false
+	}
+	if _, now := r.raft.LeaderWithID(); now != leader && now != "" {
+		return false
+	}
+	if time.Since(r.raft.LastContact()) < leaseOf(r.beat) {
+		return false // it lives
+	}
+	r.g.o.Log.Info("the leader is dead; electing", "shard", r.g.o.Shard, "leader", leader, "best", best)
+	r.g.metrics.tookOver()
+	r.follow.Store(&dead{leader: leader, since: time.Now(), faster: true})
+	r.setTimeouts(leaseOf(r.beat))
+	return true
+}
+
+// ask asks the other voters, and returns those that agree.
+func (r *replica) ask(ctx context.Context, leader raft.ServerID) map[raft.ServerID]Standing {
+	ctx, cancel := context.WithTimeout(ctx, standingTimeout)
+	defer cancel()
+	var mu sync.Mutex
+	agreeing := map[raft.ServerID]Standing{}
+	var asking sync.WaitGroup
+	for _, id := range r.lease.voters {
+		if id == leader {
+			continue
+		}
+		asking.Go(func() {
+			s, err := r.g.o.Peers.Standing(ctx, id, r.g.o.Shard, leader)
+			if err != nil || !s.Agrees {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			agreeing[id] = s
+		})
+	}
+	asking.Wait()
+	return agreeing
+}
+
+// standing looks at the leader with this replica's eyes.
+func (r *replica) standing(ctx context.Context, leader raft.ServerID) Standing {
+	_, known := r.raft.LeaderWithID()
+	if r.raft.State() == raft.Leader || (known != leader && known != "") {
+		return Standing{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, standingTimeout)
+	defer cancel()
+	if !r.g.o.Peers.Refused(ctx, leader) {
+		return Standing{}
+	}
+	end := r.raft.LastContact().Add(leaseOf(r.beat))
+	if r.trans.grace.After(end) {
+		end = r.trans.grace
+	}
+	last, term := r.g.o.Entries.Tail()
+	label, labelTerm := r.g.o.Snapshots.Label()
+	at := position{term, last}.later(position{labelTerm, label})
+	return Standing{Agrees: true, Term: at.term, Index: at.index, Wait: max(time.Until(end), 0)}
+}
+
+// endTakeover restores the time-outs once a leader is known, or after a while.
+func (r *replica) endTakeover() {
+	f := r.follow.Load()
+	if f == nil || !f.faster {
+		return
+	}
+	_, leader := r.raft.LeaderWithID()
+	if (leader == "" || leader == f.leader) && time.Since(f.since) < 10*r.beat {
+		return
+	}
+	r.setTimeouts(r.beat)
+	r.follow.Store(nil)
+}
+
+// setTimeouts reloads Raft's time-outs; when they become shorter it looks at
+// its timers at once.
+func (r *replica) setTimeouts(d time.Duration) {
+	r.reload(func(c *raft.ReloadableConfig) { c.HeartbeatTimeout, c.ElectionTimeout = d, d })
+}
+
+// Standing answers another replica that finds the leader dead.
+func (g *Group) Standing(ctx context.Context, leader raft.ServerID) Standing {
+	r, err := g.replica()
+	if err != nil {
+		return Standing{}
+	}
+	return r.standing(ctx, leader)
+}

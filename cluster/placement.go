@@ -1,0 +1,215 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"quorumta/cluster/group"
+)
+
+const (
+	placeInterval = time.Second
+	// restFor is how long a shard's lead stays where it was put (PROTOCOL 29).
+	restFor = time.Minute
+	// settled is how long a member must have been answering to be given a lead.
+	settled = 2 * time.Second
+	// closeEnough is how many entries a voter may be behind to be given one.
+	closeEnough = 1024
+
+	transferTimeout = 10 * time.Second
+	methodTransfer  = "cluster.transfer"
+)
+
+// moves remembers when leads were moved away.
+type moves struct {
+	mu   *sync.Mutex // held during a move: one at a time
+	last map[ShardID]time.Time
+}
+
+func newMoves() moves { return moves{new(sync.Mutex), map[ShardID]time.Time{}} }
+
+// place keeps leads even until ctx ends: shard i belongs to the member i-1 in
+// the order of names, round and round, when that one is fit.
+func (n *Node) place(ctx context.Context) {
+	every(ctx, placeInterval, func(ctx context.Context) {
+		for i, g := range n.groups {
+			shard, s := ShardID(i+1), g.Status()
+			if !s.Leads || n.rests(shard) {
+				continue
+			}
+			to := n.preferred(shard)
+			if n.draining.Load() {
+				to = n.refuge(shard, s)
+			}
+			if to == "" || to == n.o.Name || !n.fit(to, shard, s) {
+				continue
+			}
+			if err := n.move(ctx, shard, to); err != nil && ctx.Err() == nil {
+				n.o.Log.Info("the lead was not moved", "shard", shard, "to", to, "err", err)
+			}
+		}
+	})
+}
+
+// rests reports whether the shard's lead was moved from here lately.
+func (n *Node) rests(shard ShardID) bool {
+	if n.draining.Load() {
+		return false
+	}
+	n.moves.mu.Lock()
+	defer n.moves.mu.Unlock()
+	last, moved := n.moves.last[shard]
+	return moved && time.Since(last) < restFor
+}
+
+// preferred is the member that should lead the shard.
+func (n *Node) preferred(shard ShardID) string {
+	names := slices.Sorted(maps.Keys(n.o.Members))
+	return names[int(shard-1)%len(names)]
+}
+
+// fit reports whether the member may be given the shard's lead.
+func (n *Node) fit(name string, shard ShardID, s group.Status) bool {
+	o, alive := n.peers.get(name)
+	at := o.report.Shards[shard]
+	return alive && time.Since(o.since) >= settled &&
+		!o.report.Draining && !o.report.Slow && !at.Stopped &&
+		at.Applied+closeEnough >= s.Commit && voter(s, name) != ""
+}
+
+// voter is the Raft id of the shard's voter of that name, or "".
+func voter(s group.Status, name string) raft.ServerID {
+	for _, id := range s.Voters {
+		if nameOf(id) == name {
+			return id
+		}
+	}
+	return ""
+}
+
+// refuge is the fit member with the fewest leads, or "".
+func (n *Node) refuge(shard ShardID, s group.Status) string {
+	best, fewest := "", 0
+	for _, name := range slices.Sorted(maps.Keys(n.peers.others)) {
+		if !n.fit(name, shard, s) {
+			continue
+		}
+		o, _ := n.peers.get(name)
+		if leads := len(leadsOf(o.report)); best == "" || leads < fewest {
+			best, fewest = name, leads
+		}
+	}
+	return best
+}
+
+// leadsOf are the shards whose office a node says it holds, ascending.
+func leadsOf(r report) []ShardID {
+	var leads []ShardID
+	for shard, at := range r.Shards {
+		if at.Leads {
+			leads = append(leads, shard)
+		}
+	}
+	slices.Sort(leads)
+	return leads
+}
+
+// move hands the lead of a shard that this node leads to another.
+func (n *Node) move(ctx context.Context, shard ShardID, to string) error {
+	g, err := n.group(shard)
+	if err != nil {
+		return err
+	}
+	id := voter(g.Status(), to)
+	if id == "" {
+		return fmt.Errorf("%s is no voter of shard %d", to, shard)
+	}
+	n.moves.mu.Lock()
+	defer n.moves.mu.Unlock()
+	n.moves.last[shard] = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
+	defer cancel()
+	if err := g.Transfer(ctx, id); err != nil {
+		return err
+	}
+	n.o.Log.Info("the lead was moved", "shard", shard, "to", to)
+	return nil
+}
+
+// transferRequest asks a leader to hand its lead over.
+type transferRequest struct {
+	Shard ShardID `json:"shard"`
+	To    string  `json:"to"`
+}
+
+// Transfer hands the shard's lead to the node, which must be a caught-up
+// voter. It can be called on any member.
+func (n *Node) Transfer(ctx context.Context, shard ShardID, to string) error {
+	leader := n.Leader(shard)
+	switch {
+	case leader == "":
+		return fmt.Errorf("shard %d: %w: it has no leader", shard, ErrNotLeader)
+	case leader == to:
+		return nil
+	}
+	return n.ask(ctx, leader, methodTransfer, transferRequest{shard, to}, &struct{}{})
+}
+
+// transferHere is Transfer on the leader.
+func (n *Node) transferHere(ctx context.Context, r transferRequest) (struct{}, error) {
+	g, err := n.group(r.Shard)
+	if err != nil {
+		return struct{}{}, err
+	}
+	if r.To == n.o.Name {
+		return struct{}{}, nil
+	}
+	if !n.fit(r.To, r.Shard, g.Status()) {
+		return struct{}{}, fmt.Errorf("%s is not fit to lead shard %d: it must be alive for %s, caught up, and not draining", r.To, r.Shard, settled)
+	}
+	return struct{}{}, n.move(ctx, r.Shard, r.To)
+}
+
+// Drain hands every lead away and takes none until the process ends. It
+// returns when this node leads nothing, or with ctx.
+func (n *Node) Drain(ctx context.Context) error {
+	n.draining.Store(true)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		left, err := n.drainOnce(ctx)
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("drain: %d shards are still led here: %w", left, errors.Join(err, ctx.Err()))
+		}
+	}
+}
+
+// drainOnce tries to hand away what this node leads.
+func (n *Node) drainOnce(ctx context.Context) (left int, err error) {
+	for i, g := range n.groups {
+		s := g.Status()
+		if !s.Leads {
+			continue
+		}
+		left++
+		to := n.refuge(ShardID(i+1), s)
+		if to == "" {
+			err = errors.New("no other member is fit to lead")
+			continue
+		}
+		err = n.move(ctx, ShardID(i+1), to)
+	}
+	return left, err
+}
