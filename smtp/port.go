@@ -1,0 +1,206 @@
+package smtp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	gosmtp "github.com/emersion/go-smtp"
+	"github.com/pires/go-proxyproto"
+
+	"quorumta/smtp/wire"
+)
+
+const (
+	// proxyTime is what a balancer may take to send its PROXY header.
+	proxyTime = 5 * time.Second
+	// acceptPause is waited when the system has no more sockets for us.
+	acceptPause = 100 * time.Millisecond
+)
+
+// port is a listener at work.
+type port struct {
+	Listener
+	server   *Server
+	listener net.Listener
+	wire     wire.Options
+}
+
+// bind opens the listener and prepares what its connections share.
+func (s *Server) bind(l Listener) (*port, error) {
+	listener, err := net.Listen("tcp", l.Address)
+	if err != nil {
+		return nil, fmt.Errorf("listener %s: %w", l.Name, err)
+	}
+	p := &port{Listener: l, server: s, listener: listener}
+	p.wire = wire.Options{
+		Hostname:      s.o.Hostname,
+		Backend:       p,
+		RequireTLS:    l.TLS == TLSRequire,
+		MaxMessage:    s.o.Limits.Message,
+		MaxRecipients: s.o.Limits.Recipients,
+		MaxCommand:    s.o.Limits.CommandLine,
+		MaxLine:       s.o.Limits.LineIn,
+		MaxErrors:     s.o.Limits.Errors,
+		Idle:          s.o.Limits.Idle,
+		Observe:       s.metrics.reply,
+		Log:           s.o.Log.With("listener", l.Name),
+	}
+	if l.TLS == TLSOffer || l.TLS == TLSRequire {
+		p.wire.TLS = s.o.TLS
+	}
+	return p, nil
+}
+
+// run accepts until the listener is closed.
+func (p *port) run() error {
+	for {
+		conn, err := p.listener.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case err != nil && p.short(err):
+			continue
+		case err != nil:
+			return fmt.Errorf("listener %s: %w", p.Name, err)
+		}
+		if err := p.server.enter(); err != nil {
+			p.turnAway(conn, err)
+			continue
+		}
+		go func() {
+			defer p.server.leave()
+			p.serve(conn)
+		}()
+	}
+}
+
+// short deals with a lack of sockets or memory, which passes.
+func (p *port) short(err error) bool {
+	var temporary interface{ Temporary() bool }
+	if !errors.As(err, &temporary) || !temporary.Temporary() {
+		return false
+	}
+	p.server.o.Log.Warn("cannot accept connections", "listener", p.Name, "error", err)
+	select {
+	case <-time.After(acceptPause):
+	case <-p.server.hard.Done():
+	}
+	return true
+}
+
+// turnAway closes a connection that is one too many. A few octets fit into the
+// socket's buffer, so this does not wait for the client.
+func (p *port) turnAway(conn net.Conn, why error) {
+	p.server.metrics.connection(p.Name, why)
+	if p.TLS == TLSImplicit || p.Proxy != "" {
+		_ = conn.Close()
+		return
+	}
+	wire.Refuse(conn, why.Error())
+}
+
+// serve speaks with one client. Its goroutine is counted by enter and leave.
+func (p *port) serve(conn net.Conn) {
+	conn, err := p.behindProxy(conn)
+	if err != nil {
+		p.server.metrics.connection(p.Name, err)
+		p.server.o.Log.Warn("no PROXY header from a balancer", "listener", p.Name, "client", conn.RemoteAddr().String(), "error", err)
+		_ = conn.Close()
+		return
+	}
+	addr := addrOf(conn)
+	client := clientNet(addr)
+	if p.TLS == TLSImplicit {
+		conn = tls.Server(conn, p.server.o.TLS)
+	}
+	c := wire.NewConn(withPeer(p.server.hard, addr), conn, &p.wire)
+	if err := p.server.join(c, client); err != nil {
+		p.server.metrics.connection(p.Name, err)
+		if p.TLS == TLSImplicit {
+			_ = conn.Close()
+			return
+		}
+		wire.Refuse(conn, err.Error())
+		return
+	}
+	p.server.metrics.connection(p.Name, nil)
+	p.server.metrics.connected(1)
+	defer func() {
+		p.server.metrics.connected(-1)
+		p.server.part(c, client)
+	}()
+	c.Serve()
+}
+
+// errNoProxyHeader is returned for a balancer's connection without header.
+var errNoProxyHeader = errors.New("the connection does not begin with a PROXY header")
+
+// behindProxy reads the PROXY header of a balancer's connection. It returns a
+// connection in any case.
+func (p *port) behindProxy(conn net.Conn) (net.Conn, error) {
+	if p.Proxy == "" || !p.server.policy.Load().Env.In(addrOf(conn), p.Proxy) {
+		return conn, nil
+	}
+	stop := context.AfterFunc(p.server.hard, func() { _ = conn.Close() })
+	defer stop()
+	proxied := proxyproto.NewConn(conn,
+		proxyproto.WithPolicy(proxyproto.REQUIRE),
+		proxyproto.SetReadHeaderTimeout(proxyTime))
+	if proxied.ProxyHeader() == nil {
+		return conn, errNoProxyHeader
+	}
+	return halfCloser{proxied}, nil
+}
+
+// halfCloser lets a proxied connection be closed in one direction.
+type halfCloser struct{ *proxyproto.Conn }
+
+// CloseWrite sends the end of our side.
+func (h halfCloser) CloseWrite() error {
+	tcp, ok := h.TCPConn()
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return tcp.CloseWrite()
+}
+
+// addrOf is the client's address; the zero Addr if it has none.
+func addrOf(conn net.Conn) netip.Addr {
+	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return tcp.AddrPort().Addr().Unmap().WithZone("")
+}
+
+// clientNet is what counts as one client: who has an IPv6 address has its
+// network of 64 bits.
+func clientNet(a netip.Addr) netip.Prefix {
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	prefix, err := a.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return prefix
+}
+
+// peerKey carries the client's address in a connection's context.
+type peerKey struct{}
+
+func withPeer(ctx context.Context, a netip.Addr) context.Context {
+	return context.WithValue(ctx, peerKey{}, a)
+}
+
+// NewSession implements wire.Backend.
+func (p *port) NewSession(c *wire.Conn) (gosmtp.Session, error) {
+	addr, _ := c.Context().Value(peerKey{}).(netip.Addr)
+	return newSession(p.server, p.Name, c, addr), nil
+}

@@ -1,0 +1,69 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	gosmtp "github.com/emersion/go-smtp"
+)
+
+// startTLS answers STARTTLS (RFC 3207). The state is as after the greeting
+// then: what was said in the clear is forgotten.
+func (c *Conn) startTLS(cmd command) {
+	switch {
+	case !c.plain(cmd):
+		return
+	case c.tls != nil:
+		c.give(503, 5, 5, 1, "TLS is on already")
+		return
+	case c.o.TLS == nil:
+		c.give(502, 5, 5, 1, "TLS is not offered")
+		return
+	case len(c.in.buffered()) > 0:
+		// What was sent in the clear must not count as said under TLS.
+		c.give(521, 5, 5, 1, "Nothing may follow STARTTLS before TLS is on; closing")
+		return
+	}
+	c.reset()
+	c.logout()
+	c.hello = hello{}
+	c.give(220, 2, 0, 0, "Ready to start TLS")
+	if c.out.flush() != nil {
+		c.closing = true
+		return
+	}
+	conn := tls.Server(c.conn, c.o.TLS)
+	c.conn, c.out.conn, c.in.src = conn, conn, conn
+	c.gate.set(true, conn)
+	if !c.handshake(conn) {
+		c.closing = true
+		c.out.err = errNoTLS
+	}
+}
+
+// handshake reports whether TLS is on.
+func (c *Conn) handshake(conn *tls.Conn) bool {
+	ctx, cancel := context.WithTimeout(c.ctx, handshakeTime)
+	defer cancel()
+	_ = conn.SetDeadline(time.Now().Add(handshakeTime))
+	if err := conn.HandshakeContext(ctx); err != nil {
+		c.o.log().Info("tls handshake failed", "client", conn.RemoteAddr().String(), "error", err)
+		return false
+	}
+	_ = conn.SetDeadline(time.Time{})
+	state := conn.ConnectionState()
+	c.tls = &state
+	return true
+}
+
+// Refuse tells a client that is not to be served why, and closes. It waits a
+// second at most.
+func Refuse(conn net.Conn, text string) {
+	w := replies{}
+	w.add(421, gosmtp.EnhancedCode{4, 7, 0}, text)
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	_, _ = conn.Write(w.buf)
+	_ = conn.Close()
+}
