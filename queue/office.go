@@ -2,7 +2,7 @@ package queue
 
 import (
 	"context"
-	"io"
+	"sync"
 	"time"
 
 	"quorumta/internal/mail"
@@ -12,79 +12,134 @@ import (
 
 // Office is this node's leadership of one shard in one term: the right to
 // claim and deliver its mail.
-type Office struct{}
+type Office struct {
+	shard *shard
+	term  uint64
+	ctx   context.Context // ends with the office
+	leave context.CancelFunc
 
-// Offices hands f every office that this node takes, in a goroutine of its
-// own; the context ends with the office, and f must return soon after. Offices
-// returns when ctx has ended and every f has returned.
-func (q *Queue) Offices(ctx context.Context, f func(context.Context, *Office)) error {
-	panic("queue: Offices is not built")
+	// Messages on their way in, claims, and everything else go in lanes of
+	// their own, so that none of them waits for another kind.
+	mail, claims, facts *lane
+
+	mu      sync.Mutex
+	last    time.Time     // of the newest stamp
+	changed chan struct{} // closed by wake
+
+	overlay overlay
+}
+
+func newOffice(s *shard, term uint64) *Office {
+	o := &Office{shard: s, term: term, changed: make(chan struct{})}
+	o.ctx, o.leave = context.WithCancel(context.Background())
+	o.mail = &lane{office: o, flights: 8}
+	o.claims = &lane{office: o, flights: 1}
+	o.facts = &lane{office: o, flights: 2}
+	o.overlay.ahead = map[mail.MessageID]*ahead{}
+	return o
+}
+
+// end ends the office; what waits in its lanes is refused.
+func (o *Office) end() {
+	o.leave()
+	for _, l := range []*lane{o.mail, o.claims, o.facts} {
+		l.close()
+	}
+}
+
+// lane is the lane of a group.
+func (o *Office) lane(g event.Group) *lane {
+	if len(g.Events) == 0 {
+		return o.facts
+	}
+	switch g.Events[0].Kind() {
+	case event.KindBodyPart, event.KindAccepted, event.KindAbandoned, event.KindRenewed:
+		return o.mail
+	case event.KindClaimed:
+		return o.claims
+	}
+	return o.facts
+}
+
+// stamp is the time of an entry: never below what was folded or stamped
+// before (PROTOCOL 20). What an entry leaves without a due time is due then.
+func (o *Office) stamp() time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.last.IsZero() {
+		o.view(func(r state.Reader) { o.last = state.LastTime(r) })
+	}
+	if now := o.shard.q.now(); now.After(o.last) {
+		o.last = now
+	}
+	return o.last
+}
+
+// view gives f the state as it is now; false if this node has none.
+func (o *Office) view(f func(state.Reader)) bool { return o.shard.q.view(o.shard.id, f) == nil }
+
+// view gives f this node's replica of a shard as it is now.
+func (q *Queue) view(shard uint16, f func(state.Reader)) error {
+	v, done, err := q.node.View(shard)
+	if err != nil {
+		return err
+	}
+	defer done()
+	f(v)
+	return nil
 }
 
 // Shard is the shard led.
-func (o *Office) Shard() uint16 { panic("queue: Shard is not built") }
+func (o *Office) Shard() uint16 { return o.shard.id }
 
 // Term is the office's term.
-func (o *Office) Term() uint64 { panic("queue: Term is not built") }
+func (o *Office) Term() uint64 { return o.term }
+
+// inOffice reports whether the office may act: its lease runs (PROTOCOL 25).
+func (o *Office) inOffice() bool {
+	term, ok := o.shard.q.node.Term(o.shard.id)
+	return ok && term == o.term && o.ctx.Err() == nil
+}
 
 // Changed returns a channel that is closed when rows may have appeared in the
 // due index since the call: at once due or earlier than what was there.
-func (o *Office) Changed() <-chan struct{} { panic("queue: Changed is not built") }
+func (o *Office) Changed() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.changed
+}
+
+func (o *Office) wake() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	close(o.changed)
+	o.changed = make(chan struct{})
+}
 
 // Due is state.Due on the office's shard, without what is claimed or being
 // claimed.
 func (o *Office) Due(after state.DueRow, until time.Time, limit int) []state.DueRow {
-	panic("queue: Due is not built")
+	var free []state.DueRow
+	o.view(func(r state.Reader) {
+		for len(free) < limit {
+			rows := state.Due(r, after, until, limit)
+			for _, row := range rows {
+				if len(free) < limit && !o.overlay.has(row.ID) {
+					free = append(free, row)
+				}
+			}
+			if len(rows) < limit {
+				return
+			}
+			after = rows[len(rows)-1]
+		}
+	})
+	return free
 }
 
 // Message reads an open message of the shard.
 func (o *Office) Message(id mail.MessageID) (*state.Message, bool) {
-	panic("queue: Message is not built")
-}
-
-// Content reads the content of an open message, its digest verified before
-// the first byte is returned if it is one piece, and before io.EOF otherwise:
-// a reader that fails with ErrDamaged must not be followed by a final dot.
-func (o *Office) Content(id mail.MessageID) (io.ReadCloser, int64, error) {
-	panic("queue: Content is not built")
-}
-
-// Claim is the right to one attempt.
-type Claim struct {
-	ID         mail.MessageID
-	Number     uint32
-	Recipients []uint32
-}
-
-// Claim has the recipients of a message claimed; when it returns nil the
-// Claimed is committed and applied. Claims of many goroutines share entries.
-// ErrStale: a recipient is not pending any more, or the message is held.
-func (o *Office) Claim(ctx context.Context, id mail.MessageID, recipients []uint32) (Claim, error) {
-	panic("queue: Claim is not built")
-}
-
-// MaySend is the last look before a final dot: the office's lease runs, the
-// claim is the current one and its recipients are open. From then on a node
-// that asks is told that the dot may have been sent. Nil, ErrStale or
-// ErrNotInOffice.
-func (o *Office) MaySend(c Claim) error { panic("queue: MaySend is not built") }
-
-// Outcome is what became of an attempt, or of recipients that were not tried.
-type Outcome struct {
-	ID mail.MessageID
-	// Events are Delivered, Deferred, Failed, Returned, Expired, Warned: facts
-	// about one message that belong together.
-	Events []event.Event
-	// Report is the DSN that they cause; nil if none. Its ID, Submitter, Size,
-	// Digest and Due are filled in by the queue; Content is at most
-	// event.MaxPart.
-	Report *event.Accepted
-}
-
-// Resolve records outcomes. It belongs to no office: what a deposed leader
-// learnt it still reports, to whoever leads the shard now. It tries until it
-// is recorded, found refused (nil as well: somebody else closed it), or ctx
-// ends.
-func (q *Queue) Resolve(ctx context.Context, outcome Outcome) error {
-	panic("queue: Resolve is not built")
+	var m *state.Message
+	o.view(func(r state.Reader) { m, _ = state.Load(r, id) })
+	return m, m != nil
 }

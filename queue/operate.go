@@ -2,55 +2,13 @@ package queue
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"quorumta/internal/mail"
+	"quorumta/queue/event"
 	"quorumta/queue/state"
 )
-
-// Selection chooses open messages. Zero fields do not narrow it.
-type Selection struct {
-	// State is "due", "deferred", "held" or "in_flight".
-	State string `json:"state,omitempty"`
-	// Domain of a recipient that is open; Sender is the whole reverse-path.
-	Domain string `json:"domain,omitempty"`
-	Sender string `json:"sender,omitempty"`
-	// OlderThan is the age at least.
-	OlderThan time.Duration `json:"older_than,omitempty"`
-	// If is a CEL expression.
-	If string `json:"if,omitempty"`
-}
-
-// Page is one page of a list.
-type Page struct {
-	Messages []*state.Message
-	// Cursor continues the list; "" at its end.
-	Cursor string
-	// Stale names shards that answered without their leader.
-	Stale []uint16
-}
-
-// Totals are the counts over all shards.
-type Totals struct {
-	Total    uint64 `json:"total"`
-	Due      uint64 `json:"due"`
-	Deferred uint64 `json:"deferred"`
-	Held     uint64 `json:"held"`
-	InFlight uint64 `json:"in_flight"`
-}
-
-// List lists the chosen messages in order of id, after the cursor.
-func (q *Queue) List(ctx context.Context, s Selection, cursor string, limit int) (Page, error) {
-	panic("queue: List is not built")
-}
-
-// Count counts the open messages of all shards.
-func (q *Queue) Count(ctx context.Context) (Totals, error) { panic("queue: Count is not built") }
-
-// Show reads a message and its history; the message is nil once it has ended.
-func (q *Queue) Show(ctx context.Context, id mail.MessageID) (*state.Message, []state.Record, error) {
-	panic("queue: Show is not built")
-}
 
 // Act is what an operator does to a message.
 type Act string
@@ -63,19 +21,106 @@ const (
 	ActRemove  Act = "remove"
 )
 
-// Operate does the act to a message, on record: by whom, and why.
+const (
+	// actTime bounds how long an act is tried for.
+	actTime = 30 * time.Second
+	// actPage is how many messages OperateAll takes at a time.
+	actPage = mostGroups
+)
+
+// events are what the act puts on record.
+func (a Act) events(by, why string) ([]event.Event, error) {
+	switch a {
+	case ActHold:
+		return []event.Event{&event.Held{By: by, Why: why}}, nil
+	case ActRelease:
+		return []event.Event{&event.Released{By: by}}, nil
+	case ActRetry:
+		return []event.Event{&event.Retried{By: by}}, nil
+	case ActRemove:
+		return []event.Event{&event.Removed{By: by, Why: why}}, nil
+	}
+	return nil, fmt.Errorf("no such act: %q", a)
+}
+
+// Operate does the act to a message, on record: by whom, and why. It is nil as
+// well where there is nothing to do: a message that is held is held again. It
+// fails with ErrNotFound for a message that is not open, and with
+// ErrUnavailable if the shard does not answer.
 func (q *Queue) Operate(ctx context.Context, act Act, id mail.MessageID, by, why string) error {
-	panic("queue: Operate is not built")
+	events, err := act.events(by, why)
+	if err != nil {
+		return err
+	}
+	return q.operate(ctx, event.Group{ID: id, Events: events})
 }
 
-// OperateAll does the act to the chosen messages and returns how many.
+func (q *Queue) operate(ctx context.Context, g event.Group) error {
+	ctx, cancel := context.WithTimeout(ctx, actTime)
+	defer cancel()
+	unknown := false // an earlier try may have done it
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		v := q.propose(ctx, g.ID.Shard(), g)
+		switch {
+		case v.definite() && (v.result.OK() || v.result == state.Stale):
+			return nil
+		case v.definite() && v.result == state.Unknown && unknown:
+			return nil
+		case v.definite() && v.result == state.Unknown:
+			return fmt.Errorf("%w open: %s", ErrNotFound, g.ID)
+		case v.definite():
+			return fmt.Errorf("the shard refuses this for %s: result %d", g.ID, v.result)
+		}
+		unknown = unknown || !v.notProposed()
+		if !pause(ctx, wait) {
+			return fmt.Errorf("%w: shard %d does not answer: %w", ErrUnavailable, g.ID.Shard(), orNil(v.err))
+		}
+	}
+}
+
+// OperateAll does the act to the chosen messages and returns to how many.
 func (q *Queue) OperateAll(ctx context.Context, act Act, s Selection, by, why string) (int, error) {
-	panic("queue: OperateAll is not built")
+	events, err := act.events(by, why)
+	if err != nil {
+		return 0, err
+	}
+	done, cursor := 0, ""
+	for {
+		page, err := q.List(ctx, s, cursor, actPage)
+		if err != nil {
+			return done, err
+		}
+		byShard := map[uint16][]event.Group{}
+		for _, m := range page.Messages {
+			id := m.Accepted.ID
+			byShard[id.Shard()] = append(byShard[id.Shard()], event.Group{ID: id, Events: events})
+		}
+		for shard, groups := range byShard {
+			n, err := q.operatePage(ctx, shard, groups)
+			done += n
+			if err != nil {
+				return done, err
+			}
+		}
+		if cursor = page.Cursor; cursor == "" {
+			return done, nil
+		}
+	}
 }
 
-// Events calls f for the history of all messages, by shard, in the order of
-// the messages' ids, or of one; with follow, it goes on with what is folded
-// from then on, in log order per shard, until ctx ends or f returns false.
-func (q *Queue) Events(ctx context.Context, id mail.MessageID, follow bool, f func(state.Record) bool) error {
-	panic("queue: Events is not built")
+// operatePage does an act to messages of one shard at once, and one by one to
+// those whose outcome is not known.
+func (q *Queue) operatePage(ctx context.Context, shard uint16, groups []event.Group) (int, error) {
+	done := 0
+	for i, v := range q.proposeAll(ctx, shard, groups) {
+		if !v.definite() {
+			if err := q.operate(ctx, groups[i]); err != nil {
+				return done, err
+			}
+			done++
+		} else if v.result.OK() {
+			done++
+		}
+	}
+	return done, nil
 }

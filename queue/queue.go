@@ -2,15 +2,22 @@ package queue
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"io"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"quorumta/cluster"
 	"quorumta/internal/mail"
+	"quorumta/queue/attempt"
+	"quorumta/queue/clock"
 	"quorumta/queue/event"
 	"quorumta/queue/state"
 )
@@ -40,17 +47,25 @@ var (
 type Options struct {
 	// SubmitWait is how long an unknown outcome is asked after; 0 means 30 s.
 	SubmitWait time.Duration
-	// History is how long ended messages are remembered.
+	// History is how long ended messages are remembered; less than an hour
+	// counts as one, for ids stay refusable that long.
 	History time.Duration
 	// UploadTimeout is after what time an unfinished upload is swept; 0 means
 	// one hour.
 	UploadTimeout time.Duration
 	// HoldDoubts holds recipients in doubt instead of trying them again.
 	HoldDoubts bool
+	// SpoolDir keeps the content of large messages until they are
+	// acknowledged; "" means the system's directory for temporary files.
+	SpoolDir string
 	// Filter compiles the expression of a Selection; nil: none is allowed.
 	Filter func(expr string) (func(*state.Message) (bool, error), error)
 	// Now is the wall clock; nil means time.Now.
-	Now    func() time.Time
+	Now func() time.Time
+	// Rand is where ids come from, safe for concurrent use; nil means
+	// crypto/rand.
+	Rand io.Reader
+	// Log, Tracer and Meter; nil means slog.Default, and none.
 	Log    *slog.Logger
 	Tracer trace.Tracer
 	Meter  metric.Meter
@@ -59,52 +74,177 @@ type Options struct {
 // Queue is the queue of a cluster, seen from one node.
 type Queue struct {
 	node *cluster.Node
+	way  way
 	o    Options
+	self event.Process
+
+	seq      atomic.Uint64 // of Submitter.Seq
+	turn     atomic.Uint64 // takes shards in turn
+	attempts *attempt.Table
+	clock    clock.Guard
+	started  time.Time // the monotonic clock counts from here
+	buffers  sync.Pool // of *[]byte: encoded entries
+	meters   meters
+	desk     desk
+}
+
+// way is how a queue reaches logs: a node, or a node with faults in its way.
+// It is called from any number of goroutines; the contracts are those of
+// cluster.Node.
+type way interface {
+	Accepting(shard uint16) error
+	Leader(shard uint16) string
+	Propose(ctx context.Context, shard uint16, term uint64, data []byte) ([]cluster.Result, error)
+	Call(ctx context.Context, node, method string, request []byte) ([]byte, error)
 }
 
 // New makes the queue of a node that has not been run yet: it hosts the node's
 // machines and handles its calls.
-func New(node *cluster.Node, o Options) *Queue { panic("queue: New is not built") }
+func New(node *cluster.Node, o Options) *Queue {
+	o = o.withDefaults()
+	q := &Queue{
+		node:     node,
+		way:      node,
+		o:        o,
+		self:     event.Process{Node: node.Name(), Boot: node.Boot()},
+		attempts: attempt.NewTable(),
+		started:  time.Now(),
+		buffers:  sync.Pool{New: func() any { return new([]byte) }},
+	}
+	q.meters = newMeters(q)
+	q.desk.open(q)
+	node.Host(func(id cluster.ShardID) cluster.Machine { return q.desk.shard(id) })
+	q.handleCalls()
+	return q
+}
+
+func (o Options) withDefaults() Options {
+	if o.SubmitWait <= 0 {
+		o.SubmitWait = 30 * time.Second
+	}
+	o.History = max(o.History, time.Hour)
+	if o.UploadTimeout <= 0 {
+		o.UploadTimeout = time.Hour
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Tracer == nil {
+		o.Tracer = tracenoop.NewTracerProvider().Tracer("")
+	}
+	return o
+}
+
+// handleCalls names the calls between the queues of a cluster. A name and
+// its encodings may change only with the version of the cluster.
+func (q *Queue) handleCalls() {
+	q.node.Handle(callPropose, q.servePropose)
+	q.node.Handle(callAttempts, answer(q.serveAttempts))
+	q.node.Handle(callClock, answer(q.serveClock))
+	q.node.Handle(callContent, q.serveContent)
+	q.node.Handle(callList, answer(q.serveList))
+	q.node.Handle(callCount, answer(q.serveCount))
+	q.node.Handle(callShow, answer(q.serveShow))
+}
 
 // Run does the queue's own chores (settling claims on taking office, sweeping,
-// pruning) until ctx ends; when it returns nothing of it is running.
-func (q *Queue) Run(ctx context.Context) error { panic("queue: Run is not built") }
-
-// Submission is what smtp knows of a message beside its content.
-type Submission struct {
-	Envelope mail.Envelope
-	Client   event.Client
-	HeaderID string
-	Subject  string
-	Trace    event.Trace
-	Rules    []string
-	// Cause is the message that a report is about; "" for all others.
-	Cause mail.MessageID
+// pruning) until ctx ends; when it returns nothing of it is running, and the
+// queue takes nothing any more.
+func (q *Queue) Run(ctx context.Context) error {
+	defer q.meters.close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var clockwatch sync.WaitGroup
+	clockwatch.Go(func() { q.watchClock(ctx) })
+	err := q.Offices(ctx, func(ctx context.Context, o *Office) { o.keep(ctx) })
+	clockwatch.Wait()
+	q.desk.close()
+	return err
 }
+
+// Process is this run of this node, as claims name it.
+func (q *Queue) Process() event.Process { return q.self }
 
 // Ready says whether a message could be taken now: nil, ErrUnavailable or
 // ErrDiskFull. It asks nobody and takes no time.
-func (q *Queue) Ready() error { panic("queue: Ready is not built") }
-
-// Upload is a message on its way in. It is used by one goroutine.
-type Upload struct{}
-
-// Begin starts a message. prefix makes the header that goes before what is
-// written, from the message's id; it is called again if the message has to
-// turn to another shard, where it gets another id.
-func (q *Queue) Begin(ctx context.Context, prefix func(mail.MessageID) []byte) (*Upload, error) {
-	panic("queue: Begin is not built")
+func (q *Queue) Ready() error {
+	_, err := q.place(nil)
+	return err
 }
 
-// Write appends content. Small messages stay in memory until Commit; of larger
-// ones a part at a time is proposed, and Write waits while too many are under
-// way. It fails as Commit does.
-func (u *Upload) Write(p []byte) (int, error) { panic("queue: Write is not built") }
+// ClockTrusted reports whether this node's clock may decide that time is up:
+// Expired and Warned of a node whose clock is off are not recorded.
+func (q *Queue) ClockTrusted() bool { return q.clock.Trusted(q.steady()) }
 
-// Commit makes the message; when it returns nil a majority has it on stable
-// storage, and the id is final. ErrUnavailable, ErrDiskFull: nothing was
-// taken. ErrUnsettled: see there. The upload is over in any case.
-func (u *Upload) Commit(s Submission) (mail.MessageID, error) { panic("queue: Commit is not built") }
+// place chooses a shard that takes mail: one that this node leads, else one
+// with a leader in reach. Shards to be avoided come last.
+func (q *Queue) place(avoid map[uint16]bool) (uint16, error) {
+	shards := q.node.Shards()
+	first := int(q.turn.Add(1))
+	chosen, best, full := uint16(0), 0, 0
+	for i := range shards {
+		id := shards[(first+i)%len(shards)]
+		err := q.way.Accepting(id)
+		if err != nil {
+			if errors.Is(err, cluster.ErrDiskFull) {
+				full++
+			}
+			continue
+		}
+		rank := 1
+		if q.desk.office(id) != nil {
+			rank = 2
+		}
+		if !avoid[id] {
+			rank += 2
+		}
+		if rank > best {
+			chosen, best = id, rank
+		}
+	}
+	switch {
+	case best > 0:
+		return chosen, nil
+	case full > 0 && full == len(shards):
+		return 0, ErrDiskFull
+	}
+	return 0, ErrUnavailable
+}
 
-// Abort gives the message up.
-func (u *Upload) Abort() { panic("queue: Abort is not built") }
+// draw draws the id of a message of the shard.
+func (q *Queue) draw(shard uint16) mail.MessageID {
+	var random [5]byte
+	if _, err := io.ReadFull(q.o.Rand, random[:]); err != nil {
+		panic("queue: the random source has ended: " + err.Error())
+	}
+	return mail.NewMessageID(q.now(), shard, random)
+}
+
+// submitter numbers a submission of this process.
+func (q *Queue) submitter() event.Submitter {
+	return event.Submitter{Process: q.self, Seq: q.seq.Add(1)}
+}
+
+// now is the wall clock as events have it.
+func (q *Queue) now() time.Time { return q.o.Now().UTC().Truncate(time.Millisecond) }
+
+// steady is the monotonic clock.
+func (q *Queue) steady() time.Duration { return time.Since(q.started) }
+
+// pause waits; it reports false when ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

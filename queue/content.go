@@ -1,0 +1,163 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"io"
+	"time"
+
+	"quorumta/internal/mail"
+	"quorumta/queue/event"
+	"quorumta/queue/state"
+)
+
+const (
+	callContent = "queue.content"
+	// fetchTime bounds asking one replica for a piece of content.
+	fetchTime = 2 * time.Second
+)
+
+// piece names a part of a message's content.
+type piece struct {
+	ID mail.MessageID `json:"id"`
+	N  uint32         `json:"n"`
+}
+
+// Content reads the content of an open message, its digest verified before
+// the first byte is returned if it is one piece, and before io.EOF otherwise:
+// a reader that fails with ErrDamaged must not be followed by a final dot.
+//
+// What this node's replica has lost is fetched from another one; where none
+// has it whole, the message is held, never bounced (PROTOCOL 13).
+func (o *Office) Content(id mail.MessageID) (io.ReadCloser, int64, error) {
+	m, ok := o.Message(id)
+	if !ok {
+		return nil, 0, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	a := &m.Accepted
+	if a.Parts > 0 {
+		return &parts{office: o, accepted: a, digest: sha256.New()}, a.Size, nil
+	}
+	whole := func(b []byte) bool { return sha256.Sum256(b) == a.Digest }
+	b, ok := o.piece(piece{id, 0}, whole)
+	if !ok {
+		return nil, 0, o.damaged(a)
+	}
+	return io.NopCloser(bytes.NewReader(b)), a.Size, nil
+}
+
+// piece reads a piece of content that good accepts, from this node's replica
+// or from another one.
+func (o *Office) piece(p piece, good func([]byte) bool) ([]byte, bool) {
+	q := o.shard.q
+	var b []byte
+	found := false
+	o.view(func(r state.Reader) { b, found = state.Content(r, p.ID, p.N) })
+	if found && good(b) {
+		return b, true
+	}
+	if _, open := o.Message(p.ID); !open {
+		return nil, false
+	}
+	q.o.Log.Error("content is missing or damaged on this node; asking the others", "id", p.ID, "part", p.N, "found", found)
+	request, err := json.Marshal(p)
+	if err != nil {
+		return nil, false
+	}
+	for _, n := range q.node.Nodes() {
+		if n.Name == q.self.Node {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(o.ctx, fetchTime)
+		b, err := q.way.Call(ctx, n.Name, callContent, request)
+		cancel()
+		if err == nil && good(b) {
+			return b, true
+		}
+	}
+	return nil, false
+}
+
+// serveContent gives another node a piece of content.
+func (q *Queue) serveContent(_ context.Context, _ string, request []byte) ([]byte, error) {
+	var p piece
+	if err := json.Unmarshal(request, &p); err != nil {
+		return nil, fmt.Errorf("decode the request: %w", err)
+	}
+	var b []byte
+	found := false
+	if err := q.view(p.ID.Shard(), func(r state.Reader) { b, found = state.Content(r, p.ID, p.N) }); err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, ErrNotFound
+	}
+	return b, nil
+}
+
+// damaged holds the message, and says why its content cannot be read.
+func (o *Office) damaged(a *event.Accepted) error {
+	if _, open := o.Message(a.ID); !open {
+		return fmt.Errorf("%w: %s has ended", ErrNotFound, a.ID)
+	}
+	q := o.shard.q
+	q.meters.damaged.Add(o.ctx, 1)
+	q.o.Log.Error("the content of a message is damaged on every replica that answers; it is held", "id", a.ID)
+	held := &event.Held{By: "quorumta", Why: "the stored content is damaged"}
+	o.facts.add(event.Group{ID: a.ID, Events: []event.Event{held}}, func(verdict) {})
+	return fmt.Errorf("%w: message %s", ErrDamaged, a.ID)
+}
+
+// parts reads content that was streamed, a part at a time: no view of the
+// store is kept while a slow host takes it.
+type parts struct {
+	office   *Office
+	accepted *event.Accepted
+	digest   hash.Hash
+	next     uint32
+	left     []byte
+	err      error
+}
+
+// Read implements io.Reader.
+func (p *parts) Read(b []byte) (int, error) {
+	for len(p.left) == 0 && p.err == nil {
+		p.err = p.advance()
+	}
+	if len(p.left) == 0 {
+		return 0, p.err
+	}
+	n := copy(b, p.left)
+	p.left = p.left[n:]
+	return n, nil
+}
+
+// advance loads the next part. The last one is given out only when the digest
+// of the whole is right.
+func (p *parts) advance() error {
+	a := p.accepted
+	if p.next == a.Parts {
+		return io.EOF
+	}
+	any := func(b []byte) bool { return len(b) > 0 }
+	b, ok := p.office.piece(piece{a.ID, p.next}, any)
+	if !ok {
+		return p.office.damaged(a)
+	}
+	p.digest.Write(b)
+	if p.next++; p.next == a.Parts && !bytes.Equal(p.digest.Sum(nil), a.Digest[:]) {
+		return p.office.damaged(a)
+	}
+	p.left = b
+	return nil
+}
+
+// Close implements io.Closer.
+func (p *parts) Close() error {
+	p.left, p.err = nil, io.ErrClosedPipe
+	return nil
+}

@@ -1,0 +1,209 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"quorumta/cluster"
+	"quorumta/queue/event"
+	"quorumta/queue/feed"
+	"quorumta/queue/state"
+)
+
+// shard is one shard's machine on this node.
+type shard struct {
+	q    *Queue
+	id   uint16
+	feed feed.Feed
+}
+
+// Apply implements cluster.Machine.
+func (s *shard) Apply(view cluster.View, batch cluster.Batch, e cluster.Entry) []cluster.Result {
+	entry, err := event.Decode(e.Data)
+	if err != nil {
+		panic(fmt.Sprintf("queue: entry %d of shard %d cannot be decoded: %v; "+
+			"is a member of this cluster newer than this program?", e.Index, s.id, err))
+	}
+	results := state.Fold(view, batch, e.Index, e.Term, entry)
+	s.publish(e.Term, entry.Groups, results)
+	out := make([]cluster.Result, len(results))
+	for i, r := range results {
+		out[i] = cluster.Result(r)
+	}
+	return out
+}
+
+// publish hands the events of the applied groups to those who follow.
+func (s *shard) publish(term uint64, groups []event.Group, results []state.Result) {
+	var records []state.Record
+	for i, g := range groups {
+		if results[i] != state.Applied {
+			continue
+		}
+		for _, ev := range g.Events {
+			if r, ok := record(g, term, ev); ok {
+				records = append(records, r)
+			}
+		}
+	}
+	if len(records) > 0 {
+		s.feed.Publish(records)
+	}
+}
+
+// record is an event as the history has it: of the message it is about, and
+// without content. Events about a shard or an upload have no history.
+func record(g event.Group, term uint64, ev event.Event) (state.Record, bool) {
+	r := state.Record{ID: g.ID, At: g.At, Term: term, Event: ev}
+	switch ev := ev.(type) {
+	case *event.Accepted:
+		bare := *ev
+		bare.Content = nil
+		r.Event = &bare
+		if ev.ID != "" {
+			r.ID = ev.ID
+		}
+	case *event.BodyPart, *event.Renewed, *event.Swept, *event.Pruned, *event.Abandoned:
+		return r, false
+	}
+	return r, true
+}
+
+// Lead implements cluster.Machine.
+func (s *shard) Lead(term uint64) { s.q.desk.take(s, term) }
+
+// Unlead implements cluster.Machine.
+func (s *shard) Unlead() { s.q.desk.leave(s.id) }
+
+// desk holds the shards of a node, its offices, and what runs for them.
+type desk struct {
+	q *Queue
+
+	mu      sync.Mutex
+	shards  map[uint16]*shard
+	offices map[uint16]*Office
+	changed chan struct{} // closed when an office was taken
+	closed  bool
+
+	running sync.WaitGroup // goroutines of lanes; added under mu while not closed
+}
+
+func (d *desk) open(q *Queue) {
+	d.q = q
+	d.shards = map[uint16]*shard{}
+	d.offices = map[uint16]*Office{}
+	d.changed = make(chan struct{})
+}
+
+// close ends all offices and waits for what runs for them.
+func (d *desk) close() {
+	d.mu.Lock()
+	d.closed = true
+	left := d.offices
+	d.offices = map[uint16]*Office{}
+	d.mu.Unlock()
+	for _, o := range left {
+		o.end()
+	}
+	d.running.Wait()
+}
+
+// spawn runs f in a goroutine that close waits for; false after close.
+func (d *desk) spawn(f func()) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return false
+	}
+	d.running.Go(f)
+	return true
+}
+
+// shard is the machine of a shard.
+func (d *desk) shard(id uint16) *shard {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.shards[id]
+	if s == nil {
+		s = &shard{q: d.q, id: id}
+		d.shards[id] = s
+	}
+	return s
+}
+
+// office is the office held of the shard; nil if there is none.
+func (d *desk) office(id uint16) *Office {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.offices[id]
+}
+
+// all are the offices held, by shard, and a channel that is closed when there
+// is another one.
+func (d *desk) all() ([]*Office, <-chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	held := make([]*Office, 0, len(d.offices))
+	for _, o := range d.offices {
+		held = append(held, o)
+	}
+	slices.SortFunc(held, func(a, b *Office) int { return int(a.shard.id) - int(b.shard.id) })
+	return held, d.changed
+}
+
+func (d *desk) take(s *shard, term uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return
+	}
+	d.offices[s.id] = newOffice(s, term)
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+func (d *desk) leave(id uint16) {
+	d.mu.Lock()
+	o := d.offices[id]
+	delete(d.offices, id)
+	d.mu.Unlock()
+	if o != nil {
+		o.end()
+	}
+}
+
+// Offices hands f every office that this node takes, in a goroutine of its
+// own; the context ends with the office, and f must return soon after. Offices
+// returns when ctx has ended and every f has returned.
+func (q *Queue) Offices(ctx context.Context, f func(context.Context, *Office)) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	given := map[*Office]bool{}
+	for {
+		held, changed := q.desk.all()
+		for o := range given {
+			if !slices.Contains(held, o) {
+				delete(given, o)
+			}
+		}
+		for _, o := range held {
+			if given[o] {
+				continue
+			}
+			given[o] = true
+			wg.Go(func() {
+				term, cancel := context.WithCancel(ctx)
+				defer cancel()
+				defer context.AfterFunc(o.ctx, cancel)()
+				f(term, o)
+			})
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+
+	"quorumta/queue/event"
+	"quorumta/queue/state"
+)
+
+// meters are the queue's instruments.
+type meters struct {
+	accepted, moved, unsettled         metric.Int64Counter
+	claims, resolved, doubted, damaged metric.Int64Counter
+	duration                           metric.Float64Histogram
+	clock                              metric.Float64Gauge
+	gauges                             metric.Registration
+}
+
+// newMeters makes the instruments. An instrument that the exporter refuses
+// counts nothing; mail goes on.
+func newMeters(q *Queue) meters {
+	m := q.o.Meter
+	if m == nil {
+		m = metricnoop.NewMeterProvider().Meter("")
+	}
+	var errs []error
+	counter := func(name, what string) metric.Int64Counter {
+		c, err := m.Int64Counter("quorumta_queue_"+name, metric.WithDescription(what))
+		errs = append(errs, err)
+		return c
+	}
+	x := meters{
+		accepted:  counter("accepted", "Messages accepted by this node's sessions."),
+		moved:     counter("moved", "Messages that turned to another shard on their way in."),
+		unsettled: counter("unsettled", "Messages whose client was told 451 though they may have been committed."),
+		claims:    counter("claims", "Attempts claimed by this node."),
+		resolved:  counter("resolved", "Outcomes recorded by this node, by event."),
+		doubted:   counter("in_doubt", "Recipients recorded as in doubt while this node led."),
+		damaged:   counter("damaged", "Messages found damaged on every replica that answered."),
+	}
+	var err error
+	x.duration, err = m.Float64Histogram("quorumta_queue_submit_duration", metric.WithUnit("s"),
+		metric.WithDescription("From the beginning of a message to its verdict."))
+	errs = append(errs, err)
+	x.clock, err = m.Float64Gauge("quorumta_queue_clock_offset", metric.WithUnit("s"),
+		metric.WithDescription("How far the other members' clocks are ahead of this node's, by their median."))
+	errs = append(errs, err)
+	x.gauges, err = q.newGauges(m)
+	if err = errors.Join(append(errs, err)...); err != nil {
+		q.o.Log.Warn("some metrics of the queue are missing", "error", err)
+	}
+	return x
+}
+
+// newGauges registers what is looked up when metrics are collected: the state
+// of the shards that this node leads, so that the sum over nodes is right.
+func (q *Queue) newGauges(m metric.Meter) (metric.Registration, error) {
+	messages, err1 := m.Int64ObservableGauge("quorumta_queue_messages",
+		metric.WithDescription("Open messages of the shards led by this node, by state."))
+	content, err2 := m.Int64ObservableGauge("quorumta_queue_content", metric.WithUnit("By"),
+		metric.WithDescription("Content of the open messages of the shards led by this node."))
+	oldest, err3 := m.Float64ObservableGauge("quorumta_queue_oldest_due_age", metric.WithUnit("s"),
+		metric.WithDescription("How long the message that has been due for longest has been due."))
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	return m.RegisterCallback(func(_ context.Context, to metric.Observer) error {
+		now := q.now()
+		var n state.Counts
+		var due, waited = uint64(0), time.Duration(0)
+		offices, _ := q.desk.all()
+		for _, o := range offices {
+			o.view(func(r state.Reader) {
+				c := state.Count(r)
+				n.Messages += c.Messages
+				n.Held += c.Held
+				n.InFlight += c.InFlight
+				n.Content += c.Content
+				due += state.CountDue(r, now)
+				if rows := state.Due(r, state.DueRow{}, now, 1); len(rows) > 0 {
+					waited = max(waited, now.Sub(rows[0].Due))
+				}
+			})
+		}
+		observe := func(name string, count uint64) {
+			to.ObserveInt64(messages, int64(count), metric.WithAttributes(attribute.String("state", name)))
+		}
+		observe("held", n.Held)
+		observe("in_flight", n.InFlight)
+		observe("due", due)
+		observe("deferred", n.Messages-min(n.Messages, n.Held+n.InFlight+due))
+		to.ObserveInt64(content, int64(n.Content))
+		to.ObserveFloat64(oldest, waited.Seconds())
+		return nil
+	}, messages, content, oldest)
+}
+
+func (x *meters) close() {
+	if x.gauges != nil {
+		_ = x.gauges.Unregister() // it fails only for a meter that is gone
+	}
+}
+
+// submitted counts the verdict on an upload.
+func (x *meters) submitted(ctx context.Context, took time.Duration, err error) {
+	verdict := "failed"
+	switch {
+	case err == nil:
+		verdict = "accepted"
+	case errors.Is(err, context.Canceled):
+		verdict = "aborted"
+	case errors.Is(err, ErrUnsettled):
+		verdict = "unsettled"
+	case errors.Is(err, ErrDiskFull):
+		verdict = "disk_full"
+	case errors.Is(err, ErrUnavailable):
+		verdict = "unavailable"
+	}
+	x.duration.Record(ctx, took.Seconds(), metric.WithAttributes(attribute.String("verdict", verdict)))
+}
+
+// note logs and counts, at the leader, what an applied group says that an
+// operator will look for.
+func (o *Office) note(g event.Group, r state.Result) {
+	if r != state.Applied {
+		return
+	}
+	q := o.shard.q
+	log := q.o.Log.With("id", g.ID, "shard", o.shard.id)
+	for _, ev := range g.Events {
+		switch ev := ev.(type) {
+		case *event.Doubted:
+			q.meters.doubted.Add(o.ctx, int64(len(ev.Recipients)))
+			log.Warn("in doubt", "recipients", ev.Recipients, "attempt", ev.Number, "node", ev.By.Node, "term", ev.Term, "held", ev.Hold)
+		case *event.Held:
+			log.Info("held", "by", ev.By, "why", ev.Why)
+		case *event.Released:
+			log.Info("released", "by", ev.By)
+		case *event.Retried:
+			log.Info("retried", "by", ev.By)
+		case *event.Removed:
+			log.Info("removed", "by", ev.By, "why", ev.Why)
+		case *event.Swept:
+			log.Info("swept", "uploads", ev.IDs)
+		case *event.Pruned:
+			log.Info("pruned", "day", time.Unix(int64(ev.Day)*86400, 0).UTC().Format(time.DateOnly))
+		}
+	}
+}
+
+// eventName is an event's name in metrics: "delivered".
+func eventName(ev event.Event) string {
+	return strings.ToLower(reflect.TypeOf(ev).Elem().Name())
+}

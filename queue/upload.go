@@ -1,0 +1,412 @@
+package queue
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"quorumta/internal/mail"
+	"quorumta/queue/event"
+	"quorumta/queue/spool"
+)
+
+const (
+	// window is how many parts of an upload may be under way: with the part
+	// that is being filled they bound its memory to a mebibyte.
+	window = 3
+	// moveTime is how long an upload looks for a shard that takes it, while a
+	// new leader may be found.
+	moveTime = 1500 * time.Millisecond
+)
+
+// errElsewhere: this shard does not take the message, and nothing of it counts
+// here; another one may.
+var errElsewhere = errors.New("to be tried on another shard")
+
+// Upload is a message on its way in. It is used by one goroutine.
+type Upload struct {
+	q      *Queue
+	ctx    context.Context
+	cancel context.CancelFunc
+	span   trace.Span
+	began  time.Time
+	prefix func(mail.MessageID) []byte
+
+	at    *placement
+	avoid map[uint16]bool // shards that did not take it
+	// spool has all that was written, from the first part on; nil before, and
+	// if it cannot be kept.
+	spool    *spool.File
+	streamed bool
+	err      error // what Write failed with
+}
+
+// placement is an upload's place on one shard.
+type placement struct {
+	shard     uint16
+	id        mail.MessageID
+	submitter event.Submitter
+	head      int // length of the prefix
+	digest    hash.Hash
+	size      int64
+	part      []byte    // what was not proposed yet
+	parts     uint32    // number of those proposed
+	touched   time.Time // when a part or Renewed was last proposed
+	discarded bool
+
+	ctx     context.Context
+	cancel  context.CancelFunc
+	slots   chan struct{} // one for each part under way
+	flights sync.WaitGroup
+	mu      sync.Mutex
+	lost    error // why a part is not recorded
+}
+
+// Begin starts a message. prefix makes the header that goes before what is
+// written, from the message's id; it is called again if the message has to
+// turn to another shard, where it gets another id.
+func (q *Queue) Begin(ctx context.Context, prefix func(mail.MessageID) []byte) (*Upload, error) {
+	shard, err := q.place(nil)
+	if err != nil {
+		return nil, err
+	}
+	u := &Upload{q: q, prefix: prefix, avoid: map[uint16]bool{}, began: time.Now()}
+	ctx, u.span = q.o.Tracer.Start(ctx, "queue.submit")
+	u.ctx, u.cancel = context.WithCancel(ctx)
+	if err := u.settle(shard); err != nil {
+		u.end(err)
+		return nil, err
+	}
+	return u, nil
+}
+
+// settle begins the message on a shard.
+func (u *Upload) settle(shard uint16) error {
+	p := &placement{
+		shard:     shard,
+		id:        u.q.draw(shard),
+		submitter: u.q.submitter(),
+		digest:    sha256.New(),
+		touched:   time.Now(),
+		slots:     make(chan struct{}, window),
+	}
+	p.ctx, p.cancel = context.WithCancel(u.ctx)
+	u.at = p
+	head := u.prefix(p.id)
+	p.head = len(head)
+	return u.feed(head)
+}
+
+// Write appends content. Small messages stay in memory until Commit; of larger
+// ones a part at a time is proposed, and Write waits while too many are under
+// way. It fails as Commit does.
+func (u *Upload) Write(content []byte) (int, error) {
+	if u.err != nil {
+		return 0, u.err
+	}
+	u.keep(content)
+	err := u.feed(content)
+	if errors.Is(err, errElsewhere) {
+		err = u.move(err)
+	}
+	if err != nil {
+		u.err = err
+		return 0, err
+	}
+	return len(content), nil
+}
+
+// keep spools what is written as soon as parts are streamed, so that the
+// message can begin again on another shard.
+func (u *Upload) keep(content []byte) {
+	if !u.streamed {
+		if len(u.at.part)+len(content) <= event.MaxPart {
+			return
+		}
+		u.streamed = true
+		file, err := spool.Create(u.q.o.SpoolDir)
+		if err != nil {
+			u.q.o.Log.Warn("a large message cannot turn to another shard if its own fails: check the spool directory",
+				"dir", u.q.o.SpoolDir, "error", err)
+			return
+		}
+		u.spool = file
+		u.spoolOn(u.at.part[u.at.head:])
+	}
+	u.spoolOn(content)
+}
+
+func (u *Upload) spoolOn(content []byte) {
+	if u.spool == nil {
+		return
+	}
+	if _, err := u.spool.Write(content); err != nil {
+		u.q.o.Log.Warn("a large message cannot turn to another shard if its own fails", "error", err)
+		u.spool.Close()
+		u.spool = nil
+	}
+}
+
+// feed appends content to the placement, and proposes each part that is full
+// when more follows. It fails with errElsewhere.
+func (u *Upload) feed(content []byte) error {
+	p := u.at
+	p.digest.Write(content)
+	p.size += int64(len(content))
+	for len(content) > 0 {
+		if len(p.part) == event.MaxPart {
+			if err := u.flush(); err != nil {
+				return err
+			}
+		}
+		n := min(len(content), event.MaxPart-len(p.part))
+		p.part = append(p.part, content[:n]...)
+		content = content[n:]
+	}
+	if p.parts > 0 && time.Since(p.touched) > u.q.o.UploadTimeout/4 {
+		u.renew()
+	}
+	return nil
+}
+
+// flush proposes the part, when a slot is free.
+func (u *Upload) flush() error {
+	p := u.at
+	select {
+	case p.slots <- struct{}{}:
+	case <-u.ctx.Done():
+		return u.ctx.Err()
+	}
+	if err := p.failure(); err != nil {
+		return err
+	}
+	part := &event.BodyPart{Submitter: p.submitter, N: p.parts, Content: p.part}
+	p.parts++
+	p.touched = time.Now()
+	p.part = make([]byte, 0, event.MaxPart)
+	p.flights.Go(func() {
+		v := u.q.propose(p.ctx, p.shard, event.Group{ID: p.id, Events: []event.Event{part}})
+		if v.err != nil || !v.result.OK() {
+			p.fail(v)
+		}
+		<-p.slots
+	})
+	return nil
+}
+
+// renew keeps the parts of a slow upload from being swept.
+func (u *Upload) renew() {
+	p := u.at
+	p.touched = time.Now()
+	p.flights.Go(func() {
+		renewed := &event.Renewed{Submitter: p.submitter}
+		u.q.propose(p.ctx, p.shard, event.Group{ID: p.id, Events: []event.Event{renewed}})
+	})
+}
+
+func (p *placement) fail(v verdict) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost = fmt.Errorf("%w: part not recorded: result %d, %w", errElsewhere, v.result, orNil(v.err))
+}
+
+func (p *placement) failure() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost
+}
+
+// land proposes the last part and returns when all are recorded.
+func (u *Upload) land() error {
+	p := u.at
+	if p.parts > 0 && len(p.part) > 0 {
+		if err := u.flush(); err != nil {
+			return err
+		}
+	}
+	p.flights.Wait()
+	return p.failure()
+}
+
+// move begins the message again on another shard. Nothing that was proposed
+// counts any more: parts bind nothing (PROTOCOL 11).
+func (u *Upload) move(why error) error {
+	deadline := time.Now().Add(moveTime)
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		u.avoid[u.at.shard] = true
+		u.discard()
+		if u.streamed && u.spool == nil {
+			return fmt.Errorf("%w: %w", ErrUnavailable, why)
+		}
+		shard, err := u.q.place(u.avoid)
+		if err == nil {
+			u.q.meters.moved.Add(u.ctx, 1)
+			err = u.replay(shard)
+		}
+		switch {
+		case err == nil:
+			return nil
+		case u.ctx.Err() != nil:
+			return u.ctx.Err()
+		case time.Now().After(deadline) || !pause(u.ctx, wait):
+			if errors.Is(err, errElsewhere) {
+				err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+			}
+			return err
+		}
+	}
+}
+
+// replay feeds all that was written to another shard.
+func (u *Upload) replay(shard uint16) error {
+	old := u.at
+	if u.spool == nil {
+		body := old.part[old.head:]
+		if err := u.settle(shard); err != nil {
+			return err
+		}
+		return u.feed(body)
+	}
+	if err := u.settle(shard); err != nil {
+		return err
+	}
+	_, err := io.CopyBuffer(feeder{u}, u.spool.Reader(), make([]byte, 64<<10))
+	return err
+}
+
+// feeder is an upload as the target of a copy from its spool.
+type feeder struct{ u *Upload }
+
+// Write implements io.Writer.
+func (f feeder) Write(b []byte) (int, error) {
+	if err := f.u.feed(b); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// Commit makes the message; when it returns nil a majority has it on stable
+// storage, and the id is final. ErrUnavailable, ErrDiskFull: nothing was
+// taken. ErrUnsettled: see there. The upload is over in any case.
+func (u *Upload) Commit(s Submission) (mail.MessageID, error) {
+	err := u.err
+	if err == nil {
+		err = u.commit(s)
+	}
+	u.end(err)
+	if err != nil {
+		return "", err
+	}
+	u.q.meters.accepted.Add(u.ctx, 1)
+	return u.at.id, nil
+}
+
+func (u *Upload) commit(s Submission) error {
+	started := time.Now()
+	for {
+		err := u.land()
+		if err == nil {
+			err = u.q.admit(u.ctx, u.accepted(s))
+		}
+		if !errors.Is(err, errElsewhere) {
+			return err
+		}
+		if time.Since(started) > moveTime {
+			return u.refusal(err)
+		}
+		if err := u.move(err); err != nil {
+			return err
+		}
+	}
+}
+
+// refusal is why no shard takes the message.
+func (u *Upload) refusal(err error) error {
+	if _, now := u.q.place(nil); now != nil {
+		return now
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// accepted is the message as it is proposed. Its due time is given at the
+// leader.
+func (u *Upload) accepted(s Submission) *event.Accepted {
+	p := u.at
+	a := &event.Accepted{
+		ID:        p.id,
+		Submitter: p.submitter,
+		Client:    s.Client,
+		Envelope:  s.Envelope,
+		HeaderID:  s.HeaderID,
+		Subject:   s.Subject,
+		Size:      p.size,
+		Parts:     p.parts,
+		Trace:     s.Trace,
+		Rules:     s.Rules,
+		Cause:     s.Cause,
+	}
+	p.digest.Sum(a.Digest[:0])
+	if p.parts == 0 {
+		a.Content = p.part
+	}
+	return a
+}
+
+// Abort gives the message up.
+func (u *Upload) Abort() { u.end(context.Canceled) }
+
+// end ends the upload and all that runs for it.
+func (u *Upload) end(err error) {
+	if err != nil {
+		u.discard()
+	}
+	u.cancel()
+	if u.spool != nil {
+		u.spool.Close()
+		u.spool = nil
+	}
+	if u.err == nil {
+		u.err = errors.New("the upload is over")
+	}
+	u.span.SetAttributes(attribute.String("message.id", string(u.at.id)), attribute.Int64("message.size", u.at.size))
+	if err != nil && !errors.Is(err, context.Canceled) {
+		u.span.SetStatus(codes.Error, err.Error())
+	}
+	u.span.End()
+	u.q.meters.submitted(u.ctx, time.Since(u.began), err)
+}
+
+// discard gives a placement up. Its parts are abandoned rather than left to be
+// swept, so that they do not fill the disk until then.
+func (u *Upload) discard() {
+	p := u.at
+	p.cancel()
+	p.flights.Wait()
+	if p.parts == 0 || p.discarded {
+		return
+	}
+	p.discarded = true
+	u.q.desk.spawn(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(u.ctx), abandonTime)
+		defer cancel()
+		abandoned := &event.Abandoned{Submitter: p.submitter}
+		u.q.propose(ctx, p.shard, event.Group{ID: p.id, Events: []event.Event{abandoned}})
+	})
+}
+
+// orNil keeps a nil error printable in a chain.
+func orNil(err error) error {
+	if err == nil {
+		return errors.New("refused")
+	}
+	return err
+}
