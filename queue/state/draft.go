@@ -14,16 +14,17 @@ type draft struct {
 	id   mail.MessageID
 	at   time.Time
 	term uint64
-	// st is the status as changed so far.
-	st *status
+	// st and list are the status as changed so far; the roster's part of st is
+	// filled in at the end.
+	st   *status
+	list *roster
 	// accepted is the birth, if it is in this group; upload its content, if
 	// that came in parts.
 	accepted *event.Accepted
 	upload   *upload
-	// due, flights and counts are those of the rows as they stand.
-	due     time.Time
-	flights []uint32
-	counts  Counts
+	// due and counts are those of the rows as they stand.
+	due    time.Time
+	counts Counts
 	// claims and records are new.
 	claims  []Claim
 	records [][]byte
@@ -31,10 +32,10 @@ type draft struct {
 
 // draft begins to change an open message.
 func (f *folding) draft(id mail.MessageID, st *status, at time.Time) *draft {
-	return &draft{
-		id: id, at: at, term: f.term, st: st,
-		due: st.due(), flights: st.flights(), counts: st.counts(),
-	}
+	d := &draft{id: id, at: at, term: f.term, st: st, list: openRoster(f.r, id, st)}
+	sum := d.list.summarize()
+	d.due, d.counts = st.due(sum), st.counts(sum)
+	return d
 }
 
 // accept begins a message.
@@ -58,9 +59,9 @@ func (f *folding) accept(a *event.Accepted, at time.Time) (*draft, Result) {
 	}
 	d := &draft{id: a.ID, at: at, term: f.term, accepted: a, upload: u}
 	d.st = &status{size: a.Size, parts: max(a.Parts, 1)}
-	d.st.recipients = make([]Recipient, len(a.Envelope.Recipients))
-	for i := range d.st.recipients {
-		d.st.recipients[i].Due = orAt(a.Due, at)
+	d.list = openRoster(f.r, a.ID, d.st)
+	for range a.Envelope.Recipients {
+		d.list.add(Recipient{Due: orAt(a.Due, at)})
 	}
 	d.record(withoutContent(a))
 	return d, Applied
@@ -106,18 +107,20 @@ func (f *folding) commit(d *draft) {
 	if d.born() {
 		f.place(d)
 	}
+	sum := d.list.summarize()
 	f.shard.counts.subtract(d.counts)
-	if !d.st.open() {
+	f.claims(d)
+	if sum.open == 0 {
 		f.end(d)
 		return
 	}
-	f.shard.counts.add(d.st.counts())
+	f.shard.counts.add(d.st.counts(sum))
 	for _, row := range d.records {
 		f.w.Set(recordKey(d.id, d.st.records), row)
 		d.st.records++
 	}
-	f.claims(d)
-	f.reschedule(d, d.st.due())
+	f.reschedule(d, d.st.due(sum))
+	d.list.write(f.w, d.st)
 	f.w.Set(idKey(prefixStatus, d.id), encode(d.st, describeStatus))
 }
 
@@ -139,19 +142,35 @@ func (f *folding) place(d *draft) {
 	f.shard.counts.Uploads--
 }
 
-// claims brings the claims index up to date.
+// claims brings the claims index up to date: a row has the recipients that are
+// still in flight.
 func (f *folding) claims(d *draft) {
-	flying := d.st.flights()
-	for _, number := range d.flights {
-		if !slices.Contains(flying, number) {
-			f.w.Delete(numberedKey(prefixClaim, d.id, number))
+	for _, l := range d.list.landings() {
+		key := numberedKey(prefixClaim, d.id, l.number)
+		c, ok := read(f.r, key, describeClaim)
+		if !ok {
+			panic("state: a claim of " + string(d.id) + " is missing")
 		}
+		c.Recipients = slices.DeleteFunc(c.Recipients, func(n uint32) bool {
+			return slices.Contains(l.recipients, n)
+		})
+		f.putClaim(key, c)
 	}
 	for _, c := range d.claims {
-		if slices.Contains(flying, c.Number) {
-			f.w.Set(numberedKey(prefixClaim, d.id, c.Number), encode(&c, describeClaim))
-		}
+		c.Recipients = slices.DeleteFunc(c.Recipients, func(n uint32) bool {
+			r, _ := d.list.at(n)
+			return r.flight() != c.Number
+		})
+		f.putClaim(numberedKey(prefixClaim, d.id, c.Number), &c)
 	}
+}
+
+func (f *folding) putClaim(key []byte, c *Claim) {
+	if len(c.Recipients) == 0 {
+		f.w.Delete(key)
+		return
+	}
+	f.w.Set(key, encode(c, describeClaim))
 }
 
 // reschedule moves the message's row in the due index; zero: it has none.
@@ -184,20 +203,40 @@ func (f *folding) end(d *draft) {
 	for n := range d.st.parts {
 		f.w.Delete(numberedKey(prefixContent, d.id, n))
 	}
-	for _, number := range d.flights {
-		f.w.Delete(numberedKey(prefixClaim, d.id, number))
-	}
+	d.list.remove(f.w)
 	f.reschedule(d, time.Time{})
 	f.w.Delete(idKey(prefixStatus, d.id))
 }
 
-// bury puts a history under the day.
+// bury puts a history under the day of its end or, where clocks disagree, the
+// later one on which its id was drawn.
 func (f *folding) bury(id mail.MessageID, at time.Time, rows [][]byte) {
-	day := dayOf(at)
+	day := max(dayOf(at), dayOf(id.Time()))
 	f.w.Set(closedKey(day, id), encode(&records{rows}, describeRecords))
 	if i, ok := slices.BinarySearch(f.shard.days, day); !ok {
 		f.shard.days = slices.Insert(f.shard.days, i, day)
 	}
+}
+
+// due is under what time the message stands in the due index; zero: it has no
+// row.
+func (s *status) due(sum summary) time.Time {
+	if s.held {
+		return time.Time{}
+	}
+	return sum.due
+}
+
+// counts is what the message adds to the counters.
+func (s *status) counts(sum summary) Counts {
+	return Counts{Messages: 1, Held: one(s.held), InFlight: one(sum.flying > 0), Content: uint64(s.size)}
+}
+
+func one(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (c *Counts) add(o Counts) {

@@ -158,7 +158,7 @@ func (h *historian) submitter() event.Submitter {
 
 func (h *historian) accepted(id mail.MessageID) *event.Accepted {
 	a := &event.Accepted{ID: id, Submitter: h.submitter(), Due: h.due()}
-	a.Envelope.Recipients = make([]mail.Recipient, rapid.IntRange(1, 4).Draw(h.t, "recipients"))
+	a.Envelope.Recipients = make([]mail.Recipient, rapid.SampledFrom([]int{1, 2, 3, 4, 15, 16, 33}).Draw(h.t, "recipients"))
 	a.Digest[0] = byte(rapid.IntRange(1, 2).Draw(h.t, "digest"))
 	if a.Parts = uint32(rapid.IntRange(0, 2).Draw(h.t, "parts")); a.Parts > 0 {
 		a.Size = int64(a.Parts) * 5
@@ -179,7 +179,13 @@ func (h *historian) event(m *Message) event.Event {
 	if m != nil {
 		attempts, recipients = m.Attempts, len(m.Recipients)
 	}
-	list := rapid.SliceOfN(rapid.Uint32Range(0, uint32(recipients-1)), 1, 3).Draw(h.t, "recipients")
+	list := rapid.SliceOfN(rapid.Uint32Range(0, uint32(recipients-1)), 1, 3).Draw(h.t, "list")
+	if h.chance(20, "all") {
+		list = list[:0]
+		for n := range recipients {
+			list = append(list, uint32(n))
+		}
+	}
 	if h.chance(3, "malformed list") {
 		list = append(list, 99)
 	}
@@ -198,7 +204,7 @@ func (h *historian) event(m *Message) event.Event {
 		&event.Failed{Recipients: list, Attempt: attempt, Error: kind},
 		&event.Expired{Recipients: list, Attempt: attempt, Error: kind},
 		&event.Warned{Recipients: list, Step: number + 1},
-		&event.Expanded{Recipient: list[0], Into: make([]mail.Recipient, 2)},
+		&event.Expanded{Recipient: list[0], Into: []mail.Recipient{{Original: "a"}, {Original: "b"}}},
 		&event.Held{By: "op"},
 		&event.Released{By: "op"},
 		&event.Released{By: "op"},

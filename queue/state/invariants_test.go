@@ -2,6 +2,8 @@ package state
 
 import (
 	"encoding/binary"
+	"fmt"
+	"slices"
 	"time"
 
 	"quorumta/internal/mail"
@@ -19,7 +21,7 @@ func checkInvariants(t failer, s mapStore) {
 	var c Counts
 	owners := map[mail.MessageID]uint32{} // parts of content
 	due := map[DueRow]bool{}
-	flights := map[flight]bool{}
+	flights := map[flight]string{}
 	Open(s, "", func(id mail.MessageID) bool {
 		m, _ := Load(s, id)
 		checkMessage(t, s, id, m)
@@ -28,7 +30,7 @@ func checkInvariants(t failer, s mapStore) {
 		owners[id] = max(m.Accepted.Parts, 1)
 		var earliest time.Time
 		flying := uint64(0)
-		for _, r := range m.Recipients {
+		for i, r := range m.Recipients {
 			switch r.Phase {
 			case Pending:
 				if earliest.IsZero() || r.Due.Before(earliest) {
@@ -36,7 +38,7 @@ func checkInvariants(t failer, s mapStore) {
 				}
 			case InFlight:
 				flying = 1
-				flights[flight{id, r.Attempt}] = true
+				flights[flight{id, r.Attempt}] += fmt.Sprint(i, " ")
 			}
 		}
 		c.InFlight += flying
@@ -66,7 +68,11 @@ func checkInvariants(t failer, s mapStore) {
 	}
 	claims := len(flights)
 	Claims(s, func(c Claim) bool {
-		if claims--; len(c.Recipients) == 0 || !flights[flight{c.ID, c.Number}] || c.At.IsZero() || c.Term == 0 {
+		list := ""
+		for _, n := range slices.Sorted(slices.Values(c.Recipients)) {
+			list += fmt.Sprint(n, " ")
+		}
+		if claims--; list == "" || flights[flight{c.ID, c.Number}] != list || c.At.IsZero() || c.Term == 0 {
 			t.Fatalf("claim %+v", c)
 		}
 		return true
@@ -120,7 +126,7 @@ func checkContent(t failer, s mapStore, owners map[mail.MessageID]uint32) {
 			if n := binary.BigEndian.Uint32([]byte(k[21:])); !ok || parts > 0 && n >= parts {
 				t.Fatalf("content %q belongs to nobody", k)
 			}
-		case prefixHistory, prefixMessage:
+		case prefixHistory, prefixMessage, prefixChunk:
 			if _, ok := s.Get(idKey(prefixStatus, id)); !ok {
 				t.Fatalf("row %q belongs to no open message", k)
 			}

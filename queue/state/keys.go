@@ -16,7 +16,8 @@ import (
 //	h id record(4)       history of an open message, from record 1
 //	k id number(4)       attempt under way
 //	m id                 record 0 of an open message: its Accepted, no content
-//	s id                 status of an open message
+//	r id chunk(4)        recipients of an open message, 16 a row, from chunk 1
+//	s id                 status of an open message, with the first 16 recipients
 //	u id                 upload
 //	x day(4) id          closed history: all records of a message
 //
@@ -29,6 +30,7 @@ const (
 	prefixHistory = 'h'
 	prefixClaim   = 'k'
 	prefixMessage = 'm'
+	prefixChunk   = 'r'
 	prefixStatus  = 's'
 	prefixUpload  = 'u'
 	prefixClosed  = 'x'

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"time"
 
 	"quorumta/internal/mail"
@@ -56,10 +57,11 @@ func (d *draft) each(list []uint32, concerns func(*Recipient) bool, change func(
 	}
 	result := Stale
 	for _, n := range list {
-		if int64(n) >= int64(len(d.st.recipients)) {
+		r, ok := d.list.at(n)
+		if !ok {
 			return Malformed
 		}
-		if r := &d.st.recipients[n]; concerns(r) {
+		if concerns(r) {
 			change(r)
 			result = Applied
 		}
@@ -87,17 +89,19 @@ func (d *draft) claim(e *event.Claimed) Result {
 		return Stale
 	}
 	for _, n := range e.Recipients {
-		if int64(n) >= int64(len(d.st.recipients)) {
+		r, ok := d.list.at(n)
+		if !ok {
 			return Malformed
 		}
-		r := &d.st.recipients[n]
 		if r.Phase != Pending {
 			return Stale
 		}
 		r.Phase, r.Attempt, r.Due = InFlight, e.Number, time.Time{}
 	}
 	d.st.attempts = e.Number
-	d.claims = append(d.claims, Claim{Number: e.Number, By: e.By, Term: d.term, At: d.at})
+	d.claims = append(d.claims, Claim{
+		Number: e.Number, Recipients: slices.Clone(e.Recipients), By: e.By, Term: d.term, At: d.at,
+	})
 	return Applied
 }
 
@@ -168,22 +172,22 @@ func (d *draft) warn(e *event.Warned) Result {
 
 // expand replaces a pending recipient.
 func (d *draft) expand(e *event.Expanded) Result {
-	if len(e.Into) == 0 || int64(e.Recipient) >= int64(len(d.st.recipients)) {
+	r, ok := d.list.at(e.Recipient)
+	switch {
+	case !ok || len(e.Into) == 0:
 		return Malformed
-	}
-	if d.st.recipients[e.Recipient].Phase != Pending {
+	case r.Phase != Pending:
 		return Stale
 	}
-	d.st.recipients[e.Recipient].close(Expanded)
-	for _, r := range e.Into {
-		d.st.expanded = append(d.st.expanded, r)
-		d.st.recipients = append(d.st.recipients, Recipient{Due: d.at})
+	r.close(Expanded)
+	for _, into := range e.Into {
+		d.list.add(Recipient{Recipient: into, Due: d.at})
 	}
 	return Applied
 }
 
 func (d *draft) hold(e *event.Held) Result {
-	if d.st.held || !d.st.open() {
+	if d.st.held || d.list.summarize().open == 0 {
 		return Stale
 	}
 	d.st.held, d.st.heldBy, d.st.heldWhy = true, e.By, e.Why
@@ -201,24 +205,24 @@ func (d *draft) release() Result {
 // retry makes the pending recipients due. A held message stays held.
 func (d *draft) retry(e *event.Retried) Result {
 	result := Stale
-	for i := range d.st.recipients {
-		if r := &d.st.recipients[i]; r.Phase == Pending {
+	d.list.all(func(_ uint32, r *Recipient) {
+		if r.Phase == Pending {
 			r.Due = orAt(e.Due, d.at)
 			result = Applied
 		}
-	}
+	})
 	return result
 }
 
 // discard closes what is open by an operator's will.
 func (d *draft) discard(phase Phase) Result {
 	result := Stale
-	for i := range d.st.recipients {
-		if r := &d.st.recipients[i]; r.Phase.Open() {
+	d.list.all(func(_ uint32, r *Recipient) {
+		if r.Phase.Open() {
 			r.close(phase)
 			result = Applied
 		}
-	}
+	})
 	return result
 }
 

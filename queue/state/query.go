@@ -20,16 +20,12 @@ func Load(r Reader, id mail.MessageID) (*Message, bool) {
 		panic("state: the birth of " + string(id) + " is missing")
 	}
 	m := &Message{
-		Accepted: *birth.Event.(*event.Accepted), At: birth.At, Recipients: st.recipients,
+		Accepted: *birth.Event.(*event.Accepted), At: birth.At, Recipients: make([]Recipient, st.recipients),
 		Attempts: st.attempts, Held: st.held, HeldBy: st.heldBy, HeldWhy: st.heldWhy, Hosts: st.hosts,
 	}
-	enveloped := m.Accepted.Envelope.Recipients
-	for i := range m.Recipients {
-		if i < len(enveloped) {
-			m.Recipients[i].Recipient = enveloped[i]
-		} else {
-			m.Recipients[i].Recipient = st.expanded[i-len(enveloped)]
-		}
+	openRoster(r, id, st).all(func(n uint32, p *Recipient) { m.Recipients[n] = *p })
+	for i, enveloped := range m.Accepted.Envelope.Recipients {
+		m.Recipients[i].Recipient = enveloped
 	}
 	return m, true
 }
@@ -49,17 +45,15 @@ func (m *Message) DueAt(now time.Time) []uint32 {
 }
 
 // Current reports whether the attempt is the current one of all of the
-// recipients: what a look before the final dot must find. It reads one row.
+// recipients: what a look before the final dot must find. It reads the rows of those alone.
 func Current(r Reader, id mail.MessageID, number uint32, recipients []uint32) bool {
 	st, ok := read(r, idKey(prefixStatus, id), describeStatus)
 	if !ok {
 		return false
 	}
+	list := openRoster(r, id, st)
 	for _, n := range recipients {
-		if int64(n) >= int64(len(st.recipients)) {
-			return false
-		}
-		if p := &st.recipients[n]; p.Phase != InFlight || p.Attempt != number {
+		if p, ok := list.at(n); !ok || number == 0 || p.flight() != number {
 			return false
 		}
 	}
@@ -98,21 +92,10 @@ func scanDue(r Reader, from DueRow, until time.Time, f func(key []byte) bool) {
 
 // Claims lists the attempts under way, in order of id and number.
 func Claims(r Reader, f func(Claim) bool) {
-	var id mail.MessageID
-	var st *status
 	r.Scan([]byte{prefixClaim}, []byte{prefixClaim + 1}, func(k, row []byte) bool {
 		c := parse(k, row, describeClaim)
 		c.ID = mail.MessageID(k[1 : 1+idLength])
 		c.Number = binary.BigEndian.Uint32(k[1+idLength:])
-		if c.ID != id {
-			id = c.ID
-			st, _ = read(r, idKey(prefixStatus, id), describeStatus)
-		}
-		for i := range st.recipients {
-			if p := &st.recipients[i]; p.Phase == InFlight && p.Attempt == c.Number {
-				c.Recipients = append(c.Recipients, uint32(i))
-			}
-		}
 		return f(c)
 	})
 }

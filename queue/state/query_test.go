@@ -241,9 +241,17 @@ func TestDamagedRowsPanic(t *testing.T) {
 	s.Delete(idKey(prefixMessage, ids[2]))
 	panics("birth", func() { Load(s, ids[2]) })
 	panics("record", func() { hold(2, &event.Removed{}) })
+	big := &event.Accepted{ID: ids[0], Envelope: mail.Envelope{Recipients: make([]mail.Recipient, chunkSize+1)}}
+	hold(0, big)
+	s.Delete(numberedKey(prefixChunk, ids[0], 1))
+	panics("recipients", func() { hold(0, &event.Retried{}) })
+	s.Delete(numberedKey(prefixClaim, ids[3], 1))
+	panics("claim", func() { hold(3, &event.Removed{}) })
 	odd := Record{At: epoch, Event: &event.Held{}}
 	s.Set(idKey(prefixMessage, ids[3]), encode(&odd, describeRecord))
-	panics("history", func() { hold(3, &event.Accepted{ID: ids[3], Envelope: mail.Envelope{Recipients: make([]mail.Recipient, 1)}}) })
+	panics("history", func() {
+		hold(3, &event.Accepted{ID: ids[3], Envelope: mail.Envelope{Recipients: make([]mail.Recipient, 1)}})
+	})
 	s.Set(shardKey(), []byte{0})
 	panics("shard", func() { Count(s) })
 }

@@ -3,10 +3,8 @@ package state
 import (
 	"fmt"
 	"math/bits"
-	"slices"
 	"time"
 
-	"quorumta/internal/mail"
 	"quorumta/queue/event"
 	"quorumta/queue/event/codec"
 )
@@ -33,7 +31,8 @@ func describeShard(f *codec.Fields, s *shard) {
 	f.Uint32s(7, &s.days)
 }
 
-// status is how far an open message is. It is rewritten by every group.
+// status is how far an open message is. It is rewritten by every group about
+// the message.
 type status struct {
 	// size and parts are those of the content.
 	size  int64
@@ -45,11 +44,11 @@ type status struct {
 	heldBy   string
 	heldWhy  string
 	hosts    []string
-	// recipients lack their addresses, which are in the Accepted and in
-	// expanded.
-	recipients []Recipient
-	// expanded are the recipients beyond those of the envelope.
-	expanded []mail.Recipient
+	// recipients counts them; first are those of the first chunk, rest are the
+	// summaries of the other chunks (roster.go).
+	recipients uint32
+	first      []Recipient
+	rest       []summary
 }
 
 func describeStatus(f *codec.Fields, s *status) {
@@ -61,67 +60,9 @@ func describeStatus(f *codec.Fields, s *status) {
 	codec.String(f, 6, &s.heldBy)
 	codec.String(f, 7, &s.heldWhy)
 	codec.Strings(f, 8, &s.hosts)
-	codec.List(f, 9, &s.recipients, describeProgress)
-	codec.List(f, 10, &s.expanded, event.DescribeRecipient)
-}
-
-func describeProgress(f *codec.Fields, r *Recipient) {
-	codec.Enum(f, 1, &r.Phase, Expanded)
-	f.Uint32(2, &r.Attempt)
-	f.Uint32(3, &r.Tries)
-	f.Time(4, &r.Due)
-	f.Time(5, &r.FirstFailed)
-	f.Time(6, &r.LastFailed)
-	codec.Enum(f, 7, &r.Error, event.ErrorInternal)
-	codec.Message(f, 8, &r.Reply, event.DescribeReply)
-	codec.String(f, 9, &r.Host)
-	f.Uint32(10, &r.Doubts)
-	f.Uint32(11, &r.Warned)
-}
-
-// due is under what time the message stands in the due index; zero: it has no
-// row.
-func (s *status) due() time.Time {
-	var due time.Time
-	if s.held {
-		return due
-	}
-	for i := range s.recipients {
-		r := &s.recipients[i]
-		if r.Phase == Pending && (due.IsZero() || r.Due.Before(due)) {
-			due = r.Due
-		}
-	}
-	return due
-}
-
-// open reports whether something is left to do for any recipient.
-func (s *status) open() bool {
-	return slices.ContainsFunc(s.recipients, func(r Recipient) bool { return r.Phase.Open() })
-}
-
-// flights are the numbers of the attempts under way.
-func (s *status) flights() []uint32 {
-	var numbers []uint32
-	for i := range s.recipients {
-		r := &s.recipients[i]
-		if r.Phase == InFlight && !slices.Contains(numbers, r.Attempt) {
-			numbers = append(numbers, r.Attempt)
-		}
-	}
-	return numbers
-}
-
-// counts is what the message adds to the counters.
-func (s *status) counts() Counts {
-	c := Counts{Messages: 1, Content: uint64(s.size)}
-	if s.held {
-		c.Held = 1
-	}
-	if slices.ContainsFunc(s.recipients, func(r Recipient) bool { return r.Phase == InFlight }) {
-		c.InFlight = 1
-	}
-	return c
+	f.Uint32(9, &s.recipients)
+	codec.List(f, 10, &s.first, describeProgress)
+	codec.List(f, 11, &s.rest, describeSummary)
 }
 
 func describeRecord(f *codec.Fields, r *Record) {
@@ -139,6 +80,7 @@ func describeClaim(f *codec.Fields, c *Claim) {
 	f.Uint64(1, &c.Term)
 	f.Time(2, &c.At)
 	codec.Message(f, 3, &c.By, event.DescribeProcess)
+	f.Uint32s(4, &c.Recipients)
 }
 
 // upload is the row of an upload.

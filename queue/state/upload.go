@@ -155,15 +155,10 @@ func (f *folding) known(id mail.MessageID) (identity, bool) {
 	panic("state: the history of " + string(id) + " does not begin with its birth")
 }
 
-// ended gives the first record of a closed message. A message does not end
-// before its id was drawn, give or take a day of the clocks; if the id is from
-// a future further off, every day is looked at.
+// ended gives the first record of a closed message. It is buried under no day
+// before its id was drawn, so the days before need not be looked at.
 func (f *folding) ended(id mail.MessageID) ([]byte, bool) {
-	var from uint32
-	if drawn := id.Time(); drawn.Before(f.shard.last.Add(dayLength)) {
-		from = dayOf(drawn.Add(-dayLength))
-	}
-	i, _ := slices.BinarySearch(f.shard.days, from)
+	i, _ := slices.BinarySearch(f.shard.days, dayOf(id.Time()))
 	for _, day := range f.shard.days[i:] {
 		if closed, ok := read(f.r, closedKey(day, id), describeRecords); ok {
 			return closed.rows[0], true
