@@ -37,6 +37,13 @@ type Conn struct {
 	Secrecy string
 	// Carried counts the messages that went over it.
 	Carried int
+	site    *Site
+}
+
+// Leave ends the connection, with QUIT if it is still open. It is called once.
+func (c *Conn) Leave(ctx context.Context) {
+	c.Quit(ctx)
+	c.site.left()
 }
 
 // Connect opens a session with the first host that takes one: groups in order,
@@ -150,7 +157,7 @@ func (s *Site) greet(ctx context.Context, mode route.TLSMode, h route.Host, nc n
 			return nil, sessionFailure(h, err)
 		}
 	}
-	return &Conn{Conn: c, Host: h.Name, IP: h.Addr.String(), Secrecy: secrecy(c.TLS(), mode)}, nil
+	return &Conn{Conn: c, site: s, Host: h.Name, IP: h.Addr.String(), Secrecy: secrecy(c.TLS(), mode)}, nil
 }
 
 func (s *Site) handshake(ctx context.Context, mode route.TLSMode, h route.Host, nc net.Conn) (net.Conn, error) {

@@ -174,14 +174,11 @@ func (s *Site) Begin() bool {
 	return true
 }
 
-// End gives back what Begin gave. opened says whether Connect succeeded since.
-func (s *Site) End(opened bool) {
+// End gives back what Begin gave, after the connection has been left.
+func (s *Site) End() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.active--
-	if opened {
-		s.open--
-	}
 }
 
 // Worked notes that a message went through: the site may get one connection
@@ -192,6 +189,13 @@ func (s *Site) Worked() {
 	if s.limit < s.set.o.Concurrency && !s.set.o.Now().Before(s.growAfter) {
 		s.limit++
 	}
+}
+
+// left notes that an open connection has ended.
+func (s *Site) left() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
 }
 
 // connected notes that a connection got through.

@@ -263,14 +263,11 @@ func notify(n mail.Notify) string {
 func xtext(s string) string {
 	var b strings.Builder
 	for _, r := range s {
-		switch {
-		case r >= 0x80:
+		if r >= 0x80 {
 			fmt.Fprintf(&b, `\x{%X}`, r)
-		case r < '!' || r > '~' || r == '+' || r == '=':
-			fmt.Fprintf(&b, "+%02X", r)
-		default:
-			b.WriteRune(r)
+			continue
 		}
+		b.WriteString(mail.XText(string(r)))
 	}
 	return b.String()
 }

@@ -1,0 +1,188 @@
+package delivery
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+	"golang.org/x/sync/semaphore"
+
+	"quorumta/delivery/dsn"
+	"quorumta/delivery/retry"
+	"quorumta/delivery/route"
+	"quorumta/delivery/site"
+	"quorumta/queue"
+	"quorumta/queue/event"
+)
+
+// Options say what a Deliverer works with. Zero means a default only where it
+// is said.
+type Options struct {
+	// Process is this run of this node, as the queue claims for it.
+	Process  event.Process
+	Queue    *queue.Queue
+	Router   *route.Table
+	Retry    *retry.Rules
+	Warnings retry.Warnings
+	DSN      *dsn.Builder
+	// Sites holds the name that we say in EHLO, TLS roots, time-outs and
+	// limits of sites. Its clock and tracer are ours if it has none.
+	Sites  site.Options
+	Limits Limits
+	// HoldDoubts holds a message whose final dot was never answered, instead
+	// of trying it again by rule.
+	HoldDoubts bool
+	// Now is the wall clock; nil means time.Now.
+	Now func() time.Time
+	// Log is where outcomes are told; nil means slog.Default.
+	Log *slog.Logger
+	// Tracer and Meter; nil means none.
+	Tracer trace.Tracer
+	Meter  metric.Meter
+}
+
+// Limits bound what delivery holds and does at once. Each zero means the
+// default.
+type Limits struct {
+	// Window is the most jobs in memory, a job being a message's recipients at
+	// one site; 100,000. A site may fill a quarter of it.
+	Window int
+	// Connections is the most to all sites together; 500.
+	Connections int
+	// Messages is the most that one connection carries; 100.
+	Messages int
+	// Recipients is the most in one transaction; 100.
+	Recipients int
+	// Routing is how many messages are routed at once; 1,024. One domain has
+	// at most a sixteenth of them: its DNS may be slow.
+	Routing int
+	// Idle is how long an open connection waits for the next message; 2 s.
+	Idle time.Duration
+	// Patience is how long a job waits for a failing site until its recipients
+	// are deferred by rule with the site's error: 15 min.
+	Patience time.Duration
+	// Drain bounds how long what is in flight may take at the end; 30 s.
+	Drain time.Duration
+}
+
+func (l Limits) filled() Limits {
+	count := func(n *int, value int) {
+		if *n == 0 {
+			*n = value
+		}
+	}
+	count(&l.Window, 100_000)
+	count(&l.Connections, 500)
+	count(&l.Messages, 100)
+	count(&l.Recipients, 100)
+	count(&l.Routing, 1024)
+	span := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	span(&l.Idle, 2*time.Second)
+	span(&l.Patience, 15*time.Minute)
+	span(&l.Drain, 30*time.Second)
+	return l
+}
+
+func (o Options) filled() Options {
+	o.Limits = o.Limits.filled()
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Tracer == nil {
+		o.Tracer = tracenoop.NewTracerProvider().Tracer("")
+	}
+	if o.Meter == nil {
+		o.Meter = noop.NewMeterProvider().Meter("")
+	}
+	if o.Sites.Now == nil {
+		o.Sites.Now = o.Now
+	}
+	if o.Sites.Tracer == nil {
+		o.Sites.Tracer = o.Tracer
+	}
+	return o
+}
+
+// Deliverer delivers the mail of the shards that this node leads.
+type Deliverer struct {
+	o       Options
+	sites   *site.Set
+	window  *window
+	meters  *meters
+	routing *semaphore.Weighted
+	gate    gate
+
+	// work ends when what is in flight must be given up, records when outcomes
+	// must.
+	work, records  context.Context
+	giveUp, forget context.CancelFunc
+	// workers have a connection each; recorders route messages and record
+	// outcomes.
+	workers, recorders sync.WaitGroup
+}
+
+// New makes a Deliverer.
+func New(o Options) (*Deliverer, error) {
+	o = o.filled()
+	d := &Deliverer{
+		o:       o,
+		sites:   site.New(o.Sites),
+		window:  newWindow(o.Limits, o.Now),
+		routing: semaphore.NewWeighted(int64(o.Limits.Routing)),
+		gate:    gate{most: max(1, o.Limits.Routing/16), inside: map[string]int{}},
+	}
+	d.work, d.giveUp = context.WithCancel(context.Background())
+	d.records, d.forget = context.WithCancel(context.Background())
+	var err error
+	if d.meters, err = newMeters(o.Meter, d.window); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// recordBound is how long outcomes may take to be recorded at the end.
+const recordBound = 10 * time.Second
+
+// Run delivers until ctx ends, and then drains for Limits.Drain at most. When
+// it returns nothing of it is running. The queue must run until then: what was
+// learnt is still to be recorded. It is called once.
+func (d *Deliverer) Run(ctx context.Context) error {
+	var chores sync.WaitGroup
+	choring, stop := context.WithCancel(context.WithoutCancel(ctx))
+	chores.Go(func() { d.dispatch(choring) })
+	err := d.o.Queue.Offices(ctx, d.serve)
+
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.o.Limits.Drain)
+	defer cancel()
+	d.Drain(drain)
+	stop()
+	chores.Wait()
+	late := time.AfterFunc(recordBound, d.forget)
+	d.recorders.Wait()
+	late.Stop()
+	d.giveUp()
+	d.forget()
+	return err
+}
+
+// Drain stops claiming and waits for what is in flight. When ctx ends before
+// that is done, connections are cut: attempts without a dot are returned, those
+// whose dot awaits its answer are in doubt. Delivery does not start again.
+func (d *Deliverer) Drain(ctx context.Context) {
+	d.window.close()
+	stop := context.AfterFunc(ctx, d.giveUp)
+	defer stop()
+	d.workers.Wait()
+}

@@ -1,0 +1,89 @@
+package delivery
+
+import (
+	"slices"
+	"time"
+)
+
+// fair is a queue that serves its senders in turn, the messages of each in the
+// order they came: a mailing of many messages delays nobody else's one.
+type fair struct {
+	senders map[string][]*job
+	// turns are the senders with something to send, the next one first.
+	turns []string
+	n     int
+}
+
+func (f *fair) len() int { return f.n }
+
+func (f *fair) push(j *job) {
+	if f.senders == nil {
+		f.senders = map[string][]*job{}
+	}
+	list := f.senders[j.sender]
+	if len(list) == 0 {
+		f.turns = append(f.turns, j.sender)
+	}
+	f.senders[j.sender] = append(list, j)
+	f.n++
+}
+
+// pushFront puts back what was popped and could not be done.
+func (f *fair) pushFront(j *job) {
+	list := f.senders[j.sender]
+	if len(list) == 0 {
+		f.push(j)
+		return
+	}
+	f.senders[j.sender] = slices.Insert(list, 0, j)
+	f.n++
+}
+
+// pop takes the next job; nil if there is none.
+func (f *fair) pop() *job {
+	if f.n == 0 {
+		return nil
+	}
+	sender := f.turns[0]
+	f.turns = f.turns[1:]
+	list := f.senders[sender]
+	j := list[0]
+	list[0] = nil
+	f.n--
+	if len(list) == 1 {
+		delete(f.senders, sender)
+		return j
+	}
+	f.senders[sender] = list[1:]
+	f.turns = append(f.turns, sender)
+	return j
+}
+
+// waitingSince takes at most n jobs that have waited since before t.
+func (f *fair) waitingSince(t time.Time, n int) []*job {
+	var old []*job
+	f.filter(func(j *job) bool {
+		if len(old) == n || !j.since.Before(t) {
+			return true
+		}
+		old = append(old, j)
+		return false
+	})
+	return old
+}
+
+// filter keeps the jobs for which keep says so.
+func (f *fair) filter(keep func(*job) bool) {
+	f.turns = slices.DeleteFunc(f.turns, func(sender string) bool {
+		list := f.senders[sender]
+		before := len(list)
+		list = slices.DeleteFunc(list, func(j *job) bool { return !keep(j) })
+		f.n -= before - len(list)
+		if len(list) == 0 {
+			delete(f.senders, sender)
+			return true
+		}
+		f.senders[sender] = list
+		return false
+	})
+}

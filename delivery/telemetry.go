@@ -1,0 +1,121 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// meters are the instruments of the room.
+type meters struct {
+	recipients  metric.Int64Counter
+	doubts      metric.Int64Counter
+	connections metric.Int64Counter
+	duration    metric.Float64Histogram
+	delay       metric.Float64Histogram
+}
+
+func newMeters(m metric.Meter, w *window) (*meters, error) {
+	var x meters
+	var errs [6]error
+	x.recipients, errs[0] = m.Int64Counter("quorumta_delivery_recipients",
+		metric.WithDescription("Recipients by outcome of an attempt."))
+	x.doubts, errs[1] = m.Int64Counter("quorumta_delivery_doubts",
+		metric.WithDescription("Recipients whose final dot was sent and never answered."))
+	x.connections, errs[2] = m.Int64Counter("quorumta_delivery_connects",
+		metric.WithDescription("Connections to sites, by whether they were made."))
+	x.duration, errs[3] = m.Float64Histogram("quorumta_delivery_attempt_duration", metric.WithUnit("s"),
+		metric.WithDescription("From the beginning of an attempt to its outcome."))
+	x.delay, errs[4] = m.Float64Histogram("quorumta_delivery_delay", metric.WithUnit("s"),
+		metric.WithDescription("From acceptance to delivery, by recipient."))
+	errs[5] = observe(m, w)
+	return &x, errors.Join(errs[:]...)
+}
+
+// observe reports what the window holds whenever metrics are read.
+func observe(m metric.Meter, w *window) error {
+	gauges := []struct {
+		name, text string
+		value      func(load) int
+	}{
+		{"quorumta_delivery_jobs", "Jobs in the window.", func(l load) int { return l.jobs }},
+		{"quorumta_delivery_waiting", "Jobs that wait for a connection.", func(l load) int { return l.waiting }},
+		{"quorumta_delivery_connections", "Connections open or being opened.", func(l load) int { return l.workers }},
+		{"quorumta_delivery_sites_suspended", "Sites that refuse and rest.", func(l load) int { return l.suspended }},
+	}
+	for _, g := range gauges {
+		_, err := m.Int64ObservableGauge(g.name, metric.WithDescription(g.text),
+			metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+				o.Observe(int64(g.value(w.load())))
+				return nil
+			}))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *meters) connected(ok bool) {
+	x.connections.Add(context.Background(), 1, metric.WithAttributes(attribute.Bool("ok", ok)))
+}
+
+// word is what a log line and a metric call a verdict.
+func (v *verdict) word() string {
+	switch {
+	case v.expired:
+		return "expired"
+	case v.what == delivered:
+		return "delivered"
+	case v.what == failed:
+		return "failed"
+	case v.what == returned:
+		return "returned"
+	}
+	return "deferred"
+}
+
+// tell logs and counts what has been recorded, a line for each recipient.
+func (d *Deliverer) tell(a *attempt, verdicts []verdict, now time.Time) {
+	ctx := trace.ContextWithSpanContext(d.records, a.spanContext)
+	accepted := &a.m.Accepted
+	d.meters.duration.Record(ctx, now.Sub(a.began).Seconds())
+	for i := range verdicts {
+		v := &verdicts[i]
+		d.meters.recipients.Add(ctx, 1, metric.WithAttributes(attribute.String("outcome", v.word())))
+		if v.what == doubted {
+			d.meters.doubts.Add(ctx, 1)
+		}
+		if v.what == delivered {
+			d.meters.delay.Record(ctx, now.Sub(a.m.At).Seconds())
+		}
+		if v.what == returned {
+			continue
+		}
+		router := a.router
+		if v.router != "" {
+			router = v.router
+		}
+		d.o.Log.InfoContext(ctx, v.word(),
+			"id", accepted.ID,
+			"from", accepted.Envelope.From.String(),
+			"to", a.m.Recipients[v.recipient].Address.String(),
+			"client", accepted.Client.IP,
+			"router", router,
+			"transport", a.transport,
+			"host", a.host.Host,
+			"ip", a.host.IP,
+			"tls", a.secrecy,
+			"reply", v.reply.String(),
+			"in_doubt", v.what == doubted,
+			"delay", now.Sub(a.m.At),
+			"attempt", a.claim.Number,
+			"node", d.o.Process.Node,
+			"shard", a.office.Shard(),
+		)
+	}
+}
