@@ -17,7 +17,8 @@ const restoreBatch = 1 << 20
 // durable and removes it last, together with the new applied index (PROTOCOL
 // 3); the whole is durable when it returns. A stream of the same lineage that
 // has applied no more than the state is verified and left: the state has all of
-// it. On an error after the header the state may be "restoring", and another
+// it. A stream that is not whole is stream.ErrBad, one of another shard
+// ErrForeign. On an error after the header the state may be "restoring", and another
 // Restore is the only way on. No Update may be open.
 func (st *State) Restore(r io.Reader) error {
 	in := stream.NewReader(r)
@@ -57,7 +58,7 @@ func (st *State) beginRestore(old head) error {
 	batch := st.store.state.NewBatch()
 	from, to := bounds(st.shard, kindShared, nil, nil)
 	err := errors.Join(
-		batch.Set(nameKey(st.shard, kindLocal, restoringName), nil, nil),
+		batch.Set(nameKey(st.shard, kindLocal, []byte(restoringName)), nil, nil),
 		batch.DeleteRange(from, to, nil))
 	if err != nil {
 		return errors.Join(err, batch.Close())
@@ -106,7 +107,7 @@ func (st *State) fill(in *stream.Reader) error {
 // endRestore gives the state its new head, durably.
 func (st *State) endRestore(h stream.Header) error {
 	batch := st.store.state.NewBatch()
-	if err := batch.Delete(nameKey(st.shard, kindLocal, restoringName), nil); err != nil {
+	if err := batch.Delete(nameKey(st.shard, kindLocal, []byte(restoringName)), nil); err != nil {
 		return errors.Join(err, batch.Close())
 	}
 	st.mu.Lock()

@@ -11,6 +11,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
+
+	"quorumta/cluster/store/stream"
 )
 
 // filled is a state with pairs of many sizes.
@@ -144,7 +146,7 @@ func TestRestoreRefusesADamagedStream(t *testing.T) {
 		case 2:
 			r = io.MultiReader(bytes.NewReader(good), strings.NewReader("x"))
 		}
-		if err := st.Restore(r); !errors.Is(err, ErrStream) && !errors.Is(err, ErrForeign) {
+		if err := st.Restore(r); !errors.Is(err, stream.ErrBad) && !errors.Is(err, ErrForeign) {
 			t.Fatalf("damage %d at %d: %v", i, at, err)
 		}
 		if st.Restoring() {

@@ -206,7 +206,7 @@ func TestReceivedRefusesWhatIsWrong(t *testing.T) {
 		"longer":       {100, append(bytes.Clone(good), 0)},
 		"behind label": {101, good},
 	} {
-		if _, err := receive(t, n, c.index, c.data); !errors.Is(err, ErrStream) {
+		if _, err := receive(t, n, c.index, c.data); !errors.Is(err, stream.ErrBad) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if f := files(t, s); f != "" {

@@ -48,11 +48,9 @@ type head struct {
 const (
 	headVersion = 1
 	headFixed   = 1 + 8 + 8 + 32 + 16
-)
 
-var (
-	headName      = []byte("head")
-	restoringName = []byte("restoring")
+	headName      = "head"
+	restoringName = "restoring"
 )
 
 func (h head) encode() []byte {
@@ -112,7 +110,7 @@ func (st *State) load(cluster string) error {
 
 // readHead reads the head of a state; nil if it is new.
 func readHead(s *Store, r pebble.Reader, shard uint16) (*head, error) {
-	b, ok := get(s, r, nameKey(shard, kindLocal, headName))
+	b, ok := get(s, r, nameKey(shard, kindLocal, []byte(headName)))
 	if !ok {
 		return nil, nil
 	}
@@ -120,7 +118,7 @@ func readHead(s *Store, r pebble.Reader, shard uint16) (*head, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, h.restoring = get(s, r, nameKey(shard, kindLocal, restoringName))
+	_, h.restoring = get(s, r, nameKey(shard, kindLocal, []byte(restoringName)))
 	return &h, nil
 }
 
@@ -171,7 +169,7 @@ func (st *State) RaiseApplied(index, term uint64) error {
 // commitLocked commits a batch together with the head that it leads to.
 func (st *State) commitLocked(batch *pebble.Batch, h head) error {
 	defer st.writes.start()()
-	if err := batch.Set(nameKey(st.shard, kindLocal, headName), h.encode(), nil); err != nil {
+	if err := batch.Set(nameKey(st.shard, kindLocal, []byte(headName)), h.encode(), nil); err != nil {
 		return errors.Join(st.store.fail(fmt.Errorf("write state: %w", err)), batch.Close())
 	}
 	if err := st.store.commit("write state", batch, pebble.NoSync); err != nil {

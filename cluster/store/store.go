@@ -11,7 +11,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"quorumta/cluster/store/mark"
-	"quorumta/cluster/store/stream"
 )
 
 var (
@@ -24,12 +23,6 @@ var (
 	// ErrLineage: the state and its snapshot come from different histories of
 	// the shard. Remove the replica's data and let it rejoin as new.
 	ErrLineage = errors.New("the state is of another lineage than its snapshot; let the replica rejoin as new")
-	// ErrMark: a shard's high-water mark was there before and cannot be read, so
-	// that a lost tail of its log could go unnoticed. Let the replica rejoin as
-	// new.
-	ErrMark = mark.ErrDamaged
-	// ErrStream: a snapshot stream is not whole, or not one. Fetch it again.
-	ErrStream = stream.ErrBad
 )
 
 // Options says where and how the store lives; every field is needed.
@@ -197,8 +190,8 @@ func (s *Store) commit(what string, b *pebble.Batch, o *pebble.WriteOptions) (er
 // Mark is one shard's high-water mark (package mark, PROTOCOL 7).
 type Mark = mark.Mark
 
-// Mark opens the mark of a shard. It fails with ErrMark when a mark was there
-// before and cannot be read. All calls for one shard return the same Mark.
+// Mark opens the mark of a shard. It fails with mark.ErrDamaged when a mark
+// was there before and cannot be read. All calls for one shard return the same Mark.
 func (s *Store) Mark(shard uint16) (*Mark, error) {
 	// The log says that there is a mark: without it a lost file would look like
 	// a new one.
