@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"quorumta/internal/admin"
 )
 
 // Exit statuses: a contract with scripts.
@@ -26,6 +28,10 @@ const (
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run one node in the foreground. SIGTERM drains, SIGHUP reloads."`
 	Init    initCmd    `cmd:"" help:"Write a new cluster: certificates and one configuration per node."`
+	Check   checkCmd   `cmd:"" help:"Read a configuration over: file:line:column: what, hint."`
+	Cluster clusterCmd `cmd:"" help:"The cluster's life."`
+	Queue   queueCmd   `cmd:"" help:"Messages, one or by selection."`
+	Events  eventsCmd  `cmd:"" help:"The history, one JSON object a line."`
 	Demo    demoCmd    `cmd:"" help:"Run a cluster of processes here under load, and pass a verdict."`
 	Version versionCmd `cmd:"" help:"Print the program's version."`
 }
@@ -85,6 +91,8 @@ func status(err error) int {
 	switch {
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.Is(err, admin.ErrNoMajority):
+		return exitNoMajority
 	}
 	return exitFailed
 }

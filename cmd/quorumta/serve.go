@@ -3,6 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"quorumta/cmd/quorumta/node"
+	"quorumta/internal/config"
 )
 
 // serveCmd runs one node.
@@ -12,4 +19,20 @@ type serveCmd struct {
 }
 
 // Run runs the node until SIGTERM has drained it.
-func (c *serveCmd) Run(_ context.Context) error { return errors.New("not wired") }
+func (c *serveCmd) Run(ctx context.Context, s streams) error {
+	f, err := config.Load(c.Config, c.Node)
+	var faults config.Faults
+	if errors.As(err, &faults) {
+		for _, fault := range faults {
+			fmt.Fprintln(s.err, fault)
+		}
+		return errSaid
+	}
+	if err != nil {
+		return err
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	return node.Run(ctx, f, version(), hup)
+}

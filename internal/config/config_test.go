@@ -169,3 +169,18 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestABalancerInATrustedNetIsWarnedOf(t *testing.T) {
+	text := strings.NewReplacer("[10.0.0.250]", "[10.20.0.5]", ", proxy: balancers", "").Replace(example)
+	f, err := Load(write(t, text), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := f.Warnings(); len(w) != 1 || !strings.Contains(w[0], "nets.trusted holds an address of nets.balancers") {
+		t.Errorf("warnings: %v", w)
+	}
+	f, err = Load(write(t, example), "")
+	if err != nil || len(f.Warnings()) > 0 {
+		t.Errorf("the example is warned of: %v, %v", f.Warnings(), err)
+	}
+}

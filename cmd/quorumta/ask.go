@@ -1,0 +1,92 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+
+	"quorumta/internal/admin"
+	"quorumta/internal/config"
+)
+
+// target is which node a command asks, and in what form it prints.
+type target struct {
+	Config      string `help:"Configuration of a node on this machine: its socket is asked." type:"existingfile" xor:"target"`
+	Admin       string `help:"HOST:PORT of a node's admin address." xor:"target" placeholder:"HOST:PORT"`
+	Credentials string `help:"Folder with ca.pem, admin.pem and admin.key, for --admin." default:"/etc/quorumta/admin"`
+	JSON        bool   `help:"Print the stable form." name:"json"`
+}
+
+// defaultConfig is asked where neither --config nor --admin is given.
+const defaultConfig = "/etc/quorumta/quorumta.yaml"
+
+// dial makes the client.
+func (t *target) dial() (*admin.Client, error) {
+	if t.Admin != "" {
+		return t.dialTLS()
+	}
+	path := t.Config
+	if path == "" {
+		path = defaultConfig
+		if _, err := os.Stat(path); err != nil {
+			return nil, usageError{"say --config FILE or --admin HOST:PORT: there is no " + defaultConfig}
+		}
+	}
+	f, err := config.Load(path, "")
+	if err != nil {
+		return nil, err
+	}
+	if f.Admin.Socket == "" {
+		return nil, fmt.Errorf("%s has no admin.socket: say --admin HOST:PORT", path)
+	}
+	return admin.DialSocket(f.Admin.Socket), nil
+}
+
+func (t *target) dialTLS() (*admin.Client, error) {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(t.Credentials, "admin.pem"), filepath.Join(t.Credentials, "admin.key"))
+	if err != nil {
+		return nil, fmt.Errorf("read the administrator's certificate (--credentials names its folder, init writes it): %w", err)
+	}
+	roots, err := certPool(filepath.Join(t.Credentials, "ca.pem"))
+	if err != nil {
+		return nil, err
+	}
+	return admin.DialTLS(t.Admin, &tls.Config{
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, RootCAs: roots,
+	}), nil
+}
+
+func certPool(path string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the cluster's CA: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s holds no certificate", path)
+	}
+	return pool, nil
+}
+
+// printJSON prints the stable form.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// whoami is who acts, for the record.
+func whoami() string {
+	if u := os.Getenv("SUDO_USER"); u != "" {
+		return u
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "unknown"
+}

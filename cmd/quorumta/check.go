@@ -1,0 +1,38 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"quorumta/internal/config"
+)
+
+// checkCmd reads a configuration over.
+type checkCmd struct {
+	Config string `help:"The file." required:"" type:"existingfile"`
+	Node   string `help:"Which node of the file; without it, the file's own."`
+	Force  bool   `help:"Let an even number of members pass."`
+}
+
+// Run prints everything that is wrong, a line each.
+func (c *checkCmd) Run(s streams) error {
+	f, err := config.Load(c.Config, c.Node)
+	var faults config.Faults
+	if errors.As(err, &faults) {
+		for _, fault := range faults {
+			fmt.Fprintln(s.err, fault)
+		}
+		return errSaid
+	}
+	if err != nil {
+		return err
+	}
+	for _, w := range f.Warnings() {
+		fmt.Fprintln(s.err, w)
+	}
+	if f.Even() && !c.Force {
+		return fmt.Errorf("%s: %d members stop when half of them are lost, as %d do: take an odd number, or say --force", c.Config, len(f.Cluster.Members), len(f.Cluster.Members)-1)
+	}
+	_, err = fmt.Fprintln(s.out, c.Config, "is fine")
+	return err
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"quorumta/internal/admin"
+)
+
+// clusterCmd are the commands about the cluster.
+type clusterCmd struct {
+	Status   clusterStatusCmd   `cmd:"" help:"Nodes, shards, who leads what."`
+	Digest   clusterDigestCmd   `cmd:"" help:"Compare the replicas of every shard."`
+	Drain    clusterDrainCmd    `cmd:"" help:"Have a node hand its leads away, finish what is in flight, and end."`
+	Transfer clusterTransferCmd `cmd:"" help:"Hand a shard's lead to a node."`
+}
+
+type clusterStatusCmd struct {
+	target
+}
+
+// Run prints the status.
+func (c *clusterStatusCmd) Run(ctx context.Context, s streams) error {
+	client, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	status, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, status)
+	}
+	w := tabwriter.NewWriter(s.out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "NODE\tADDRESS\tALIVE\tLEADS\tVERSION")
+	for _, n := range status.Nodes {
+		alive := "yes"
+		switch {
+		case !n.Alive:
+			alive = "no"
+		case n.Draining:
+			alive = "draining"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", n.Name, n.Address, alive, strings.Trim(fmt.Sprint(n.Leads), "[]"), n.Version)
+	}
+	fmt.Fprintln(w, "\nSHARD\tLEADER\tTERM\tCOMMIT\tAPPLIED\tQUEUED\tREPLICAS")
+	for _, sh := range status.Shards {
+		leader := sh.Leader
+		if leader == "" {
+			leader = "none"
+		}
+		var replicas []string
+		for _, r := range sh.Replicas {
+			replicas = append(replicas, fmt.Sprintf("%s@%d", r.Node, r.Applied))
+		}
+		fmt.Fprintf(w, "%d\t%s\t%d\t%d\t%d\t%d\t%s\n", sh.ID, leader, sh.Term, sh.Commit, sh.Applied, sh.Queued, strings.Join(replicas, " "))
+		if sh.Stopped != "" {
+			fmt.Fprintf(w, "\tSTOPPED HERE: %s\n", sh.Stopped)
+		}
+	}
+	return w.Flush()
+}
+
+type clusterDigestCmd struct {
+	target
+	Deep bool `help:"Compare the whole states, not the running digests alone."`
+}
+
+// Run prints the digests and fails if replicas differ.
+func (c *clusterDigestCmd) Run(ctx context.Context, s streams) error {
+	client, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	digest, err := client.Digest(ctx, c.Deep)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		err = printJSON(s.out, digest)
+	} else {
+		w := tabwriter.NewWriter(s.out, 0, 8, 2, ' ', 0)
+		fmt.Fprintln(w, "SHARD\tNODE\tAPPLIED\tCHAIN\tSHA256")
+		for _, sh := range digest.Shards {
+			for _, r := range sh.Replicas {
+				fmt.Fprintf(w, "%d\t%s\t%d\t%.16s\t%.16s %s\n", sh.ID, r.Node, r.Applied, r.Chain, r.SHA256, r.Error)
+			}
+		}
+		err = w.Flush()
+	}
+	if err == nil && !digest.Equal() {
+		err = errors.New("replicas differ, or did not answer")
+	}
+	return err
+}
+
+type clusterDrainCmd struct {
+	target
+	Node string        `arg:"" help:"Name of the node."`
+	Wait time.Duration `help:"How long to wait for the node to be gone; 0 returns at once." default:"2m"`
+}
+
+// Run begins the drain and waits until the node is gone.
+func (c *clusterDrainCmd) Run(ctx context.Context, s streams) error {
+	client, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.Drain(ctx, c.Node); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.out, c.Node, "is draining")
+	if c.Wait == 0 {
+		return nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, c.Wait)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		status, err := client.Status(waiting)
+		if err != nil && waiting.Err() == nil {
+			return nil // the node we ask is the one that has gone
+		}
+		if err == nil && !alive(status.Nodes, c.Node) {
+			fmt.Fprintln(s.out, c.Node, "is gone")
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-waiting.Done():
+			return fmt.Errorf("%s is still there after %v", c.Node, c.Wait)
+		}
+	}
+}
+
+type clusterTransferCmd struct {
+	target
+	Shard uint16 `arg:"" help:"Number of the shard."`
+	Node  string `arg:"" help:"Name of the node that is to lead it."`
+}
+
+// Run hands the lead over.
+func (c *clusterTransferCmd) Run(ctx context.Context, s streams) error {
+	client, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.Transfer(ctx, c.Shard, c.Node); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "shard %d is led by %s\n", c.Shard, c.Node)
+	return err
+}
+
+func alive(nodes []admin.Node, name string) bool {
+	for _, n := range nodes {
+		if n.Name == name {
+			return n.Alive
+		}
+	}
+	return false
+}

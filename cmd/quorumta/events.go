@@ -1,0 +1,53 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"quorumta/internal/admin"
+	"quorumta/internal/mail"
+)
+
+// eventsCmd prints histories.
+type eventsCmd struct {
+	target
+	Follow bool   `help:"Go on with what happens from now on."`
+	ID     string `help:"One message's alone." name:"id"`
+}
+
+// Run prints one JSON object a line.
+func (c *eventsCmd) Run(ctx context.Context, s streams) error {
+	q := admin.EventsRequest{Follow: c.Follow}
+	if c.ID != "" {
+		id, err := mail.ParseMessageID(c.ID)
+		if err != nil {
+			return usageError{fmt.Sprintf("%s: %v", c.ID, err)}
+		}
+		q.ID = id
+	}
+	client, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	out := bufio.NewWriterSize(s.out, 64<<10)
+	lines := json.NewEncoder(out)
+	err = client.Events(ctx, q, func(e *admin.Event) error {
+		if err := lines.Encode(e); err != nil {
+			return err
+		}
+		if c.Follow {
+			return out.Flush()
+		}
+		return nil
+	})
+	if e := out.Flush(); err == nil {
+		err = e
+	}
+	if c.Follow && ctx.Err() != nil {
+		return nil // the user has seen enough
+	}
+	return err
+}

@@ -1,0 +1,3 @@
+// Package node makes the rooms of one configuration into one running node and
+// ends them in the order that loses nothing and refuses nothing.
+package node

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"quorumta/internal/admin"
+	"quorumta/internal/config"
+	"quorumta/internal/mail"
+	"quorumta/queue"
+)
+
+// queueCmd are the commands about messages.
+type queueCmd struct {
+	List    queueListCmd    `cmd:"" help:"List open messages."`
+	Count   queueCountCmd   `cmd:"" help:"Count open messages."`
+	Show    queueShowCmd    `cmd:"" help:"Show a message and its history."`
+	Hold    queueHoldCmd    `cmd:"" help:"Keep messages from being delivered."`
+	Release queueReleaseCmd `cmd:"" help:"End a hold."`
+	Retry   queueRetryCmd   `cmd:"" help:"Try messages now."`
+	Remove  queueRemoveCmd  `cmd:"" help:"End messages without a report."`
+}
+
+// selection are the flags that choose messages.
+type selection struct {
+	State  string `help:"due, deferred, held or in_flight." enum:",due,deferred,held,in_flight" default:""`
+	Domain string `help:"Domain of a recipient."`
+	Sender string `help:"Sender's whole address."`
+	Age    string `help:"At least so old: 90s, 15m, 4h, 7d." placeholder:"AGE"`
+	If     string `help:"CEL over sender, recipients, domains, size, age, state, tries, subject." placeholder:"EXPR"`
+}
+
+func (c *selection) choose() (queue.Selection, error) {
+	s := queue.Selection{State: c.State, Domain: strings.ToLower(c.Domain), Sender: c.Sender, If: c.If}
+	if c.Age != "" {
+		age, err := config.ParseDuration(c.Age)
+		if err != nil {
+			return s, usageError{"--age " + c.Age + ": " + err.Error()}
+		}
+		s.OlderThan = age
+	}
+	return s, nil
+}
+
+type queueListCmd struct {
+	target
+	selection
+	Limit  int    `help:"Messages at most; 0 lists all." default:"100"`
+	Cursor string `help:"Where an earlier list ended."`
+}
+
+// Run prints the list.
+func (c *queueListCmd) Run(ctx context.Context, s streams) error {
+	chosen, err := c.choose()
+	if err != nil {
+		return err
+	}
+	client, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	all := &admin.List{Messages: []admin.Message{}, Cursor: c.Cursor}
+	for {
+		limit := 1000
+		if c.Limit > 0 {
+			limit = min(limit, c.Limit-len(all.Messages))
+		}
+		page, err := client.List(ctx, admin.ListRequest{Selection: chosen, Cursor: all.Cursor, Limit: limit})
+		if err != nil {
+			return err
+		}
+		all.Messages = append(all.Messages, page.Messages...)
+		all.Cursor, all.Stale = page.Cursor, page.Stale
+		if page.Cursor == "" || (c.Limit > 0 && len(all.Messages) >= c.Limit) {
+			break
+		}
+	}
+	if c.JSON {
+		return printJSON(s.out, all)
+	}
+	if err := printMessages(s.out, all.Messages); err != nil {
+		return err
+	}
+	for _, shard := range all.Stale {
+		fmt.Fprintf(s.err, "shard %d has no leader in reach: its messages are as the asked node knows them\n", shard)
+	}
+	if all.Cursor != "" {
+		fmt.Fprintf(s.err, "more: --cursor %s\n", all.Cursor)
+	}
+	return nil
+}
+
+func printMessages(out io.Writer, messages []admin.Message) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tAGE\tSIZE\tSTATE\tTRIES\tFROM\tTO\tLAST REPLY")
+	for _, m := range messages {
+		age := time.Since(m.At.Time).Round(time.Second)
+		for _, r := range m.Recipients {
+			state := r.State
+			if m.Held {
+				state = "held"
+			}
+			fmt.Fprintf(w, "%s\t%v\t%d\t%s\t%d\t<%s>\t%s\t%s\n", m.ID, age, m.Size, state, r.Tries, m.From, r.Address, oneLine(r.Reply))
+		}
+	}
+	return w.Flush()
+}
+
+// oneLine keeps a remote server's words from drawing on the terminal.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+type queueCountCmd struct {
+	target
+}
+
+// Run prints the counts.
+func (c *queueCountCmd) Run(ctx context.Context, s streams) error {
+	client, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	t, err := client.Count(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, t)
+	}
+	_, err = fmt.Fprintf(s.out, "total %d\ndue %d\ndeferred %d\nheld %d\nin flight %d\n", t.Total, t.Due, t.Deferred, t.Held, t.InFlight)
+	return err
+}
+
+type queueShowCmd struct {
+	ID string `arg:"" help:"The message's id."`
+	target
+}
+
+// Run prints the message and its history.
+func (c *queueShowCmd) Run(ctx context.Context, s streams) error {
+	id, err := mail.ParseMessageID(c.ID)
+	if err != nil {
+		return usageError{fmt.Sprintf("%s: %v", c.ID, err)}
+	}
+	client, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	show, err := client.Show(ctx, admin.ShowRequest{ID: id})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, show)
+	}
+	if m := show.Message; m == nil {
+		fmt.Fprintf(s.out, "%s has ended\n", id)
+	} else if err := printMessages(s.out, []admin.Message{*m}); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(s.out, 0, 8, 2, ' ', 0)
+	for _, e := range show.History {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", e.At.Format(time.RFC3339), e.Event, e.Recipient, e.Node, oneLine(detail(e)))
+	}
+	return w.Flush()
+}
+
+// detail is what an event says beside who and when.
+func detail(e admin.Event) string {
+	var parts []string
+	add := func(label, value string) {
+		if value != "" {
+			parts = append(parts, label+value)
+		}
+	}
+	if a := e.Attempted; a != nil {
+		add("by ", a.Router)
+		add("at ", a.Host)
+		add("said ", a.Reply)
+	}
+	if b := e.Born; b != nil {
+		add("from ", "<"+b.From+">")
+		add("client ", b.Client)
+		add("rules ", strings.Join(b.Rules, ","))
+		add("trace ", b.Trace)
+	}
+	if e.Due != nil {
+		add("due ", e.Due.Format(time.RFC3339))
+	}
+	add("by ", e.By)
+	add("because ", e.Why)
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,131 @@
+package admin
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"quorumta/queue"
+)
+
+// Client asks a running node.
+type Client struct {
+	http *http.Client
+	base string
+}
+
+// ErrNoMajority is wrapped by what fails because the cluster cannot decide
+// now; the same request may work later.
+var ErrNoMajority = errors.New("the cluster cannot decide now: no majority, or no leader yet")
+
+// DialSocket makes a client of the node with the Unix socket.
+func DialSocket(path string) *Client {
+	var d net.Dialer
+	return &Client{base: "http://node", http: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, "unix", path)
+		},
+	}}}
+}
+
+// DialTLS makes a client of the node at host:port. config has the client's
+// certificate and the cluster's CA.
+func DialTLS(address string, config *tls.Config) *Client {
+	return &Client{base: "https://" + address, http: &http.Client{Transport: &http.Transport{
+		TLSClientConfig: config, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
+	}}}
+}
+
+// Close closes idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Status asks for nodes and shards.
+func (c *Client) Status(ctx context.Context) (*Status, error) {
+	return call[struct{}, Status](ctx, c, "ClusterStatus", &struct{}{})
+}
+
+// Digest asks for the replicas' digests.
+func (c *Client) Digest(ctx context.Context, deep bool) (*Digest, error) {
+	return call[DigestRequest, Digest](ctx, c, "ClusterDigest", &DigestRequest{Deep: deep})
+}
+
+// Drain begins a node's drain.
+func (c *Client) Drain(ctx context.Context, node string) error {
+	_, err := call[DrainRequest, Done](ctx, c, "ClusterDrain", &DrainRequest{Node: node})
+	return err
+}
+
+// Transfer hands a shard's lead to a node.
+func (c *Client) Transfer(ctx context.Context, shard uint16, node string) error {
+	_, err := call[TransferRequest, Done](ctx, c, "ClusterTransfer", &TransferRequest{Shard: shard, Node: node})
+	return err
+}
+
+// List asks for a page of messages.
+func (c *Client) List(ctx context.Context, q ListRequest) (*List, error) {
+	return call[ListRequest, List](ctx, c, "QueueList", &q)
+}
+
+// Count asks for the totals.
+func (c *Client) Count(ctx context.Context) (*queue.Totals, error) {
+	return call[struct{}, queue.Totals](ctx, c, "QueueCount", &struct{}{})
+}
+
+// Show asks for one message.
+func (c *Client) Show(ctx context.Context, q ShowRequest) (*Show, error) {
+	return call[ShowRequest, Show](ctx, c, "QueueShow", &q)
+}
+
+// Act does an operator's act and returns to how many messages.
+func (c *Client) Act(ctx context.Context, q ActRequest) (int, error) {
+	done, err := call[ActRequest, Done](ctx, c, "QueueAct", &q)
+	if err != nil {
+		return 0, err
+	}
+	return done.Count, nil
+}
+
+// Events calls f for each event until the stream, ctx or f's patience ends.
+func (c *Client) Events(ctx context.Context, q EventsRequest, f func(*Event) error) error {
+	client := connect.NewClient[EventsRequest, Event](c.http, c.base+"/v1/Events", connect.WithCodec(codec{}))
+	stream, err := client.CallServerStream(ctx, connect.NewRequest(&q))
+	if err != nil {
+		return explained(err)
+	}
+	for stream.Receive() {
+		if err := f(stream.Msg()); err != nil {
+			return errors.Join(err, stream.Close())
+		}
+	}
+	return errors.Join(explained(stream.Err()), stream.Close())
+}
+
+func call[Q, A any](ctx context.Context, c *Client, method string, q *Q) (*A, error) {
+	client := connect.NewClient[Q, A](c.http, c.base+"/v1/"+method, connect.WithCodec(codec{}))
+	a, err := client.CallUnary(ctx, connect.NewRequest(q))
+	if err != nil {
+		return nil, explained(err)
+	}
+	return a.Msg, nil
+}
+
+// explained tells a node that is not there from a cluster that cannot decide.
+func explained(err error) error {
+	var remote *connect.Error
+	if !errors.As(err, &remote) {
+		return err
+	}
+	switch {
+	case remote.Code() != connect.CodeUnavailable:
+		return errors.New(remote.Message())
+	case connect.IsWireError(err):
+		return fmt.Errorf("%w (%s)", ErrNoMajority, remote.Message())
+	}
+	return fmt.Errorf("no node answers there: %s", remote.Message())
+}

@@ -1,0 +1,176 @@
+package admin
+
+import (
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"quorumta/internal/mail"
+	"quorumta/queue/event"
+	"quorumta/queue/state"
+)
+
+// phases are the names of state.Phase.
+var phases = []string{"pending", "in_flight", "delivered", "failed", "expired", "removed", "bounced", "expanded"}
+
+// kinds are the names of events.
+var kinds = map[event.Kind]string{
+	event.KindBodyPart: "body_part", event.KindAccepted: "accepted", event.KindAbandoned: "abandoned",
+	event.KindClaimed: "claimed", event.KindReturned: "returned", event.KindDoubted: "in_doubt",
+	event.KindDelivered: "delivered", event.KindDeferred: "deferred", event.KindFailed: "failed",
+	event.KindExpired: "expired", event.KindWarned: "warned", event.KindExpanded: "expanded",
+	event.KindHeld: "held", event.KindReleased: "released", event.KindRemoved: "removed",
+	event.KindRerouted: "rerouted", event.KindBounced: "bounced", event.KindPruned: "pruned",
+	event.KindSwept: "swept", event.KindRetried: "retried", event.KindRenewed: "renewed",
+}
+
+// errors are the names of event.ErrorKind.
+var errorNames = []string{"", "routing", "connect", "tls", "timeout", "lost", "greeting", "sender", "recipient", "content", "internal"}
+
+func name[T ~uint8](names []string, v T) string {
+	if int(v) < len(names) {
+		return names[v]
+	}
+	return fmt.Sprint(v)
+}
+
+// message turns an open message into its JSON form.
+func message(m *state.Message) Message {
+	out := Message{
+		ID: m.Accepted.ID, At: Time{m.At}, From: m.Accepted.Envelope.From.String(),
+		Size: m.Accepted.Size, HeaderID: m.Accepted.HeaderID, Subject: m.Accepted.Subject,
+		Client: m.Accepted.Client.IP, Cause: m.Accepted.Cause,
+		Held: m.Held, HeldBy: m.HeldBy, HeldWhy: m.HeldWhy, Attempts: m.Attempts,
+		Recipients: make([]Recipient, 0, len(m.Recipients)),
+	}
+	for _, r := range m.Recipients {
+		out.Recipients = append(out.Recipients, Recipient{
+			Address: r.Address.String(), State: name(phases, r.Phase), Due: maybe(r.Due),
+			Tries: r.Tries, Host: r.Host, Reply: reply(r.Reply), Doubts: r.Doubts,
+		})
+	}
+	return out
+}
+
+func maybe(t time.Time) *Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &Time{t}
+}
+
+func reply(r mail.Reply) string {
+	if r.Code == 0 {
+		return r.Text
+	}
+	return r.String()
+}
+
+// flatten turns a record into one Event, or one for each recipient it is
+// about, named by to.
+func flatten(r state.Record, to []string) []Event {
+	base := Event{Event: kinds[r.Event.Kind()], At: Time{r.At}, ID: r.ID, Term: r.Term}
+	switch e := r.Event.(type) {
+	case *event.Accepted:
+		base.ID = e.ID
+		base.Node = e.Submitter.Node
+		base.Born = born(e)
+		base.Due = maybe(e.Due)
+	case *event.Claimed:
+		base.Node, base.Attempt = e.By.Node, e.Number
+		return each(base, e.Recipients, to)
+	case *event.Returned:
+		base.Attempt, base.Why, base.Due = e.Number, e.Why, maybe(e.Due)
+		return each(base, e.Recipients, to)
+	case *event.Doubted:
+		base.Node, base.Attempt, base.Term, base.Due = e.By.Node, e.Number, e.Term, maybe(e.Due)
+		return each(base, e.Recipients, to)
+	case *event.Delivered:
+		return each(tried(base, e.Attempt, event.ErrorNone), e.Recipients, to)
+	case *event.Deferred:
+		base.Due = maybe(e.Due)
+		return each(tried(base, e.Attempt, e.Error), e.Recipients, to)
+	case *event.Failed:
+		return each(tried(base, e.Attempt, e.Error), e.Recipients, to)
+	case *event.Expired:
+		return each(tried(base, e.Attempt, e.Error), e.Recipients, to)
+	case *event.Warned:
+		return each(base, e.Recipients, to)
+	default:
+		return []Event{act(base, r.Event, to)}
+	}
+	return []Event{base}
+}
+
+// act fills in what an operator's act, or an expansion, says.
+func act(base Event, e event.Event, to []string) Event {
+	switch e := e.(type) {
+	case *event.Held:
+		base.By, base.Why = e.By, e.Why
+	case *event.Released:
+		base.By = e.By
+	case *event.Retried:
+		base.By, base.Due = e.By, maybe(e.Due)
+	case *event.Removed:
+		base.By, base.Why = e.By, e.Why
+	case *event.Bounced:
+		base.By, base.Why = e.By, e.Why
+	case *event.Rerouted:
+		base.By, base.Hosts = e.By, e.Hosts
+	case *event.Expanded:
+		base.Recipient = address(to, e.Recipient)
+		base.Attempted = &Attempted{Router: e.Router}
+		for _, r := range e.Into {
+			base.Into = append(base.Into, r.Address.String())
+		}
+	}
+	return base
+}
+
+// each repeats an event for its recipients.
+func each(base Event, recipients []uint32, to []string) []Event {
+	out := make([]Event, 0, len(recipients))
+	for _, n := range recipients {
+		e := base
+		e.Recipient = address(to, n)
+		out = append(out, e)
+	}
+	return out
+}
+
+func address(to []string, n uint32) string {
+	if int(n) < len(to) {
+		return to[n]
+	}
+	return fmt.Sprintf("#%d", n)
+}
+
+func tried(base Event, a event.Attempt, kind event.ErrorKind) Event {
+	base.Node, base.Attempt = a.Node, a.Number
+	base.Attempted = &Attempted{
+		Router: a.Router, Transport: a.Transport, Host: a.Host, IP: a.IP, TLS: a.TLS,
+		Reply: reply(a.Reply), TookMS: a.Took.Milliseconds(), Error: name(errorNames, kind),
+	}
+	return base
+}
+
+func born(e *event.Accepted) *Born {
+	b := &Born{
+		From: e.Envelope.From.String(), To: addresses(e.Envelope), Size: e.Size,
+		Digest: hex.EncodeToString(e.Digest[:]), HeaderID: e.HeaderID, Subject: e.Subject,
+		Client: e.Client.IP, Helo: e.Client.Helo, Protocol: e.Client.Protocol,
+		Rules: e.Rules, Cause: e.Cause,
+	}
+	if e.Trace.TraceID != [16]byte{} {
+		b.Trace = hex.EncodeToString(e.Trace.TraceID[:])
+	}
+	return b
+}
+
+func addresses(e mail.Envelope) []string {
+	to := make([]string, 0, len(e.Recipients))
+	for _, r := range e.Recipients {
+		to = append(to, r.Address.String())
+	}
+	return to
+}

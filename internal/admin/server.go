@@ -1,0 +1,291 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"connectrpc.com/connect"
+
+	"quorumta/cluster"
+	"quorumta/internal/mail"
+	"quorumta/queue"
+	"quorumta/queue/event"
+	"quorumta/queue/state"
+)
+
+// callDrain is the call between nodes by which any node passes on a drain.
+const callDrain = "admin.drain"
+
+// most is the longest page of a list.
+const most = 1000
+
+// Server answers the API.
+type Server struct {
+	node  *cluster.Node
+	queue *queue.Queue
+	drain func()
+}
+
+// NewServer makes the server of a node that has not been run yet: it handles
+// one of the node's calls. drain begins this node's drain and returns at once.
+func NewServer(node *cluster.Node, q *queue.Queue, drain func()) *Server {
+	s := &Server{node: node, queue: q, drain: drain}
+	node.Handle(callDrain, func(context.Context, string, []byte) ([]byte, error) {
+		s.drain()
+		return nil, nil
+	})
+	return s
+}
+
+// Handler is the API, all below /v1/.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	unary(mux, "ClusterStatus", s.status)
+	unary(mux, "ClusterDigest", s.digest)
+	unary(mux, "ClusterDrain", s.drainNode)
+	unary(mux, "ClusterTransfer", s.transfer)
+	unary(mux, "QueueList", s.list)
+	unary(mux, "QueueCount", s.count)
+	unary(mux, "QueueShow", s.show)
+	unary(mux, "QueueAct", s.act)
+	mux.Handle("/v1/Events", connect.NewServerStreamHandler("/v1/Events", s.events, connect.WithCodec(codec{})))
+	return mux
+}
+
+// unary adds a method that answers one request with one answer.
+func unary[Q, A any](mux *http.ServeMux, method string, f func(context.Context, *Q) (*A, error)) {
+	procedure := "/v1/" + method
+	mux.Handle(procedure, connect.NewUnaryHandler(procedure,
+		func(ctx context.Context, q *connect.Request[Q]) (*connect.Response[A], error) {
+			a, err := f(ctx, q.Msg)
+			if err != nil {
+				return nil, coded(err)
+			}
+			return connect.NewResponse(a), nil
+		}, connect.WithCodec(codec{})))
+}
+
+// coded gives an error the code that tells a caller what to do.
+func coded(err error) error {
+	var already *connect.Error
+	code := connect.CodeInternal
+	switch {
+	case errors.As(err, &already):
+		return err
+	case errors.Is(err, queue.ErrNotFound):
+		code = connect.CodeNotFound
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrUnsettled), errors.Is(err, cluster.ErrNotLeader),
+		errors.Is(err, cluster.ErrUnknownOutcome), errors.Is(err, cluster.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
+		code = connect.CodeUnavailable
+	case errors.Is(err, queue.ErrStale):
+		code = connect.CodeFailedPrecondition
+	}
+	return connect.NewError(code, err)
+}
+
+func invalid(format string, args ...any) error {
+	return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf(format, args...))
+}
+
+func (s *Server) status(context.Context, *struct{}) (*Status, error) {
+	out := &Status{Nodes: []Node{}, Shards: []Shard{}}
+	for _, n := range s.node.Nodes() {
+		leads := n.Leads
+		if leads == nil {
+			leads = []uint16{}
+		}
+		out.Nodes = append(out.Nodes, Node{
+			Name: n.Name, Address: n.Address, Alive: n.Alive, Leads: leads,
+			Version: n.Version, Free: n.Free, Draining: n.Draining,
+		})
+	}
+	for _, sh := range s.node.Status() {
+		shard := Shard{
+			ID: sh.ID, Leader: sh.Leader, Term: sh.Term, Commit: sh.Commit, Applied: sh.Applied,
+			Stopped: sh.Stopped, Replicas: []Replica{},
+		}
+		for _, r := range sh.Replicas {
+			shard.Replicas = append(shard.Replicas, Replica{Node: r.Node, Applied: r.Applied, Voter: r.Voter})
+		}
+		if view, done, err := s.node.View(sh.ID); err == nil {
+			shard.Queued = state.Count(view).Messages
+			done()
+		}
+		out.Shards = append(out.Shards, shard)
+	}
+	return out, nil
+}
+
+func (s *Server) digest(ctx context.Context, q *DigestRequest) (*Digest, error) {
+	digests, err := s.node.Digest(ctx, q.Deep)
+	if err != nil {
+		return nil, err
+	}
+	out := &Digest{Shards: []ShardDigest{}}
+	for _, d := range digests {
+		shard := ShardDigest{ID: d.ID}
+		for _, r := range d.Replicas {
+			shard.Replicas = append(shard.Replicas, ReplicaDigest(r))
+		}
+		out.Shards = append(out.Shards, shard)
+	}
+	return out, nil
+}
+
+func (s *Server) drainNode(ctx context.Context, q *DrainRequest) (*Done, error) {
+	if q.Node == "" {
+		return nil, invalid("name the node to drain")
+	}
+	if _, err := s.node.Call(ctx, q.Node, callDrain, nil); err != nil {
+		return nil, fmt.Errorf("drain %s: %w", q.Node, err)
+	}
+	return &Done{}, nil
+}
+
+func (s *Server) transfer(ctx context.Context, q *TransferRequest) (*Done, error) {
+	if err := s.node.Transfer(ctx, q.Shard, q.Node); err != nil {
+		return nil, fmt.Errorf("hand shard %d to %s: %w", q.Shard, q.Node, err)
+	}
+	return &Done{}, nil
+}
+
+func (s *Server) list(ctx context.Context, q *ListRequest) (*List, error) {
+	if q.Limit < 0 || q.Limit > most {
+		return nil, invalid("a limit is 1 to %d", most)
+	}
+	if q.Limit == 0 {
+		q.Limit = 100
+	}
+	page, err := s.queue.List(ctx, q.Selection, q.Cursor, q.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &List{Messages: []Message{}, Cursor: page.Cursor, Stale: page.Stale}
+	for _, m := range page.Messages {
+		out.Messages = append(out.Messages, message(m))
+	}
+	return out, nil
+}
+
+func (s *Server) count(ctx context.Context, _ *struct{}) (*queue.Totals, error) {
+	t, err := s.queue.Count(ctx)
+	return &t, err
+}
+
+func (s *Server) show(ctx context.Context, q *ShowRequest) (*Show, error) {
+	id, err := mail.ParseMessageID(string(q.ID))
+	if err != nil {
+		return nil, invalid("%q: %v", q.ID, err)
+	}
+	m, records, err := s.queue.Show(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	out := &Show{History: []Event{}}
+	if m != nil {
+		open := message(m)
+		out.Message = &open
+	}
+	to := recipients(records)
+	for _, r := range records {
+		out.History = append(out.History, flatten(r, to)...)
+	}
+	return out, nil
+}
+
+// recipients are a message's, as its history tells them.
+func recipients(records []state.Record) []string {
+	var to []string
+	for _, r := range records {
+		switch e := r.Event.(type) {
+		case *event.Accepted:
+			if e.ID == r.ID {
+				to = addresses(e.Envelope)
+			}
+		case *event.Expanded:
+			for _, into := range e.Into {
+				to = append(to, into.Address.String())
+			}
+		}
+	}
+	return to
+}
+
+func (s *Server) act(ctx context.Context, q *ActRequest) (*Done, error) {
+	switch q.Act {
+	case queue.ActHold, queue.ActRelease, queue.ActRetry, queue.ActRemove:
+	default:
+		return nil, invalid("%q is no act: hold, release, retry and remove are", q.Act)
+	}
+	if q.By == "" {
+		return nil, invalid("say by whom: it goes on record")
+	}
+	if q.ID == "" {
+		n, err := s.queue.OperateAll(ctx, q.Act, q.Selection, q.By, q.Why)
+		return &Done{Count: n}, err
+	}
+	id, err := mail.ParseMessageID(string(q.ID))
+	if err != nil {
+		return nil, invalid("%q: %v", q.ID, err)
+	}
+	if err := s.queue.Operate(ctx, q.Act, id, q.By, q.Why); err != nil {
+		return nil, err
+	}
+	return &Done{Count: 1}, nil
+}
+
+func (s *Server) events(ctx context.Context, q *connect.Request[EventsRequest], out *connect.ServerStream[Event]) error {
+	id := q.Msg.ID
+	if id != "" {
+		parsed, err := mail.ParseMessageID(string(id))
+		if err != nil {
+			return invalid("%q: %v", id, err)
+		}
+		id = parsed
+	}
+	book := addressBook{queue: s.queue, known: map[mail.MessageID][]string{}}
+	var broken error
+	err := s.queue.Events(ctx, id, q.Msg.Follow, func(r state.Record) bool {
+		for _, e := range flatten(r, book.of(ctx, r)) {
+			if broken = out.Send(&e); broken != nil {
+				return false
+			}
+		}
+		return true
+	})
+	if broken != nil {
+		return broken
+	}
+	if err != nil && !(q.Msg.Follow && errors.Is(err, context.Canceled)) {
+		return coded(err)
+	}
+	return nil
+}
+
+// addressBook knows the recipients of the messages that a stream is about:
+// outcomes name them by number.
+type addressBook struct {
+	queue *queue.Queue
+	known map[mail.MessageID][]string
+}
+
+// pages is how many messages an address book remembers; then it starts anew.
+const pages = 10_000
+
+// of are the recipients of the record's message.
+func (b *addressBook) of(ctx context.Context, r state.Record) []string {
+	if to, ok := b.known[r.ID]; ok && r.Event.Kind() != event.KindExpanded {
+		return to
+	}
+	if len(b.known) >= pages {
+		clear(b.known)
+	}
+	if e, ok := r.Event.(*event.Accepted); ok && e.ID == r.ID {
+		b.known[r.ID] = addresses(e.Envelope)
+	} else if _, records, err := b.queue.Show(ctx, r.ID); err == nil {
+		b.known[r.ID] = recipients(records)
+	}
+	return b.known[r.ID]
+}

@@ -1,0 +1,242 @@
+package admin
+
+import (
+	"time"
+
+	"quorumta/internal/mail"
+	"quorumta/queue"
+)
+
+// Time is a point in time as RFC 3339 in UTC with milliseconds; the zero time
+// is left out where the field says so.
+type Time struct{ time.Time }
+
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
+// MarshalText implements encoding.TextMarshaler.
+func (t Time) MarshalText() ([]byte, error) { return []byte(t.UTC().Format(timeFormat)), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (t *Time) UnmarshalText(b []byte) error {
+	v, err := time.Parse(time.RFC3339, string(b))
+	t.Time = v
+	return err
+}
+
+// Status is the answer of "cluster status".
+type Status struct {
+	Nodes  []Node  `json:"nodes"`
+	Shards []Shard `json:"shards"`
+}
+
+// Node is a member as the asked node knows it.
+type Node struct {
+	Name     string   `json:"name"`
+	Address  string   `json:"address"`
+	Alive    bool     `json:"alive"`
+	Leads    []uint16 `json:"leads"`
+	Version  string   `json:"version,omitempty"`
+	Free     uint64   `json:"free_disk,omitempty"`
+	Draining bool     `json:"draining,omitempty"`
+}
+
+// Shard is a shard as the asked node knows it.
+type Shard struct {
+	ID       uint16    `json:"id"`
+	Leader   string    `json:"leader"`
+	Term     uint64    `json:"term"`
+	Commit   uint64    `json:"commit"`
+	Applied  uint64    `json:"applied"`
+	Replicas []Replica `json:"replicas"`
+	// Queued counts the open messages of this node's replica.
+	Queued uint64 `json:"queued"`
+	// Stopped says why this node's replica stopped.
+	Stopped string `json:"stopped,omitempty"`
+}
+
+// Replica is one member's replica as the shard's leader sees it.
+type Replica struct {
+	Node    string `json:"node"`
+	Applied uint64 `json:"applied"`
+	Voter   bool   `json:"voter"`
+}
+
+// DigestRequest asks for digests; Deep for that of the whole state too.
+type DigestRequest struct {
+	Deep bool `json:"deep,omitempty"`
+}
+
+// Digest is the answer of "cluster digest".
+type Digest struct {
+	Shards []ShardDigest `json:"shards"`
+}
+
+// ShardDigest compares a shard's replicas.
+type ShardDigest struct {
+	ID       uint16          `json:"id"`
+	Replicas []ReplicaDigest `json:"replicas"`
+}
+
+// ReplicaDigest is one replica's digest: equal Applied must mean equal Chain.
+type ReplicaDigest struct {
+	Node    string `json:"node"`
+	Applied uint64 `json:"applied"`
+	Chain   string `json:"chain"`
+	SHA256  string `json:"sha256,omitempty"`
+	Error   string `json:"error,omitempty"`
+}
+
+// Equal reports whether replicas that are comparable agree, and all answered.
+func (d Digest) Equal() bool {
+	for _, s := range d.Shards {
+		for i, r := range s.Replicas {
+			first := s.Replicas[0]
+			if r.Error != "" || (i > 0 && r.Applied == first.Applied && (r.Chain != first.Chain || r.SHA256 != first.SHA256)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// DrainRequest asks for a node to be drained.
+type DrainRequest struct {
+	Node string `json:"node"`
+}
+
+// TransferRequest asks for a shard's lead to be handed to a node.
+type TransferRequest struct {
+	Shard uint16 `json:"shard"`
+	Node  string `json:"node"`
+}
+
+// Done is the answer of what has no other; Count is how many messages an act
+// was done to.
+type Done struct {
+	Count int `json:"count,omitempty"`
+}
+
+// ListRequest asks for a page of messages.
+type ListRequest struct {
+	queue.Selection
+	Cursor string `json:"cursor,omitempty"`
+	// Limit is at most 1,000; 0 means 100.
+	Limit int `json:"limit,omitempty"`
+}
+
+// List is a page of messages.
+type List struct {
+	Messages []Message `json:"messages"`
+	Cursor   string    `json:"cursor,omitempty"`
+	// Stale names shards that answered without their leader.
+	Stale []uint16 `json:"stale,omitempty"`
+}
+
+// Message is an open message.
+type Message struct {
+	ID         mail.MessageID `json:"id"`
+	At         Time           `json:"at"`
+	From       string         `json:"from"`
+	Size       int64          `json:"size"`
+	HeaderID   string         `json:"header_id,omitempty"`
+	Subject    string         `json:"subject,omitempty"`
+	Client     string         `json:"client,omitempty"`
+	Cause      mail.MessageID `json:"cause,omitempty"`
+	Held       bool           `json:"held,omitempty"`
+	HeldBy     string         `json:"held_by,omitempty"`
+	HeldWhy    string         `json:"held_why,omitempty"`
+	Attempts   uint32         `json:"attempts"`
+	Recipients []Recipient    `json:"recipients"`
+}
+
+// Recipient is a recipient and how far it is.
+type Recipient struct {
+	Address string `json:"address"`
+	// State is pending, in_flight, delivered, failed, expired, removed, bounced
+	// or expanded.
+	State string `json:"state"`
+	Due   *Time  `json:"due,omitempty"`
+	Tries uint32 `json:"tries,omitempty"`
+	Host  string `json:"host,omitempty"`
+	Reply string `json:"reply,omitempty"`
+	// Doubts counts the attempts that ended in doubt.
+	Doubts uint32 `json:"doubts,omitempty"`
+}
+
+// ShowRequest asks for one message.
+type ShowRequest struct {
+	ID mail.MessageID `json:"id"`
+}
+
+// Show is a message and its history. Message is nil once it has ended.
+type Show struct {
+	Message *Message `json:"message,omitempty"`
+	History []Event  `json:"history"`
+}
+
+// ActRequest asks for an act on one message or, without ID, on the chosen.
+type ActRequest struct {
+	Act queue.Act      `json:"act"`
+	ID  mail.MessageID `json:"id,omitempty"`
+	queue.Selection
+	By  string `json:"by"`
+	Why string `json:"why,omitempty"`
+}
+
+// EventsRequest asks for histories.
+type EventsRequest struct {
+	ID     mail.MessageID `json:"id,omitempty"`
+	Follow bool           `json:"follow,omitempty"`
+}
+
+// Event is one event, for one recipient where it is about recipients.
+type Event struct {
+	Event     string         `json:"event"`
+	At        Time           `json:"at"`
+	ID        mail.MessageID `json:"id,omitempty"`
+	Recipient string         `json:"recipient,omitempty"`
+	Term      uint64         `json:"term,omitempty"`
+	Node      string         `json:"node,omitempty"`
+	Attempt   uint32         `json:"attempt,omitempty"`
+	// What an attempt says.
+	*Attempted
+	Due *Time `json:"due,omitempty"`
+	// What an operator's act says.
+	By  string `json:"by,omitempty"`
+	Why string `json:"why,omitempty"`
+	// What the birth of a message says.
+	*Born
+	// Into are the recipients of an expansion, Hosts those of a rerouting.
+	Into  []string `json:"into,omitempty"`
+	Hosts []string `json:"hosts,omitempty"`
+}
+
+// Attempted is how a recipient was tried.
+type Attempted struct {
+	Router    string `json:"router,omitempty"`
+	Transport string `json:"transport,omitempty"`
+	Host      string `json:"host,omitempty"`
+	IP        string `json:"ip,omitempty"`
+	TLS       string `json:"tls,omitempty"`
+	Reply     string `json:"reply,omitempty"`
+	// TookMS is from the claim to the outcome, milliseconds.
+	TookMS int64 `json:"took_ms,omitempty"`
+	// Error is the kind of error, as "connect".
+	Error string `json:"error,omitempty"`
+}
+
+// Born is how a message came to be.
+type Born struct {
+	From     string         `json:"from"`
+	To       []string       `json:"to"`
+	Size     int64          `json:"size"`
+	Digest   string         `json:"digest"`
+	HeaderID string         `json:"header_id,omitempty"`
+	Subject  string         `json:"subject,omitempty"`
+	Client   string         `json:"client,omitempty"`
+	Helo     string         `json:"helo,omitempty"`
+	Protocol string         `json:"protocol,omitempty"`
+	Rules    []string       `json:"rules,omitempty"`
+	Trace    string         `json:"trace,omitempty"`
+	Cause    mail.MessageID `json:"cause,omitempty"`
+}
