@@ -1,0 +1,79 @@
+package smtpc
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+func stuffed(t *testing.T, r io.Reader) string {
+	t.Helper()
+	var out bytes.Buffer
+	w := bufio.NewWriter(&out)
+	s := stuffer{w: w}
+	if _, err := s.ReadFrom(r); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Flush()
+	return out.String()
+}
+
+func TestStuffing(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"", ""},
+		{"a\r\n", "a\r\n"},
+		{"a", "a\r\n"},
+		{".", "..\r\n"},
+		{".a\r\n.\r\n..b\r\n", "..a\r\n..\r\n...b\r\n"},
+		{"a\r\n\r\n.\r\n", "a\r\n\r\n..\r\n"},
+		{"a.b\r\n", "a.b\r\n"},
+		{"a\n.\nb\n", "a\r\n..\r\nb\r\n"},
+		{"a\r.\rb", "a\r\n..\r\nb\r\n"},
+		{"a\r\r\nb\r", "a\r\n\r\nb\r\n"},
+		{"\n\r\n\r", "\r\n\r\n\r\n"},
+	} {
+		for name, r := range map[string]io.Reader{
+			"whole":    strings.NewReader(c.in),
+			"by bytes": iotest.OneByteReader(strings.NewReader(c.in)),
+			"halves":   iotest.HalfReader(strings.NewReader(c.in)),
+		} {
+			if got := stuffed(t, r); got != c.want {
+				t.Errorf("%q %s: %q, want %q", c.in, name, got, c.want)
+			}
+		}
+	}
+}
+
+// FuzzStuffing asserts what the promise needs: no line of a lone dot, no bare
+// CR or LF, and nothing that depends on how the content was cut into reads.
+func FuzzStuffing(f *testing.F) {
+	f.Add("a\r\n.\r\nb")
+	f.Add("\r\r\n.\r.\n.")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := stuffed(t, strings.NewReader(s))
+		if other := stuffed(t, iotest.OneByteReader(strings.NewReader(s))); other != got {
+			t.Fatalf("%q: %q, by bytes %q", s, got, other)
+		}
+		plain := strings.ReplaceAll(got, "\r\n", "")
+		if strings.ContainsAny(plain, "\r\n") || strings.Contains("\r\n"+got, "\r\n.\r\n") {
+			t.Fatalf("%q: %q", s, got)
+		}
+		if got != "" && !strings.HasSuffix(got, "\r\n") {
+			t.Fatalf("%q: %q does not end a line", s, got)
+		}
+	})
+}
+
+func BenchmarkStuffing(b *testing.B) {
+	content := bytes.Repeat([]byte(strings.Repeat("x", 72)+"\r\n"), 14000)
+	b.SetBytes(int64(len(content)))
+	for b.Loop() {
+		s := stuffer{w: bufio.NewWriterSize(io.Discard, 32<<10)}
+		if _, err := s.ReadFrom(bytes.NewReader(content)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
