@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"sync"
 
 	gosmtp "github.com/emersion/go-smtp"
 	"go.opentelemetry.io/otel/codes"
@@ -19,9 +18,6 @@ import (
 // piece is how much content is handed on at a time.
 const piece = 32 << 10
 
-// pieces holds *[]byte of piece.
-var pieces = sync.Pool{New: func() any { b := make([]byte, piece); return &b }}
-
 // loggedRecipients is how many recipients a line of the log names.
 const loggedRecipients = 20
 
@@ -29,8 +25,12 @@ const loggedRecipients = 20
 // message, as the contract allows.
 func (s *session) Data(r io.Reader) error {
 	t := s.tx
-	buf := pieces.Get().(*[]byte)
-	defer pieces.Put(buf)
+	buf, _ := s.server.pieces.Get().(*[]byte)
+	if buf == nil {
+		b := make([]byte, piece)
+		buf = &b
+	}
+	defer s.server.pieces.Put(buf)
 	var h header
 	head, err := readHead(r, *buf, &h)
 	s.startTrace(t, h.traceparent)
@@ -38,7 +38,7 @@ func (s *session) Data(r io.Reader) error {
 		return s.refused(t, err)
 	}
 	if h.received > s.server.o.Limits.Received {
-		return s.refused(t, replyLoop)
+		return s.refused(t, looping.reply())
 	}
 	id, err := s.store(t, head, r, *buf, &h)
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *session) store(t *transaction, head []byte, r io.Reader, buf []byte, h 
 		h.watch(p)
 		switch {
 		case err == nil && h.received > s.server.o.Limits.Received:
-			err = replyLoop
+			err = looping.reply()
 		case err == io.EOF:
 			return upload.Commit(queue.Submission{
 				Envelope: t.envelope,

@@ -10,26 +10,36 @@ import (
 	"quorumta/queue"
 )
 
-// What clients are told.
-var (
-	replyUnavailable = reply(451, 4, 3, 0, "Mail cannot be stored safely now, try again later")
-	replyDiskFull    = reply(452, 4, 3, 1, "Not enough storage now, try again later")
-	replyPolicy      = reply(451, 4, 3, 5, "The policy cannot be evaluated now, try again later")
-	replyBadSender   = reply(501, 5, 1, 7, "The sender is not a mail address")
-	replyBadRcpt     = reply(501, 5, 1, 3, "The recipient is not a mail address")
-	replyLoop        = reply(554, 5, 4, 6, "Too many Received fields: the message seems to loop")
+// refusal is why a client is refused.
+type refusal uint8
+
+const (
+	unavailable refusal = iota
+	diskFull
+	policyFailed
+	badSender
+	badRecipient
+	looping
 )
 
-func reply(code, class, subject, detail int, text string) *gosmtp.SMTPError {
-	return &gosmtp.SMTPError{Code: code, EnhancedCode: gosmtp.EnhancedCode{class, subject, detail}, Message: text}
+// refusals are what clients are told.
+var refusals = [...]gosmtp.SMTPError{
+	unavailable:  {Code: 451, EnhancedCode: gosmtp.EnhancedCode{4, 3, 0}, Message: "Mail cannot be stored safely now, try again later"},
+	diskFull:     {Code: 452, EnhancedCode: gosmtp.EnhancedCode{4, 3, 1}, Message: "Not enough storage now, try again later"},
+	policyFailed: {Code: 451, EnhancedCode: gosmtp.EnhancedCode{4, 3, 5}, Message: "The policy cannot be evaluated now, try again later"},
+	badSender:    {Code: 501, EnhancedCode: gosmtp.EnhancedCode{5, 1, 7}, Message: "The sender is not a mail address"},
+	badRecipient: {Code: 501, EnhancedCode: gosmtp.EnhancedCode{5, 1, 3}, Message: "The recipient is not a mail address"},
+	looping:      {Code: 554, EnhancedCode: gosmtp.EnhancedCode{5, 4, 6}, Message: "Too many Received fields: the message seems to loop"},
 }
+
+func (r refusal) reply() *gosmtp.SMTPError { return &refusals[r] }
 
 // queueReply is what a client is told when the queue fails: never 5yz.
 func queueReply(err error) *gosmtp.SMTPError {
 	if errors.Is(err, queue.ErrDiskFull) {
-		return replyDiskFull
+		return diskFull.reply()
 	}
-	return replyUnavailable
+	return unavailable.reply()
 }
 
 // decided is a reply of the policy.
@@ -42,6 +52,10 @@ func decided(r mail.Reply) *gosmtp.SMTPError {
 	return e
 }
 
+// queued is success as the session contract allows it to be told.
 func queued(id mail.MessageID) *gosmtp.SMTPError {
-	return reply(250, 2, 0, 0, "Ok: queued as "+string(id))
+	return &gosmtp.SMTPError{
+		Code: 250, EnhancedCode: gosmtp.EnhancedCode{2, 0, 0},
+		Message: "Ok: queued as " + string(id),
+	}
 }

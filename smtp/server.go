@@ -20,6 +20,7 @@ type Server struct {
 	metrics *metrics
 	ports   []*port
 	policy  atomic.Pointer[Policy]
+	pieces  sync.Pool // of *[]byte of the length piece
 
 	// hard ends the connections; stop calls it.
 	hard context.Context

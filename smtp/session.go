@@ -66,7 +66,7 @@ func (s *session) Mail(from string, opts *gosmtp.MailOptions) error {
 	sender, err := mail.ParseAddress(from)
 	if err != nil || !sender.IsNull() && sender.Domain == "" {
 		s.server.metrics.refusedFor(s.conn.Context(), "syntax")
-		return replyBadSender
+		return badSender.reply()
 	}
 	s.client.Protocol = protocolName(s.extended, opts.UTF8, s.client.TLS != "")
 	s.tx = &transaction{
@@ -89,7 +89,7 @@ func (s *session) Rcpt(to string, opts *gosmtp.RcptOptions) error {
 	address, err := mail.ParseAddress(to)
 	if err != nil || address.IsNull() {
 		s.server.metrics.refusedFor(s.conn.Context(), "syntax")
-		return replyBadRcpt
+		return badRecipient.reply()
 	}
 	recipient := mail.Recipient{Address: address, Notify: notifyOf(opts.Notify)}
 	if opts.OriginalRecipient != "" {
@@ -137,7 +137,7 @@ func (s *session) decide(rcpt mail.Address) (string, error) {
 	if err != nil {
 		s.server.o.Log.Error("policy failed", "stage", "rcpt", "error", err)
 		s.server.metrics.refusedFor(s.conn.Context(), "policy_error")
-		return "", replyPolicy
+		return "", policyFailed.reply()
 	}
 	if decision.Do == policy.Accept {
 		return decision.Rule, nil

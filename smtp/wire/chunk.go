@@ -75,7 +75,7 @@ func (r *chunkReader) begin(size int64, last bool) {
 	r.left, r.size, r.last = size, size, last
 	r.c.waitFor(true)
 	if size > r.guard.max-r.guard.size {
-		r.guard.fail(replyTooBig)
+		r.guard.fail(tooBig)
 	}
 }
 
@@ -84,20 +84,20 @@ func (r *chunkReader) Read(p []byte) (int, error) {
 	if len(p) < 2 {
 		return 0, io.ErrShortBuffer // room for the last CR LF
 	}
-	for r.left == 0 && !r.last && r.err == nil && r.guard.fault == nil {
+	for r.left == 0 && !r.last && r.err == nil && r.guard.fault == sound {
 		r.err = r.nextChunk()
 	}
 	switch {
-	case r.guard.fault != nil:
-		return 0, r.guard.fault
+	case r.guard.fault != sound:
+		return 0, r.guard.fault.reply()
 	case r.err != nil:
 		return 0, r.err
 	case r.left == 0:
 		return r.end(p)
 	}
 	n, err := r.take(p)
-	if r.guard.fault != nil {
-		return 0, r.guard.fault
+	if r.guard.fault != sound {
+		return 0, r.guard.fault.reply()
 	}
 	return n, err
 }
@@ -105,8 +105,8 @@ func (r *chunkReader) Read(p []byte) (int, error) {
 // end is what Read does behind the last chunk.
 func (r *chunkReader) end(p []byte) (int, error) {
 	r.guard.end()
-	if r.guard.fault != nil {
-		return 0, r.guard.fault
+	if r.guard.fault != sound {
+		return 0, r.guard.fault.reply()
 	}
 	if r.guard.col == 0 {
 		return 0, io.EOF
@@ -171,7 +171,7 @@ func (r *chunkReader) finish() error {
 	if r.err != nil {
 		return r.err
 	}
-	if r.guard.fault != nil && r.left > 2*r.guard.max+largeBuffer {
+	if r.guard.fault != sound && r.left > 2*r.guard.max+largeBuffer {
 		return errTooMuch
 	}
 	var scratch [4 << 10]byte

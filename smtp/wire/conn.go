@@ -74,7 +74,7 @@ type gate struct {
 // implicit TLS, whose handshake Serve does.
 func NewConn(ctx context.Context, conn net.Conn, o *Options) *Conn {
 	c := &Conn{o: o, ctx: ctx, conn: conn}
-	c.in = reader{src: conn, before: c.beforeRead}
+	c.in = reader{src: conn, before: c.beforeRead, pool: &o.large}
 	c.out = replies{conn: conn}
 	c.gate = gate{conn: conn, between: true}
 	return c

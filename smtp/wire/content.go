@@ -4,27 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
-
-	gosmtp "github.com/emersion/go-smtp"
-)
-
-// What content is refused with. The session's Read gets it at once; the client
-// gets it when the content has ended.
-var (
-	replyBareLF   = refusal(550, 5, 5, 2, "Refused: the content has a bare LF, lines end with CR LF (RFC 5321, 2.3.8)")
-	replyBareCR   = refusal(550, 5, 5, 2, "Refused: the content has a bare CR, lines end with CR LF (RFC 5321, 2.3.8)")
-	replyNUL      = refusal(550, 5, 6, 0, "Refused: the content has a NUL octet")
-	replyLongLine = refusal(550, 5, 6, 0, "Refused: a line of the content is too long")
-	replyTooBig   = refusal(552, 5, 3, 4, "Message exceeds the size limit")
-	replySmuggle  = refusal(521, 5, 5, 2, "Refused: a lone dot between wrong line ends; closing")
 )
 
 // errTooMuch: a refused message goes on and on; the connection is given up.
 var errTooMuch = errors.New("the refused content does not end")
-
-func refusal(code, a, b, c int, text string) *gosmtp.SMTPError {
-	return &gosmtp.SMTPError{Code: code, EnhancedCode: gosmtp.EnhancedCode{a, b, c}, Message: text}
-}
 
 // guard watches content for what must not be in it. The first fault stays.
 type guard struct {
@@ -33,16 +16,16 @@ type guard struct {
 	size  int64
 	col   int  // octets of the present line so far
 	cr    bool // the octet before was CR
-	fault *gosmtp.SMTPError
+	fault fault
 }
 
 // scan looks at the next octets of the content.
 func (g *guard) scan(p []byte) {
 	if g.size += int64(len(p)); g.size > g.max {
-		g.fail(replyTooBig)
+		g.fail(tooBig)
 	}
 	if bytes.IndexByte(p, 0) >= 0 {
-		g.fail(replyNUL)
+		g.fail(nul)
 	}
 	for len(p) > 0 {
 		i := bytes.IndexByte(p, '\n')
@@ -52,10 +35,10 @@ func (g *guard) scan(p []byte) {
 		}
 		g.scanText(p[:i])
 		if !g.cr {
-			g.fail(replyBareLF)
+			g.fail(bareLF)
 		}
 		if g.col++; g.col > g.line {
-			g.fail(replyLongLine)
+			g.fail(longLine)
 		}
 		g.col, g.cr = 0, false
 		p = p[i+1:]
@@ -68,24 +51,24 @@ func (g *guard) scanText(p []byte) {
 		return
 	}
 	if g.cr || bytes.IndexByte(p[:len(p)-1], '\r') >= 0 {
-		g.fail(replyBareCR)
+		g.fail(bareCR)
 	}
 	g.cr = p[len(p)-1] == '\r'
 	if g.col += len(p); g.col > g.line {
-		g.fail(replyLongLine)
+		g.fail(longLine)
 	}
 }
 
 // end looks at the end of the content.
 func (g *guard) end() {
 	if g.cr {
-		g.fail(replyBareCR)
+		g.fail(bareCR)
 	}
 }
 
-func (g *guard) fail(reply *gosmtp.SMTPError) {
-	if g.fault == nil {
-		g.fault = reply
+func (g *guard) fail(f fault) {
+	if g.fault == sound {
+		g.fault = f
 	}
 }
 
@@ -127,7 +110,7 @@ type dotReader struct {
 	guard guard
 	at    lineStart
 	done  bool
-	err   error // of the connection, or replySmuggle
+	err   error // of the connection, or the reply to smuggling
 }
 
 func newDotReader(in *reader, size int64, line int) *dotReader {
@@ -136,12 +119,12 @@ func newDotReader(in *reader, size int64, line int) *dotReader {
 
 // Read implements io.Reader.
 func (d *dotReader) Read(p []byte) (int, error) {
-	if d.guard.fault != nil {
-		return 0, d.guard.fault
+	if d.guard.fault != sound {
+		return 0, d.guard.fault.reply()
 	}
 	n, err := d.next(p)
-	if d.guard.fault != nil {
-		return 0, d.guard.fault
+	if d.guard.fault != sound {
+		return 0, d.guard.fault.reply()
 	}
 	return n, err
 }
@@ -209,8 +192,8 @@ func (d *dotReader) dot() bool {
 		d.guard.end()
 		return true
 	case strict || b[1] == '\n':
-		d.guard.fail(replySmuggle)
-		d.err = replySmuggle
+		d.guard.fail(smuggled)
+		d.err = smuggled.reply()
 		return true
 	case at == afterCRLF:
 		d.in.advance(1)

@@ -112,6 +112,10 @@ func (s *recording) Data(r io.Reader) error {
 	return nil
 }
 
+func refusal(code, a, b, c int, text string) error {
+	return &gosmtp.SMTPError{Code: code, EnhancedCode: gosmtp.EnhancedCode{a, b, c}, Message: text}
+}
+
 // testOptions are small limits.
 func testOptions(b Backend) *Options {
 	return &Options{

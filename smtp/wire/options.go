@@ -3,6 +3,7 @@ package wire
 import (
 	"crypto/tls"
 	"log/slog"
+	"sync"
 	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
@@ -17,7 +18,7 @@ type Backend interface {
 }
 
 // Options says how connections are spoken with. It is shared by connections
-// and not changed. Sizes and counts must be positive unless zero is explained.
+// and neither copied nor changed. Sizes and counts must be positive unless zero is explained.
 type Options struct {
 	// Hostname stands in the greeting and in the answer to EHLO.
 	Hostname string
@@ -49,6 +50,8 @@ type Options struct {
 	Observe func(verb string, code int)
 	// Log gets panics of sessions and failed handshakes; nil: slog.Default.
 	Log *slog.Logger
+
+	large sync.Pool // of the readers
 }
 
 const (

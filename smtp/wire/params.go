@@ -14,20 +14,6 @@ const (
 	longestORCPT = 500
 )
 
-// What parameters are refused with.
-var (
-	replySyntax    = refusal(501, 5, 5, 4, "Syntax error in the parameters")
-	replyTwice     = refusal(501, 5, 5, 4, "A parameter is given twice")
-	replyUnknown   = refusal(555, 5, 5, 4, "A parameter is not known or not supported")
-	replySize      = refusal(501, 5, 5, 4, "SIZE is not a number")
-	replyBody      = refusal(501, 5, 5, 4, "BODY is neither 7BIT nor 8BITMIME")
-	replyRet       = refusal(501, 5, 5, 4, "RET is neither FULL nor HDRS")
-	replyEnvID     = refusal(501, 5, 5, 4, "ENVID is not xtext of at most 100 printable characters")
-	replyNotify    = refusal(501, 5, 5, 4, "NOTIFY is neither NEVER nor a list of SUCCESS, FAILURE, DELAY")
-	replyORCPT     = refusal(501, 5, 5, 4, "ORCPT is not type;xtext of at most 500 characters")
-	replyNeedsUTF8 = refusal(553, 5, 6, 7, "An address beyond ASCII needs SMTPUTF8")
-)
-
 // parameter is one ESMTP parameter (RFC 5321, section 4.1.2).
 type parameter struct {
 	keyword string // in upper case
@@ -35,23 +21,23 @@ type parameter struct {
 	valued  bool
 }
 
-func parseParameters(s string) ([]parameter, *gosmtp.SMTPError) {
+func parseParameters(s string) ([]parameter, fault) {
 	var list []parameter
 	for word := range strings.FieldsSeq(s) {
 		var p parameter
 		p.keyword, p.value, p.valued = strings.Cut(word, "=")
 		p.keyword = strings.ToUpper(p.keyword)
 		if !isKeyword(p.keyword) || p.valued && (p.value == "" || strings.Contains(p.value, "=")) {
-			return nil, replySyntax
+			return nil, badParameter
 		}
 		for _, other := range list {
 			if other.keyword == p.keyword {
-				return nil, replyTwice
+				return nil, parameterTwice
 			}
 		}
 		list = append(list, p)
 	}
-	return list, nil
+	return list, sound
 }
 
 func isKeyword(s string) bool {
@@ -65,26 +51,26 @@ func isKeyword(s string) bool {
 }
 
 // mailOptions reads the parameters of MAIL.
-func mailOptions(s string) (*gosmtp.MailOptions, *gosmtp.SMTPError) {
+func mailOptions(s string) (*gosmtp.MailOptions, fault) {
 	list, refused := parseParameters(s)
-	if refused != nil {
+	if refused != sound {
 		return nil, refused
 	}
 	opts := &gosmtp.MailOptions{}
 	for _, p := range list {
-		if refused := mailOption(opts, p); refused != nil {
+		if refused := mailOption(opts, p); refused != sound {
 			return nil, refused
 		}
 	}
-	return opts, nil
+	return opts, sound
 }
 
-func mailOption(opts *gosmtp.MailOptions, p parameter) *gosmtp.SMTPError {
+func mailOption(opts *gosmtp.MailOptions, p parameter) fault {
 	switch p.keyword {
 	case "SIZE":
 		size, err := strconv.ParseUint(p.value, 10, 63)
 		if err != nil {
-			return replySize
+			return badSize
 		}
 		opts.Size = int64(size)
 	case "BODY":
@@ -92,36 +78,36 @@ func mailOption(opts *gosmtp.MailOptions, p parameter) *gosmtp.SMTPError {
 		switch opts.Body {
 		case gosmtp.Body7Bit, gosmtp.Body8BitMIME:
 		case gosmtp.BodyBinaryMIME:
-			return replyUnknown
+			return unknownParameter
 		default:
-			return replyBody
+			return badBody
 		}
 	case "SMTPUTF8":
 		if p.valued {
-			return replySyntax
+			return badParameter
 		}
 		opts.UTF8 = true
 	case "RET":
 		opts.Return = gosmtp.DSNReturn(strings.ToUpper(p.value))
 		if opts.Return != gosmtp.DSNReturnFull && opts.Return != gosmtp.DSNReturnHeaders {
-			return replyRet
+			return badRet
 		}
 	case "ENVID":
 		id, ok := decodeXtext(p.value)
 		if !ok || id == "" || len(p.value) > longestEnvID {
-			return replyEnvID
+			return badEnvID
 		}
 		opts.EnvelopeID = id
 	default:
-		return replyUnknown
+		return unknownParameter
 	}
-	return nil
+	return sound
 }
 
 // rcptOptions reads the parameters of RCPT.
-func rcptOptions(s string) (*gosmtp.RcptOptions, *gosmtp.SMTPError) {
+func rcptOptions(s string) (*gosmtp.RcptOptions, fault) {
 	list, refused := parseParameters(s)
-	if refused != nil {
+	if refused != sound {
 		return nil, refused
 	}
 	opts := &gosmtp.RcptOptions{}
@@ -130,19 +116,19 @@ func rcptOptions(s string) (*gosmtp.RcptOptions, *gosmtp.SMTPError) {
 		case "NOTIFY":
 			var ok bool
 			if opts.Notify, ok = parseNotify(p.value); !ok {
-				return nil, replyNotify
+				return nil, badNotify
 			}
 		case "ORCPT":
 			kind, address, ok := parseOriginal(p.value)
 			if !ok || len(p.value) > longestORCPT {
-				return nil, replyORCPT
+				return nil, badORCPT
 			}
 			opts.OriginalRecipientType, opts.OriginalRecipient = kind, address
 		default:
-			return nil, replyUnknown
+			return nil, unknownParameter
 		}
 	}
-	return opts, nil
+	return opts, sound
 }
 
 // parseNotify reads NEVER, or a list of the others (RFC 3461, section 4.1).

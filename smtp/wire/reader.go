@@ -29,17 +29,15 @@ var (
 	errNoBuffer = errors.New("the read buffer is full")
 )
 
-// largeBuffers holds *[]byte of largeBuffer.
-var largeBuffers = sync.Pool{New: func() any { b := make([]byte, largeBuffer); return &b }}
-
 // reader buffers what a client sends. Before each read that may wait it calls
 // before, which flushes replies and sets the deadline.
 type reader struct {
 	src    io.Reader
 	before func() error
+	pool   *sync.Pool // of *[]byte of largeBuffer; Get may give nil
 	buf    []byte
 	r, w   int     // buf[r:w] is unread
-	large  *[]byte // buf, if it is one of largeBuffers
+	large  *[]byte // buf, if it is of the pool
 	total  int64   // octets read so far
 }
 
@@ -95,7 +93,10 @@ func (r *reader) enlarge() {
 	if r.large != nil {
 		return
 	}
-	r.large = largeBuffers.Get().(*[]byte)
+	if r.large, _ = r.pool.Get().(*[]byte); r.large == nil {
+		b := make([]byte, largeBuffer)
+		r.large = &b
+	}
 	r.w = copy(*r.large, r.buf[r.r:r.w])
 	r.r = 0
 	r.buf = *r.large
@@ -110,14 +111,14 @@ func (r *reader) shrink(least int) {
 	r.w = copy(small, r.buf[r.r:r.w])
 	r.r = 0
 	r.buf = small
-	largeBuffers.Put(r.large)
+	r.pool.Put(r.large)
 	r.large = nil
 }
 
 // release gives all memory back; the reader is not used any more.
 func (r *reader) release() {
 	if r.large != nil {
-		largeBuffers.Put(r.large)
+		r.pool.Put(r.large)
 	}
 	r.buf, r.large, r.r, r.w = nil, nil, 0, 0
 }

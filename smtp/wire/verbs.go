@@ -118,14 +118,14 @@ func (c *Conn) mail(arg string) {
 	}
 	opts, refused := mailOptions(rest)
 	switch {
-	case refused != nil:
-		c.refuse(refused)
+	case refused != sound:
+		c.refuse(refused.reply())
 		return
 	case !opts.UTF8 && !isASCII(arg):
-		c.refuse(replyNeedsUTF8)
+		c.refuse(needsUTF8.reply())
 		return
 	case opts.Size > c.o.MaxMessage:
-		c.refuse(replyTooBig)
+		c.refuse(tooBig.reply())
 		return
 	}
 	if err := c.session.Mail(from, opts); err != nil {
@@ -153,11 +153,11 @@ func (c *Conn) rcpt(arg string) {
 	}
 	opts, refused := rcptOptions(rest)
 	switch {
-	case refused != nil:
-		c.refuse(refused)
+	case refused != sound:
+		c.refuse(refused.reply())
 		return
 	case !c.tx.utf8 && !isASCII(arg):
-		c.refuse(replyNeedsUTF8)
+		c.refuse(needsUTF8.reply())
 		return
 	}
 	if err := c.session.Rcpt(to, opts); err != nil {
@@ -204,10 +204,10 @@ func (c *Conn) data(arg string) {
 
 // contentEnded answers content that has come to its end. A fault of the
 // content comes before what the session made of the part that it saw.
-func (c *Conn) contentEnded(err error, fault *gosmtp.SMTPError) {
+func (c *Conn) contentEnded(err error, f fault) {
 	switch {
-	case fault != nil:
-		c.refuse(fault)
+	case f != sound:
+		c.refuse(f.reply())
 	case err == nil:
 		c.errors = 0
 		c.give(250, 2, 0, 0, "Ok")
@@ -223,7 +223,7 @@ func (c *Conn) contentEnded(err error, fault *gosmtp.SMTPError) {
 
 // contentBroken ends a connection in the middle of content: it cannot be told
 // any more where the next command starts.
-func (c *Conn) contentBroken(err error, fault *gosmtp.SMTPError) {
+func (c *Conn) contentBroken(err error, f fault) {
 	if c.closing {
 		return // it was said why
 	}
@@ -231,8 +231,8 @@ func (c *Conn) contentBroken(err error, fault *gosmtp.SMTPError) {
 	switch {
 	case errors.As(err, &e):
 		c.refuse(e)
-	case err == errTooMuch && fault != nil:
-		c.refuse(fault)
+	case err == errTooMuch && f != sound:
+		c.refuse(f.reply())
 	case !c.broken(err):
 		c.out.err = err // nobody hears what would be said now
 	}
