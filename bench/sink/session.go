@@ -274,13 +274,13 @@ func (s *session) pause(d time.Duration) bool {
 	}
 }
 
-var idField = []byte("x-bench-id:")
+const idField = "X-Bench-ID:"
 
 // benchID finds the id in a header; "" if there is none.
 func benchID(head []byte) string {
 	for len(head) > 0 {
 		line, rest, _ := bytes.Cut(head, []byte("\r\n"))
-		if len(line) >= len(idField) && bytes.EqualFold(line[:len(idField)], idField) {
+		if len(line) >= len(idField) && bytes.EqualFold(line[:len(idField)], []byte(idField)) {
 			return string(bytes.TrimSpace(line[len(idField):]))
 		}
 		head = rest
