@@ -158,7 +158,7 @@ func (h *historian) submitter() event.Submitter {
 
 func (h *historian) accepted(id mail.MessageID) *event.Accepted {
 	a := &event.Accepted{ID: id, Submitter: h.submitter(), Due: h.due()}
-	a.Envelope.Recipients = make([]mail.Recipient, rapid.SampledFrom([]int{1, 2, 3, 4, 15, 16, 33}).Draw(h.t, "recipients"))
+	a.Envelope.Recipients = make([]mail.Recipient, rapid.SampledFrom([]int{1, 2, 3, 15, 17, 18, 33}).Draw(h.t, "recipients"))
 	a.Digest[0] = byte(rapid.IntRange(1, 2).Draw(h.t, "digest"))
 	if a.Parts = uint32(rapid.IntRange(0, 2).Draw(h.t, "parts")); a.Parts > 0 {
 		a.Size = int64(a.Parts) * 5
@@ -180,7 +180,10 @@ func (h *historian) event(m *Message) event.Event {
 		attempts, recipients = m.Attempts, len(m.Recipients)
 	}
 	list := rapid.SliceOfN(rapid.Uint32Range(0, uint32(recipients-1)), 1, 3).Draw(h.t, "list")
-	if h.chance(20, "all") {
+	switch {
+	case h.chance(10, "the last") && recipients > chunkSize:
+		list = []uint32{uint32(recipients - 1), chunkSize}
+	case h.chance(20, "all"):
 		list = list[:0]
 		for n := range recipients {
 			list = append(list, uint32(n))

@@ -1,6 +1,8 @@
 package state
 
 import (
+	"fmt"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -296,4 +298,42 @@ func FuzzFold(f *testing.F) {
 		}
 		checkInvariants(t, s)
 	})
+}
+
+// The rows' bytes are frozen: a state outlives the version that wrote it.
+func TestRowsAreFrozen(t *testing.T) {
+	s, ids := populated(t)
+	a := &event.Accepted{ID: ids[0], Size: 1, Content: []byte("x"), Envelope: mail.Envelope{Recipients: make([]mail.Recipient, 17)}}
+	attempt := event.Attempt{Number: 1, Host: "mx", Reply: mail.Reply{Code: 450, Enhanced: "4.0.0", Text: "no"}}
+	for _, e := range []event.Event{
+		a,
+		&event.Claimed{Number: 1, Recipients: []uint32{0, 1}, By: event.Process{Node: "n1", Boot: 7}},
+		&event.Deferred{Recipients: []uint32{0}, Attempt: attempt, Error: event.ErrorTimeout, Due: epoch.Add(time.Hour)},
+		&event.Doubted{Number: 1, Recipients: []uint32{1}, By: event.Process{Node: "n1", Boot: 7}},
+		&event.Claimed{Number: 2, Recipients: []uint32{1}, By: event.Process{Node: "n2", Boot: 7}},
+		&event.Warned{Recipients: []uint32{0}, Step: 1},
+		&event.Held{By: "op", Why: "look"},
+		&event.Rerouted{By: "op", Hosts: []string{"h1", "h2"}},
+	} {
+		g := event.Group{ID: ids[0], At: epoch, Events: []event.Event{e}}
+		if r := Fold(s, s, 1, 5, event.Entry{Term: 5, Groups: []event.Group{g}}); r[0] != Applied {
+			t.Fatalf("%v: %+v", r, e)
+		}
+	}
+	var rows strings.Builder
+	s.Scan(nil, nil, func(k, v []byte) bool {
+		fmt.Fprintf(&rows, "%q %x\n", k, v)
+		return true
+	})
+	const file = "testdata/rows.golden"
+	if *update {
+		if err := os.WriteFile(file, []byte(rows.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareLines(t, rows.String(), string(want))
 }
