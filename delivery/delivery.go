@@ -34,9 +34,6 @@ type Options struct {
 	// limits of sites. Its clock and tracer are ours if it has none.
 	Sites  site.Options
 	Limits Limits
-	// HoldDoubts holds a message whose final dot was never answered, instead
-	// of trying it again by rule.
-	HoldDoubts bool
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
 	// Log is where outcomes are told; nil means slog.Default.

@@ -187,9 +187,6 @@ func (s *settlement) later() queue.Outcome {
 			continue
 		case doubted:
 			o.Events = append(o.Events, s.doubt(g))
-			if s.d.o.HoldDoubts {
-				continue
-			}
 		}
 		o.Events = append(o.Events, &event.Deferred{
 			Recipients: g.recipients, Attempt: s.attempt(g.verdict, g.what != doubted), Error: g.kind, Due: g.due,
@@ -236,7 +233,7 @@ func (s *settlement) doubt(g alike) *event.Doubted {
 	}
 	return &event.Doubted{
 		Number: s.a.claim.Number, Recipients: g.recipients, By: s.d.o.Process,
-		Term: s.a.office.Term(), Due: due, Hold: s.d.o.HoldDoubts,
+		Term: s.a.office.Term(), Due: due,
 	}
 }
 
