@@ -1,15 +1,9 @@
-// Package route finds where a recipient's mail goes: routers are tried in
-// order, and the first one whose condition holds decides.
 package route
 
 import (
-	"context"
 	"net/netip"
 
-	"quorumta/internal/dns"
 	"quorumta/internal/mail"
-	"quorumta/internal/policy"
-	"quorumta/queue/state"
 )
 
 // Kind is what a Decision does with a recipient.
@@ -75,51 +69,10 @@ const (
 	TLSVerify TLSMode = "verify"
 )
 
-// Resolver is the part of dns.Resolver that routing needs; called from many
-// goroutines.
-type Resolver interface {
-	LookupMX(ctx context.Context, domain string) ([]dns.MX, error)
-	LookupHost(ctx context.Context, name string) ([]netip.Addr, error)
+func deferred(router, enhanced, text string) Decision {
+	return Decision{Kind: Defer, Router: router, Reply: mail.Reply{Code: 451, Enhanced: enhanced, Text: text}}
 }
 
-// Options are the settings of a Table.
-type Options struct {
-	// Hostname is our own: MX routing never sends to ourselves.
-	Hostname string
-	Resolver Resolver
-	// Routers are tried in order.
-	Routers []Router
-	// Random returns a number below n, to shuffle equal preferences; nil means
-	// math/rand/v2.
-	Random func(n int) int
-}
-
-// Router is one row of the table; exactly one of Hosts and MX is set.
-type Router struct {
-	Name string
-	// If is nil or the condition under which the router takes a recipient.
-	If *policy.Condition
-	// Hosts are groups of "name", "name:port", "address", "[address]:port"; a
-	// group is tried when all earlier ones failed.
-	Hosts [][]string
-	// MX routes by the recipient's domain.
-	MX bool
-	// Port is that of hosts without one, and of MX hosts; 0 means 25.
-	Port uint16
-	// TLS is "" for TLSTry.
-	TLS TLSMode
-	// Transport is "" for "smtp".
-	Transport string
-}
-
-// Table is a list of routers; safe for concurrent use.
-type Table struct{}
-
-// New checks the routers and makes a table of them.
-func New(o Options) (*Table, error) { panic("route: New is not built") }
-
-// Route decides for the recipient with the index n. Hosts of an operator's
-// Rerouted win over all routers.
-func (t *Table) Route(ctx context.Context, m *state.Message, n int) Decision {
-	panic("route: Route is not built")
+func failed(router string, code int, enhanced, text string) Decision {
+	return Decision{Kind: Fail, Router: router, Reply: mail.Reply{Code: code, Enhanced: enhanced, Text: text}}
 }

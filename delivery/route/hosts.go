@@ -1,0 +1,169 @@
+package route
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"quorumta/internal/dns"
+)
+
+const (
+	// maxNames is how many hosts of a target are looked up. RFC 5321, section
+	// 5.1 lets a client stop after a reasonable number.
+	maxNames = 16
+	// maxAddresses is how many addresses of one host are used.
+	maxAddresses = 8
+)
+
+// endpoint is a host before its addresses are known.
+type endpoint struct {
+	name string
+	port uint16
+}
+
+func (e endpoint) String() string {
+	if strings.Contains(e.name, ":") {
+		return "[" + e.name + "]:" + strconv.Itoa(int(e.port))
+	}
+	return e.name + ":" + strconv.Itoa(int(e.port))
+}
+
+func parseGroup(group []string, port uint16) ([]endpoint, error) {
+	if len(group) == 0 {
+		return nil, errors.New("a group without hosts")
+	}
+	var endpoints []endpoint
+	for _, text := range group {
+		e, err := parseEndpoint(text, port)
+		if err != nil {
+			return nil, err
+		}
+		endpoints = append(endpoints, e)
+	}
+	return endpoints, nil
+}
+
+// parseEndpoint reads "name", "name:port", "192.0.2.1:25", "2001:db8::1",
+// "[2001:db8::1]" and "[2001:db8::1]:25".
+func parseEndpoint(text string, port uint16) (endpoint, error) {
+	name, digits := text, ""
+	switch {
+	case strings.HasPrefix(text, "["):
+		end := strings.IndexByte(text, ']')
+		if end < 0 {
+			return endpoint{}, fmt.Errorf("host %q: a closing bracket is missing", text)
+		}
+		name, digits = text[1:end], text[end+1:]
+		if _, err := netip.ParseAddr(name); err != nil {
+			return endpoint{}, fmt.Errorf("host %q: an address is expected in brackets", text)
+		}
+	case strings.Count(text, ":") == 1:
+		colon := strings.IndexByte(text, ':')
+		name, digits = text[:colon], text[colon:]
+	}
+	if digits != "" {
+		n, err := strconv.ParseUint(strings.TrimPrefix(digits, ":"), 10, 16)
+		if err != nil || n == 0 || digits[0] != ':' {
+			return endpoint{}, fmt.Errorf("host %q: a port from 1 to 65535 is expected after the colon", text)
+		}
+		port = uint16(n)
+	}
+	if addr, err := netip.ParseAddr(name); err == nil {
+		return endpoint{addr.Unmap().String(), port}, nil
+	}
+	if name == "" || strings.ContainsAny(name, " \t/@:,[]") {
+		return endpoint{}, fmt.Errorf("host %q: name, name:port or [address]:port is expected", text)
+	}
+	return endpoint{canonical(name), port}, nil
+}
+
+// byHosts routes to the router's own list. Nothing here says anything about
+// the recipient, so nothing here fails it.
+func (t *Table) byHosts(ctx context.Context, r *router) Decision {
+	target := t.target(r, r.groups)
+	hosts, err := t.resolve(ctx, r.groups)
+	switch {
+	case len(hosts) > 0:
+		target.Hosts = hosts
+		return Decision{Kind: Deliver, Router: r.Name, Target: target}
+	case errors.Is(err, dns.ErrTemporary):
+		return deferred(r.Name, "4.4.3", "the name servers do not answer for the hosts of router "+r.Name)
+	}
+	return deferred(r.Name, "4.3.5", "no host of router "+r.Name+" exists: mend its configuration")
+}
+
+// target has everything but the addresses.
+func (t *Table) target(r *router, groups [][]endpoint) Target {
+	var key strings.Builder
+	for i, group := range groups {
+		if i > 0 {
+			key.WriteByte('|')
+		}
+		names := make([]string, len(group))
+		for j, e := range group {
+			names[j] = e.String()
+		}
+		slices.Sort(names)
+		key.WriteString(strings.Join(names, ","))
+	}
+	fmt.Fprintf(&key, " %s %s", r.Transport, r.TLS)
+	return Target{Key: key.String(), TLS: r.TLS, Transport: r.Transport}
+}
+
+// resolve looks the hosts up, all at once, and puts their addresses in the
+// order to be tried. The error, of package dns, says why there are none: it is
+// dns.ErrTemporary as long as one look-up may succeed later.
+func (t *Table) resolve(ctx context.Context, groups [][]endpoint) ([]Host, error) {
+	type found struct {
+		endpoint
+		group int
+		addrs []netip.Addr
+		err   error
+	}
+	var list []found
+	for i, group := range groups {
+		shuffled := slices.Clone(group)
+		t.shuffle(shuffled)
+		for _, e := range shuffled {
+			list = append(list, found{endpoint: e, group: i})
+		}
+	}
+	list = list[:min(len(list), maxNames)]
+	var lookups sync.WaitGroup
+	for i := range list {
+		f := &list[i]
+		if addr, err := netip.ParseAddr(f.name); err == nil {
+			f.addrs = []netip.Addr{addr}
+			continue
+		}
+		lookups.Go(func() { f.addrs, f.err = t.resolver.LookupHost(ctx, f.name) })
+	}
+	lookups.Wait()
+	var hosts []Host
+	reason := dns.ErrNotFound
+	for _, f := range list {
+		if f.err != nil && !errors.Is(f.err, dns.ErrNotFound) && !errors.Is(f.err, dns.ErrNoData) {
+			reason = dns.ErrTemporary
+		}
+		for _, addr := range f.addrs[:min(len(f.addrs), maxAddresses)] {
+			hosts = append(hosts, Host{Name: f.name, Addr: addr, Port: f.port, Group: f.group})
+		}
+	}
+	if len(hosts) == 0 {
+		return nil, reason
+	}
+	return hosts, nil
+}
+
+func (t *Table) shuffle(list []endpoint) {
+	for i := len(list) - 1; i > 0; i-- {
+		j := t.random(i + 1)
+		list[i], list[j] = list[j], list[i]
+	}
+}

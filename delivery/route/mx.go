@@ -1,0 +1,99 @@
+package route
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+
+	"quorumta/internal/dns"
+)
+
+// byMX routes by the DNS (RFC 5321, section 5.1).
+func (t *Table) byMX(ctx context.Context, r *router, domain string) Decision {
+	if strings.HasPrefix(domain, "[") {
+		return t.byLiteral(r, domain)
+	}
+	if domain == "" {
+		return failed(r.Name, 550, "5.1.3", "the address has no domain")
+	}
+	exchangers, err := t.resolver.LookupMX(ctx, domain)
+	implicit := errors.Is(err, dns.ErrNoData)
+	switch {
+	case err == nil:
+	case implicit:
+		exchangers = []dns.MX{{Host: canonical(domain)}}
+	case errors.Is(err, dns.ErrNullMX):
+		// RFC 7505, section 4.
+		return failed(r.Name, 556, "5.1.10", "domain "+domain+" takes no mail (null MX)")
+	case errors.Is(err, dns.ErrNotFound):
+		return failed(r.Name, 550, "5.1.2", "domain "+domain+" does not exist")
+	default:
+		return deferred(r.Name, "4.4.3", "the name servers do not answer for the MX of "+domain)
+	}
+	exchangers = t.beforeUs(exchangers)
+	if len(exchangers) == 0 {
+		return failed(r.Name, 554, "5.4.6", "the MX of "+domain+" points back to this relay, which has no other route for it")
+	}
+	groups := byPreference(exchangers, r.Port)
+	target := t.target(r, groups)
+	target.Hosts, err = t.resolve(ctx, groups)
+	switch {
+	case err == nil:
+		return Decision{Kind: Deliver, Router: r.Name, Target: target}
+	case errors.Is(err, dns.ErrTemporary):
+		return deferred(r.Name, "4.4.3", "the name servers do not answer for the mail hosts of "+domain)
+	case implicit:
+		return failed(r.Name, 550, "5.1.2", "domain "+domain+" has neither MX nor address")
+	}
+	return failed(r.Name, 550, "5.4.4", "the MX hosts of "+domain+" have no address")
+}
+
+// byLiteral routes to the address in the brackets (RFC 5321, section 4.1.3).
+func (t *Table) byLiteral(r *router, domain string) Decision {
+	text := strings.TrimSuffix(strings.TrimPrefix(domain, "["), "]")
+	if len(text) > 5 && strings.EqualFold(text[:5], "ipv6:") {
+		text = text[5:]
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil || !strings.HasSuffix(domain, "]") {
+		return failed(r.Name, 550, "5.1.2", "not a usable address literal")
+	}
+	addr = addr.Unmap().WithZone("")
+	target := t.target(r, [][]endpoint{{{addr.String(), r.Port}}})
+	target.Hosts = []Host{{Name: addr.String(), Addr: addr, Port: r.Port}}
+	return Decision{Kind: Deliver, Router: r.Name, Target: target}
+}
+
+// beforeUs drops ourselves and whoever is not preferred over us, as they would
+// hand the mail back (RFC 5321, section 5.1).
+func (t *Table) beforeUs(exchangers []dns.MX) []dns.MX {
+	limit := -1
+	for _, mx := range exchangers {
+		if canonical(mx.Host) == t.hostname {
+			limit = int(mx.Preference)
+			break // they are sorted
+		}
+	}
+	if limit < 0 {
+		return exchangers
+	}
+	for i, mx := range exchangers {
+		if int(mx.Preference) >= limit {
+			return exchangers[:i]
+		}
+	}
+	return exchangers
+}
+
+func byPreference(exchangers []dns.MX, port uint16) [][]endpoint {
+	var groups [][]endpoint
+	for i, mx := range exchangers {
+		if i == 0 || mx.Preference != exchangers[i-1].Preference {
+			groups = append(groups, nil)
+		}
+		last := len(groups) - 1
+		groups[last] = append(groups[last], endpoint{canonical(mx.Host), port})
+	}
+	return groups
+}

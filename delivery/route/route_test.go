@@ -1,0 +1,256 @@
+package route
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"quorumta/internal/dns"
+	"quorumta/internal/mail"
+	"quorumta/internal/policy"
+	"quorumta/queue/event"
+	"quorumta/queue/state"
+)
+
+// zones is a DNS: "MX NAME" and "NAME" to an answer or an error.
+type zones map[string]any
+
+func (z zones) LookupMX(_ context.Context, domain string) ([]dns.MX, error) {
+	switch v := z["MX "+domain].(type) {
+	case []dns.MX:
+		return v, nil
+	case error:
+		return nil, fmt.Errorf("MX of %s: %w", domain, v)
+	}
+	return nil, dns.ErrNotFound
+}
+
+func (z zones) LookupHost(_ context.Context, name string) ([]netip.Addr, error) {
+	switch v := z[name].(type) {
+	case string:
+		var out []netip.Addr
+		for _, s := range strings.Fields(v) {
+			out = append(out, netip.MustParseAddr(s))
+		}
+		return out, nil
+	case error:
+		return nil, fmt.Errorf("addresses of %s: %w", name, v)
+	}
+	return nil, dns.ErrNotFound
+}
+
+func world() zones {
+	return zones{
+		"MX two.example":    []dns.MX{{Host: "a.two.example", Preference: 10}, {Host: "c.two.example", Preference: 10}, {Host: "b.two.example", Preference: 20}},
+		"MX same.example":   []dns.MX{{Host: "c.two.example", Preference: 1}, {Host: "A.two.example", Preference: 1}, {Host: "b.two.example", Preference: 2}},
+		"MX null.example":   dns.ErrNullMX,
+		"MX bare.example":   dns.ErrNoData,
+		"MX empty.example":  dns.ErrNoData,
+		"MX slow.example":   dns.ErrTemporary,
+		"MX backup.example": []dns.MX{{Host: "b.two.example", Preference: 5}, {Host: "c.two.example", Preference: 10}, {Host: "Relay.Corp.example", Preference: 10}, {Host: "a.two.example", Preference: 20}},
+		"MX loop.example":   []dns.MX{{Host: "relay.corp.example", Preference: 1}, {Host: "a.two.example", Preference: 20}},
+		"MX gone.example":   []dns.MX{{Host: "nowhere.example", Preference: 1}},
+		"MX half.example":   []dns.MX{{Host: "slow.host.example", Preference: 1}, {Host: "b.two.example", Preference: 2}},
+		"MX worse.example":  []dns.MX{{Host: "slow.host.example", Preference: 1}, {Host: "nowhere.example", Preference: 2}},
+		"a.two.example":     "2001:db8::1 192.0.2.1",
+		"b.two.example":     "192.0.2.2",
+		"c.two.example":     "192.0.2.3",
+		"bare.example":      "192.0.2.4",
+		"empty.example":     dns.ErrNoData,
+		"slow.host.example": dns.ErrTemporary,
+	}
+}
+
+func message(rcpt string) *state.Message {
+	at := strings.LastIndexByte(rcpt, '@')
+	to := mail.Recipient{Address: mail.Address{Local: rcpt[:max(at, 0)], Domain: rcpt[at+1:]}}
+	m := &state.Message{Recipients: []state.Recipient{{Recipient: to}}}
+	m.Accepted = event.Accepted{
+		Client:   event.Client{IP: "192.0.2.99", Login: "robot"},
+		Envelope: mail.Envelope{From: mail.Address{Local: "s", Domain: "corp.example"}, Recipients: []mail.Recipient{to}},
+	}
+	return m
+}
+
+// describe draws a decision: what, by whom, and where to.
+func describe(d Decision) string {
+	switch d.Kind {
+	case Deliver:
+		var hosts []string
+		for _, h := range d.Target.Hosts {
+			hosts = append(hosts, fmt.Sprintf("%d:%s=%s", h.Group, h.Name, netip.AddrPortFrom(h.Addr, h.Port)))
+		}
+		return d.Router + " " + strings.Join(hosts, " ")
+	case Fail:
+		return fmt.Sprintf("%s fail %d %s", d.Router, d.Reply.Code, d.Reply.Enhanced)
+	case Defer:
+		return fmt.Sprintf("%s defer %d %s", d.Router, d.Reply.Code, d.Reply.Enhanced)
+	}
+	return "nothing"
+}
+
+func table(t *testing.T, routers ...Router) *Table {
+	t.Helper()
+	table, err := New(Options{
+		Hostname: "relay.corp.example", Resolver: world(), Routers: routers,
+		Random: func(n int) int { return n - 1 }, // keeps the order
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+func TestMX(t *testing.T) {
+	table := table(t, Router{Name: "internet", MX: true})
+	tests := map[string]string{
+		"x@two.example":          "internet 0:a.two.example=[2001:db8::1]:25 0:a.two.example=192.0.2.1:25 0:c.two.example=192.0.2.3:25 1:b.two.example=192.0.2.2:25",
+		"x@null.example":         "internet fail 556 5.1.10",
+		"x@missing.example":      "internet fail 550 5.1.2",
+		"x@bare.example":         "internet 0:bare.example=192.0.2.4:25",
+		"x@empty.example":        "internet fail 550 5.1.2",
+		"x@slow.example":         "internet defer 451 4.4.3",
+		"x@backup.example":       "internet 0:b.two.example=192.0.2.2:25",
+		"x@loop.example":         "internet fail 554 5.4.6",
+		"x@gone.example":         "internet fail 550 5.4.4",
+		"x@half.example":         "internet 1:b.two.example=192.0.2.2:25",
+		"x@worse.example":        "internet defer 451 4.4.3",
+		"x@[192.0.2.7]":          "internet 0:192.0.2.7=192.0.2.7:25",
+		"x@[IPv6:2001:db8::7]":   "internet 0:2001:db8::7=[2001:db8::7]:25",
+		"x@[what]":               "internet fail 550 5.1.2",
+		"x@":                     "internet fail 550 5.1.3",
+		"x@[::ffff:192.0.2.7]":   "internet 0:192.0.2.7=192.0.2.7:25",
+		"x@relay.corp.example":   "internet fail 550 5.1.2",
+		"x@unknown.corp.example": "internet fail 550 5.1.2",
+	}
+	for rcpt, want := range tests {
+		if got := describe(table.Route(t.Context(), message(rcpt), 0)); got != want {
+			t.Errorf("%s:\n got %s\nwant %s", rcpt, got, want)
+		}
+	}
+}
+
+func TestHosts(t *testing.T) {
+	tests := []struct {
+		hosts [][]string
+		want  string
+	}{
+		{[][]string{{"b.two.example:587", "C.two.example."}, {"[2001:db8::9]:26", "192.0.2.9"}},
+			"r 0:b.two.example=192.0.2.2:587 0:c.two.example=192.0.2.3:25 1:2001:db8::9=[2001:db8::9]:26 1:192.0.2.9=192.0.2.9:25"},
+		{[][]string{{"nowhere.example"}, {"b.two.example"}}, "r 1:b.two.example=192.0.2.2:25"},
+		{[][]string{{"nowhere.example"}}, "r defer 451 4.3.5"},
+		{[][]string{{"nowhere.example"}, {"slow.host.example"}}, "r defer 451 4.4.3"},
+	}
+	for _, test := range tests {
+		table := table(t, Router{Name: "r", Hosts: test.hosts})
+		if got := describe(table.Route(t.Context(), message("x@two.example"), 0)); got != test.want {
+			t.Errorf("%v:\n got %s\nwant %s", test.hosts, got, test.want)
+		}
+	}
+}
+
+func TestGroupsAreShuffled(t *testing.T) {
+	table := table(t, Router{Name: "internet", MX: true})
+	table.random = func(int) int { return 0 }
+	d := table.Route(t.Context(), message("x@two.example"), 0)
+	if d.Target.Hosts[0].Name != "c.two.example" || d.Target.Hosts[3].Name != "b.two.example" {
+		t.Errorf("got %s", describe(d))
+	}
+}
+
+// Domains with the same mail hosts are one site, whatever the shuffle and
+// the addresses; another TLS mode is another site.
+func TestKey(t *testing.T) {
+	plain := table(t, Router{Name: "a", MX: true})
+	verified := table(t, Router{Name: "b", MX: true, TLS: TLSVerify})
+	one := plain.Route(t.Context(), message("x@two.example"), 0).Target.Key
+	plain.random = func(int) int { return 0 }
+	if two := plain.Route(t.Context(), message("x@same.example"), 0).Target.Key; one != two {
+		t.Errorf("%q and %q are one site", one, two)
+	}
+	if other := verified.Route(t.Context(), message("x@two.example"), 0).Target.Key; one == other {
+		t.Errorf("%q with and without verification are two sites", one)
+	}
+	if want := "a.two.example:25,c.two.example:25|b.two.example:25 smtp try"; one != want {
+		t.Errorf("got %q, want %q", one, want)
+	}
+}
+
+func TestOrderAndConditions(t *testing.T) {
+	env, err := policy.NewEnv(nil, map[string][]string{"ours": {"corp.example"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	condition := func(expr string) *policy.Condition {
+		c, err := env.Condition(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	table := table(t,
+		Router{Name: "broken", If: condition(`rcpt.local == "boom" && int(client.login) > 0`), MX: true},
+		Router{Name: "inside", If: condition(`rcpt.domain in lists.ours`), Hosts: [][]string{{"192.0.2.10"}}},
+		Router{Name: "robots", If: condition(`client.login == "robot" && client.ip.family() == 4 && rcpt.local == "r"`), Hosts: [][]string{{"192.0.2.11"}}},
+	)
+	for rcpt, want := range map[string]string{
+		"x@corp.example":    "inside 0:192.0.2.10=192.0.2.10:25",
+		"r@two.example":     "robots 0:192.0.2.11=192.0.2.11:25",
+		"x@two.example":     " fail 550 5.1.2",
+		"boom@corp.example": "broken defer 451 4.3.5",
+	} {
+		if got := describe(table.Route(t.Context(), message(rcpt), 0)); got != want {
+			t.Errorf("%s: got %s, want %s", rcpt, got, want)
+		}
+	}
+}
+
+func TestRerouted(t *testing.T) {
+	table := table(t, Router{Name: "internet", MX: true})
+	m := message("x@null.example")
+	m.Hosts = []string{"b.two.example:2525", "192.0.2.9"}
+	if got, want := describe(table.Route(t.Context(), m, 0)), "rerouted 0:b.two.example=192.0.2.2:2525 1:192.0.2.9=192.0.2.9:25"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	m.Hosts = []string{"not a host"}
+	if got, want := describe(table.Route(t.Context(), m, 0)), "rerouted defer 451 4.3.5"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for want, r := range map[string]Router{
+		"either hosts or mx":        {Name: "r"},
+		"either hosts":              {Name: "r", MX: true, Hosts: [][]string{{"a"}}},
+		"a group without hosts":     {Name: "r", Hosts: [][]string{{}}},
+		"a port from 1 to 65535":    {Name: "r", Hosts: [][]string{{"a:99999"}}},
+		"a closing bracket":         {Name: "r", Hosts: [][]string{{"[::1"}}},
+		"an address is expected":    {Name: "r", Hosts: [][]string{{"[mail]:25"}}},
+		"after the colon":           {Name: "r", Hosts: [][]string{{"[::1]25"}}},
+		`tls: "maybe"`:              {Name: "r", MX: true, TLS: "maybe"},
+		"is empty or taken":         {MX: true},
+		"name, name:port or [addr": {Name: "r", Hosts: [][]string{{"a b"}}},
+	} {
+		if _, err := New(Options{Routers: []Router{r}}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+func FuzzEndpoint(f *testing.F) {
+	for _, s := range []string{"a:25", "[::1]:25", "::1", "a", "[", ":", "[]:1", "1.2.3.4:0"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		e, err := parseEndpoint(s, 25)
+		if err != nil {
+			return
+		}
+		again, err := parseEndpoint(e.String(), 1)
+		if err != nil || again != e {
+			t.Fatalf("%q: %v, then %v, %v", s, e, again, err)
+		}
+	})
+}
