@@ -6,7 +6,10 @@ import (
 	"time"
 
 	"quorumta/internal/mail"
+	"quorumta/queue/call"
+	"quorumta/queue/clock"
 	"quorumta/queue/event"
+	"quorumta/queue/lane"
 	"quorumta/queue/state"
 )
 
@@ -28,10 +31,10 @@ func (o *Office) sweep(ctx context.Context) {
 	for {
 		if q.ClockTrusted() && o.inOffice() {
 			for _, ev := range o.outdated(q.now()) {
-				o.facts.add(event.Group{Events: []event.Event{ev}}, func(verdict) {})
+				o.facts.Add(event.Group{Events: []event.Event{ev}}, func(lane.Verdict) {})
 			}
 		}
-		if !pause(ctx, every) {
+		if !clock.Pause(ctx, every) {
 			return
 		}
 	}
@@ -94,7 +97,7 @@ func (q *Queue) watchClock(ctx context.Context) {
 				q.o.Log.Error("this node's clock cannot be trusted; it lets nothing expire: check time synchronization", "offset", offset)
 			}
 		}
-		if !pause(ctx, clockTime) {
+		if !clock.Pause(ctx, clockTime) {
 			return
 		}
 	}
@@ -115,7 +118,7 @@ func (q *Queue) otherClocks(ctx context.Context) (ahead []time.Duration, members
 			ctx, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
 			asked := time.Now()
-			there, err := ring[struct{}, reading](ctx, q, n.Name, callClock, struct{}{})
+			there, err := call.Ask[struct{}, reading](ctx, q.way.Call, n.Name, callClock, struct{}{})
 			if err != nil {
 				return
 			}

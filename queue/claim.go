@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"quorumta/internal/mail"
 	"quorumta/queue/attempt"
 	"quorumta/queue/event"
+	"quorumta/queue/lane"
 	"quorumta/queue/state"
 )
 
@@ -21,26 +21,6 @@ type Claim struct {
 }
 
 func (c Claim) key() attempt.Key { return attempt.Key{ID: c.ID, Number: c.Number} }
-
-// overlay is what the office has proposed and not yet seen applied: deciding
-// runs ahead of folding (PROTOCOL 18). It is dropped with the office.
-type overlay struct {
-	mu    sync.Mutex
-	ahead map[mail.MessageID]*ahead
-}
-
-// ahead are the claims of one message under way.
-type ahead struct {
-	claims     int
-	number     uint32 // of the newest
-	recipients map[uint32]bool
-}
-
-func (v *overlay) has(id mail.MessageID) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.ahead[id] != nil
-}
 
 // Claim has the recipients of a message claimed; when it returns nil the
 // Claimed is committed and applied. Claims of many goroutines share entries.
@@ -71,43 +51,41 @@ type claiming struct {
 	Claim
 	// decided: either the caller has gone away, or it gets the attempt.
 	decided atomic.Bool
-	settled chan verdict
+	settled chan lane.Verdict
 	// more: other recipients of the message are pending.
 	more bool
 }
 
-func claimError(v verdict) error {
+func claimError(v lane.Verdict) error {
 	switch {
-	case v.err == nil && v.result == state.Applied:
+	case v.Err == nil && v.Result == state.Applied:
 		return nil
-	case v.err == nil && v.result != state.Late:
+	case v.Err == nil && v.Result != state.Late:
 		return ErrStale
-	case v.err == nil:
+	case v.Err == nil:
 		return ErrNotInOffice
 	}
-	return fmt.Errorf("%w: %w", ErrNotInOffice, v.err)
+	return fmt.Errorf("%w: %w", ErrNotInOffice, v.Err)
 }
 
-// propound numbers the claim and puts it in its lane. Numbers and the lane
-// must have one order, so both happen under the overlay's lock.
+// propound puts a claim on its way.
 func (o *Office) propound(id mail.MessageID, recipients []uint32) (*claiming, error) {
-	o.overlay.mu.Lock()
-	m, ok := o.Message(id)
-	if !ok || m.Held || !o.overlay.pending(m, recipients) {
-		o.overlay.mu.Unlock()
-		return nil, ErrStale
-	}
-	c := &claiming{settled: make(chan verdict, 1), more: countPending(m) > len(recipients)}
-	c.Claim = Claim{ID: id, Number: o.overlay.enter(m, recipients), Recipients: slices.Clone(recipients)}
-	claimed := &event.Claimed{Number: c.Number, Recipients: c.Recipients, By: o.shard.q.self}
-	refused := o.claims.enqueue(waiting{
-		group:   event.Group{ID: id, Events: []event.Event{claimed}},
-		settled: func(v verdict) { o.claimed(c, v) },
+	c := &claiming{settled: make(chan lane.Verdict, 1)}
+	c.Claim = Claim{ID: id, Recipients: slices.Clone(recipients)}
+	load := func() (*state.Message, bool) { return o.Message(id) }
+	entered, err := o.overlay.Enter(load, recipients, func(m *state.Message, number uint32) error {
+		c.Number, c.more = number, countPending(m) > len(recipients)
+		claimed := &event.Claimed{Number: number, Recipients: c.Recipients, By: o.shard.q.self}
+		return o.claims.Enqueue(lane.Waiting{
+			Group:   event.Group{ID: id, Events: []event.Event{claimed}},
+			Settled: func(v lane.Verdict) { o.claimed(c, v) },
+		})
 	})
-	o.overlay.mu.Unlock()
-	if refused != nil {
-		o.overlay.leave(c.Claim)
-		return nil, claimError(verdict{err: refused})
+	switch {
+	case err != nil:
+		return nil, claimError(lane.Verdict{Err: err})
+	case !entered:
+		return nil, ErrStale
 	}
 	return c, nil
 }
@@ -123,14 +101,14 @@ func countPending(m *state.Message) int {
 }
 
 // claimed takes the verdict on a claim.
-func (o *Office) claimed(c *claiming, v verdict) {
+func (o *Office) claimed(c *claiming, v lane.Verdict) {
 	q := o.shard.q
-	made := v.err == nil && v.result == state.Applied
+	made := v.Err == nil && v.Result == state.Applied
 	wanted := made && c.decided.CompareAndSwap(false, true)
 	if wanted {
 		q.attempts.Begin(c.key(), c.Recipients)
 	}
-	o.overlay.leave(c.Claim)
+	o.overlay.Leave(c.ID, c.Recipients)
 	if made {
 		q.meters.claims.Add(o.ctx, 1)
 	}
@@ -146,53 +124,7 @@ func (o *Office) claimed(c *claiming, v verdict) {
 // giveBack returns a claim of this office that nobody works on.
 func (o *Office) giveBack(c Claim, why string) {
 	returned := &event.Returned{Number: c.Number, Recipients: c.Recipients, Why: why}
-	o.facts.add(event.Group{ID: c.ID, Events: []event.Event{returned}}, func(verdict) {})
-}
-
-// pending reports whether the recipients may be claimed. The lock is held.
-func (v *overlay) pending(m *state.Message, recipients []uint32) bool {
-	a := v.ahead[m.Accepted.ID]
-	for _, n := range recipients {
-		if int(n) >= len(m.Recipients) || m.Recipients[n].Phase != state.Pending {
-			return false
-		}
-		if a != nil && a.recipients[n] {
-			return false
-		}
-	}
-	return len(recipients) > 0
-}
-
-// enter notes a claim and numbers it. The lock is held.
-func (v *overlay) enter(m *state.Message, recipients []uint32) uint32 {
-	id := m.Accepted.ID
-	a := v.ahead[id]
-	if a == nil {
-		a = &ahead{recipients: map[uint32]bool{}}
-		v.ahead[id] = a
-	}
-	a.claims++
-	a.number = max(a.number, m.Attempts) + 1
-	for _, n := range recipients {
-		a.recipients[n] = true
-	}
-	return a.number
-}
-
-// leave forgets a claim that has its verdict.
-func (v *overlay) leave(c Claim) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	a := v.ahead[c.ID]
-	if a == nil {
-		return
-	}
-	for _, n := range c.Recipients {
-		delete(a.recipients, n)
-	}
-	if a.claims--; a.claims == 0 {
-		delete(v.ahead, c.ID)
-	}
+	o.facts.Add(event.Group{ID: c.ID, Events: []event.Event{returned}}, func(lane.Verdict) {})
 }
 
 // MaySend is the last look before a final dot: the office's lease runs, the

@@ -12,6 +12,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/lane"
 	"quorumta/queue/state"
 )
 
@@ -108,7 +109,7 @@ func (o *Office) damaged(a *event.Accepted) error {
 	q.meters.damaged.Add(o.ctx, 1)
 	q.o.Log.Error("the content of a message is damaged on every replica that answers; it is held", "id", a.ID)
 	held := &event.Held{By: "quorumta", Why: "the stored content is damaged"}
-	o.facts.add(event.Group{ID: a.ID, Events: []event.Event{held}}, func(verdict) {})
+	o.facts.Add(event.Group{ID: a.ID, Events: []event.Event{held}}, func(lane.Verdict) {})
 	return fmt.Errorf("%w: message %s", ErrDamaged, a.ID)
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"quorumta/cluster"
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
@@ -25,12 +27,12 @@ type house struct {
 // open makes a queue on a node of one member with the given number of shards.
 func open(t *testing.T, shards int, o Options) *house {
 	t.Helper()
-	node, err := cluster.Open(cluster.Options{Name: "n1", Shards: shards})
-	if err != nil {
-		t.Fatal(err)
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	}
+	node, err := cluster.Open(cluster.Options{Name: "n1", Shards: shards, Dir: "data", FS: vfs.NewMem(), Log: o.Log})
+	if err != nil {
+		t.Fatal(err)
 	}
 	o.SpoolDir = t.TempDir()
 	h := &house{Queue: New(node, o), t: t, offices: make(chan *Office, 16)}

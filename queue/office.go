@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"quorumta/internal/mail"
+	"quorumta/queue/attempt"
 	"quorumta/queue/event"
+	"quorumta/queue/lane"
 	"quorumta/queue/state"
 )
 
@@ -20,35 +22,35 @@ type Office struct {
 
 	// Messages on their way in, claims, and everything else go in lanes of
 	// their own, so that none of them waits for another kind.
-	mail, claims, facts *lane
+	mail, claims, facts *lane.Lane
 
 	mu      sync.Mutex
 	last    time.Time     // of the newest stamp
 	changed chan struct{} // closed by wake
 
-	overlay overlay
+	overlay attempt.Overlay
 }
 
 func newOffice(s *shard, term uint64) *Office {
 	o := &Office{shard: s, term: term, changed: make(chan struct{})}
 	o.ctx, o.leave = context.WithCancel(context.Background())
-	o.mail = &lane{office: o, flights: 8}
-	o.claims = &lane{office: o, flights: 1}
-	o.facts = &lane{office: o, flights: 2}
-	o.overlay.ahead = map[mail.MessageID]*ahead{}
+	spawn := s.q.desk.spawn
+	o.mail = lane.New(8, spawn, o.commit)
+	o.claims = lane.New(1, spawn, o.commit)
+	o.facts = lane.New(2, spawn, o.commit)
 	return o
 }
 
 // end ends the office; what waits in its lanes is refused.
 func (o *Office) end() {
 	o.leave()
-	for _, l := range []*lane{o.mail, o.claims, o.facts} {
-		l.close()
+	for _, l := range []*lane.Lane{o.mail, o.claims, o.facts} {
+		l.Close()
 	}
 }
 
 // lane is the lane of a group.
-func (o *Office) lane(g event.Group) *lane {
+func (o *Office) lane(g event.Group) *lane.Lane {
 	if len(g.Events) == 0 {
 		return o.facts
 	}
@@ -124,7 +126,7 @@ func (o *Office) Due(after state.DueRow, until time.Time, limit int) []state.Due
 		for len(free) < limit {
 			rows := state.Due(r, after, until, limit)
 			for _, row := range rows {
-				if len(free) < limit && !o.overlay.has(row.ID) {
+				if len(free) < limit && !o.overlay.Has(row.ID) {
 					free = append(free, row)
 				}
 			}

@@ -6,9 +6,44 @@ import (
 	"time"
 
 	"quorumta/internal/mail"
+	"quorumta/queue/clock"
 	"quorumta/queue/event"
+	"quorumta/queue/lane"
+	"quorumta/queue/query"
 	"quorumta/queue/state"
 )
+
+// Selection chooses open messages. Zero fields do not narrow it.
+type Selection = query.Selection
+
+// Page is one page of a list.
+type Page = query.Page
+
+// Totals are the counts over all shards.
+type Totals = query.Totals
+
+// List lists the chosen messages in order of id, after the cursor.
+func (q *Queue) List(ctx context.Context, s Selection, cursor string, limit int) (Page, error) {
+	return q.queries.List(ctx, s, cursor, limit)
+}
+
+// Count counts the open messages of all shards.
+func (q *Queue) Count(ctx context.Context) (Totals, error) { return q.queries.Count(ctx) }
+
+// Show reads a message and its history; the message is nil once it has ended.
+// It fails with ErrNotFound.
+func (q *Queue) Show(ctx context.Context, id mail.MessageID) (*state.Message, []state.Record, error) {
+	return q.queries.Show(ctx, id)
+}
+
+// Events calls f for the history of all messages, or of one: by shard, first
+// those that have ended, by day, then the open ones, each sort by id. With
+// follow, it goes on with what is folded from then on, in log order per shard,
+// until ctx ends (nil) or f returns false. A reader that is too slow to follow
+// gets an error that says so.
+func (q *Queue) Events(ctx context.Context, id mail.MessageID, follow bool, f func(state.Record) bool) error {
+	return q.queries.Events(ctx, id, follow, f)
+}
 
 // Act is what an operator does to a message.
 type Act string
@@ -25,7 +60,7 @@ const (
 	// actTime bounds how long an act is tried for.
 	actTime = 30 * time.Second
 	// actPage is how many messages OperateAll takes at a time.
-	actPage = mostGroups
+	actPage = lane.MostGroups
 )
 
 // events are what the act puts on record.
@@ -62,18 +97,18 @@ func (q *Queue) operate(ctx context.Context, g event.Group) error {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		v := q.propose(ctx, g.ID.Shard(), g)
 		switch {
-		case v.definite() && (v.result.OK() || v.result == state.Stale):
+		case v.Definite() && (v.Result.OK() || v.Result == state.Stale):
 			return nil
-		case v.definite() && v.result == state.Unknown && unknown:
+		case v.Definite() && v.Result == state.Unknown && unknown:
 			return nil
-		case v.definite() && v.result == state.Unknown:
+		case v.Definite() && v.Result == state.Unknown:
 			return fmt.Errorf("%w open: %s", ErrNotFound, g.ID)
-		case v.definite():
-			return fmt.Errorf("the shard refuses this for %s: result %d", g.ID, v.result)
+		case v.Definite():
+			return fmt.Errorf("the shard refuses this for %s: result %d", g.ID, v.Result)
 		}
-		unknown = unknown || !v.notProposed()
-		if !pause(ctx, wait) {
-			return fmt.Errorf("%w: shard %d does not answer: %w", ErrUnavailable, g.ID.Shard(), orNil(v.err))
+		unknown = unknown || !v.NotProposed()
+		if !clock.Pause(ctx, wait) {
+			return fmt.Errorf("%w: shard %d does not answer: %w", ErrUnavailable, g.ID.Shard(), v.Error())
 		}
 	}
 }
@@ -113,12 +148,12 @@ func (q *Queue) OperateAll(ctx context.Context, act Act, s Selection, by, why st
 func (q *Queue) operatePage(ctx context.Context, shard uint16, groups []event.Group) (int, error) {
 	done := 0
 	for i, v := range q.proposeAll(ctx, shard, groups) {
-		if !v.definite() {
+		if !v.Definite() {
 			if err := q.operate(ctx, groups[i]); err != nil {
 				return done, err
 			}
 			done++
-		} else if v.result.OK() {
+		} else if v.Result.OK() {
 			done++
 		}
 	}

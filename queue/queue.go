@@ -11,28 +11,33 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"quorumta/cluster"
 	"quorumta/internal/mail"
 	"quorumta/queue/attempt"
+	"quorumta/queue/call"
 	"quorumta/queue/clock"
 	"quorumta/queue/event"
+	"quorumta/queue/feed"
+	"quorumta/queue/intake"
+	"quorumta/queue/query"
 	"quorumta/queue/state"
 )
 
 // What the queue fails with. All of them are the sender's 4yz.
 var (
 	// ErrUnavailable: no shard takes mail; nothing was proposed (451 4.3.0).
-	ErrUnavailable = errors.New("no shard takes mail now")
+	ErrUnavailable = intake.ErrUnavailable
 	// ErrDiskFull: no shard takes mail for want of disk (452 4.3.1).
-	ErrDiskFull = errors.New("no shard has disk space for mail")
+	ErrDiskFull = intake.ErrDiskFull
 	// ErrUnsettled: the message may or may not have been committed, or was
 	// abandoned on record (451 4.3.0).
-	ErrUnsettled = errors.New("the message's fate is not known")
+	ErrUnsettled = intake.ErrUnsettled
 	// ErrNotFound: no such message, open or remembered.
-	ErrNotFound = errors.New("no such message")
+	ErrNotFound = query.ErrNotFound
 	// ErrStale: the attempt is not the current one or the recipient is closed;
 	// no final dot may be sent.
 	ErrStale = errors.New("the attempt is stale")
@@ -86,6 +91,8 @@ type Queue struct {
 	buffers  sync.Pool // of *[]byte: encoded entries
 	meters   meters
 	desk     desk
+	intake   *intake.Intake
+	queries  *query.Asker
 }
 
 // way is how a queue reaches logs: a node, or a node with faults in its way.
@@ -111,11 +118,43 @@ func New(node *cluster.Node, o Options) *Queue {
 		started:  time.Now(),
 		buffers:  sync.Pool{New: func() any { return new([]byte) }},
 	}
-	q.meters = newMeters(q)
 	q.desk.open(q)
+	q.meters = newMeters(q)
+	q.intake = q.newIntake()
+	q.queries = q.newQueries()
 	node.Host(func(id cluster.ShardID) cluster.Machine { return q.desk.shard(id) })
 	q.handleCalls()
 	return q
+}
+
+func (q *Queue) newIntake() *intake.Intake {
+	return intake.New(intake.Options{
+		Place:         q.place,
+		Propose:       q.propose,
+		Draw:          q.draw,
+		Submitter:     q.submitter,
+		Spawn:         q.desk.spawn,
+		SubmitWait:    q.o.SubmitWait,
+		UploadTimeout: q.o.UploadTimeout,
+		SpoolDir:      q.o.SpoolDir,
+		Log:           q.o.Log,
+		Tracer:        q.o.Tracer,
+		Meter:         q.o.Meter,
+	})
+}
+
+func (q *Queue) newQueries() *query.Asker {
+	return query.New(query.Options{
+		Node:   q.self.Node,
+		Shards: q.node.Shards,
+		Led:    func(shard uint16) bool { return q.desk.office(shard) != nil },
+		Leader: q.way.Leader,
+		Call:   q.way.Call,
+		View:   q.view,
+		Follow: func(shard uint16) *feed.Follower { return q.desk.shard(shard).feed.Follow() },
+		Now:    q.now,
+		Filter: q.o.Filter,
+	})
 }
 
 func (o Options) withDefaults() Options {
@@ -138,6 +177,9 @@ func (o Options) withDefaults() Options {
 	if o.Tracer == nil {
 		o.Tracer = tracenoop.NewTracerProvider().Tracer("")
 	}
+	if o.Meter == nil {
+		o.Meter = metricnoop.NewMeterProvider().Meter("")
+	}
 	return o
 }
 
@@ -145,12 +187,12 @@ func (o Options) withDefaults() Options {
 // its encodings may change only with the version of the cluster.
 func (q *Queue) handleCalls() {
 	q.node.Handle(callPropose, q.servePropose)
-	q.node.Handle(callAttempts, answer(q.serveAttempts))
-	q.node.Handle(callClock, answer(q.serveClock))
 	q.node.Handle(callContent, q.serveContent)
-	q.node.Handle(callList, answer(q.serveList))
-	q.node.Handle(callCount, answer(q.serveCount))
-	q.node.Handle(callShow, answer(q.serveShow))
+	q.node.Handle(callAttempts, call.Answer(q.serveAttempts))
+	q.node.Handle(callClock, call.Answer(q.serveClock))
+	for method, h := range q.queries.Handlers() {
+		q.node.Handle(method, h)
+	}
 }
 
 // Run does the queue's own chores (settling claims on taking office, sweeping,
@@ -181,6 +223,20 @@ func (q *Queue) Ready() error {
 // ClockTrusted reports whether this node's clock may decide that time is up:
 // Expired and Warned of a node whose clock is off are not recorded.
 func (q *Queue) ClockTrusted() bool { return q.clock.Trusted(q.steady()) }
+
+// Submission is what smtp knows of a message beside its content.
+type Submission = intake.Submission
+
+// Upload is a message on its way in. It is used by one goroutine.
+type Upload = intake.Upload
+
+// Begin starts a message. prefix makes the header that goes before what is
+// written, from the message's id; it is called again if the message has to
+// turn to another shard, where it gets another id. It fails with
+// ErrUnavailable or ErrDiskFull.
+func (q *Queue) Begin(ctx context.Context, prefix func(mail.MessageID) []byte) (*Upload, error) {
+	return q.intake.Begin(ctx, prefix)
+}
 
 // place chooses a shard that takes mail: one that this node leads, else one
 // with a leader in reach. Shards to be avoided come last.
@@ -236,15 +292,3 @@ func (q *Queue) now() time.Time { return q.o.Now().UTC().Truncate(time.Milliseco
 
 // steady is the monotonic clock.
 func (q *Queue) steady() time.Duration { return time.Since(q.started) }
-
-// pause waits; it reports false when ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

@@ -11,6 +11,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/attempt"
+	"quorumta/queue/clock"
 	"quorumta/queue/event"
 	"quorumta/queue/state"
 )
@@ -47,19 +48,19 @@ func (q *Queue) Resolve(ctx context.Context, outcome Outcome) error {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		v := q.propose(ctx, g.ID.Shard(), g)
 		switch {
-		case v.definite() && v.result == state.Conflict && outcome.Report != nil:
+		case v.Definite() && v.Result == state.Conflict && outcome.Report != nil:
 			g.Events[len(g.Events)-1] = q.report(outcome) // another id
 			continue
-		case v.definite() && v.result == state.Malformed:
+		case v.Definite() && v.Result == state.Malformed:
 			q.lose(g)
 			return fmt.Errorf("record the outcome of %s: the events contradict the message", g.ID)
-		case v.definite():
+		case v.Definite():
 			q.resolved(g)
 			return nil
 		}
-		if !pause(ctx, wait) {
+		if !clock.Pause(ctx, wait) {
 			q.lose(g)
-			return fmt.Errorf("record the outcome of %s: %w (last try: %v, result %d)", g.ID, ctx.Err(), v.err, v.result)
+			return fmt.Errorf("record the outcome of %s: %w (last try: %v, result %d)", g.ID, ctx.Err(), v.Err, v.Result)
 		}
 	}
 }

@@ -2,13 +2,15 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
 	"sync"
 	"time"
 
 	"quorumta/internal/mail"
 	"quorumta/queue/attempt"
+	"quorumta/queue/call"
+	"quorumta/queue/clock"
 	"quorumta/queue/event"
+	"quorumta/queue/lane"
 	"quorumta/queue/state"
 )
 
@@ -75,7 +77,7 @@ func (o *Office) settle(ctx context.Context) {
 		for p, claims := range s.old() {
 			wait = min(wait, s.process(ctx, p, claims))
 		}
-		if !pause(ctx, wait) {
+		if !clock.Pause(ctx, wait) {
 			return
 		}
 	}
@@ -89,7 +91,7 @@ func (s *settling) old() map[event.Process][]state.Claim {
 	o.view(func(r state.Reader) {
 		state.Claims(r, func(c state.Claim) bool {
 			ours := c.Term >= o.term
-			if ours && (o.overlay.has(c.ID) || q.attempts.Has(attempt.Key{ID: c.ID, Number: c.Number})) {
+			if ours && (o.overlay.Has(c.ID) || q.attempts.Has(attempt.Key{ID: c.ID, Number: c.Number})) {
 				return true
 			}
 			old[c.By] = append(old[c.By], c)
@@ -132,7 +134,7 @@ func (s *settling) process(ctx context.Context, p event.Process, claims []state.
 		groups = append(groups, event.Group{ID: c.ID, Events: []event.Event{s.verdict(c, k)}})
 	}
 	for len(groups) > 0 {
-		n := min(len(groups), mostGroups)
+		n := min(len(groups), lane.MostGroups)
 		s.office.propose(ctx, groups[:n])
 		groups = groups[n:]
 	}
@@ -164,7 +166,7 @@ func (s *settling) ask(ctx context.Context, p event.Process, claims []state.Clai
 	} else {
 		ctx, cancel := context.WithTimeout(ctx, askTime)
 		defer cancel()
-		k, err = ring[question, knowledge](ctx, q, p.Node, callAttempts, ask)
+		k, err = call.Ask[question, knowledge](ctx, q.way.Call, p.Node, callAttempts, ask)
 	}
 	switch {
 	case err != nil:
@@ -183,32 +185,4 @@ func (o *Office) keep(ctx context.Context) {
 	both.Go(func() { o.sweep(ctx) })
 	both.Wait()
 	o.shard.q.o.Log.Info("out of office", "shard", o.shard.id, "term", o.term)
-}
-
-// ring calls a method of another node, with JSON both ways.
-func ring[Q, A any](ctx context.Context, q *Queue, node, method string, request Q) (A, error) {
-	var a A
-	b, err := json.Marshal(request)
-	if err != nil {
-		return a, err
-	}
-	if b, err = q.way.Call(ctx, node, method, b); err != nil {
-		return a, err
-	}
-	return a, json.Unmarshal(b, &a)
-}
-
-// answer makes a handler of calls with JSON both ways.
-func answer[Q, A any](f func(context.Context, Q) (A, error)) func(context.Context, string, []byte) ([]byte, error) {
-	return func(ctx context.Context, _ string, request []byte) ([]byte, error) {
-		var ask Q
-		if err := json.Unmarshal(request, &ask); err != nil {
-			return nil, err
-		}
-		a, err := f(ctx, ask)
-		if err != nil {
-			return nil, err
-		}
-		return json.Marshal(a)
-	}
 }

@@ -9,7 +9,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-	metricnoop "go.opentelemetry.io/otel/metric/noop"
 
 	"quorumta/queue/event"
 	"quorumta/queue/state"
@@ -17,9 +16,7 @@ import (
 
 // meters are the queue's instruments.
 type meters struct {
-	accepted, moved, unsettled         metric.Int64Counter
 	claims, resolved, doubted, damaged metric.Int64Counter
-	duration                           metric.Float64Histogram
 	clock                              metric.Float64Gauge
 	gauges                             metric.Registration
 }
@@ -28,9 +25,6 @@ type meters struct {
 // counts nothing; mail goes on.
 func newMeters(q *Queue) meters {
 	m := q.o.Meter
-	if m == nil {
-		m = metricnoop.NewMeterProvider().Meter("")
-	}
 	var errs []error
 	counter := func(name, what string) metric.Int64Counter {
 		c, err := m.Int64Counter("quorumta_queue_"+name, metric.WithDescription(what))
@@ -38,18 +32,12 @@ func newMeters(q *Queue) meters {
 		return c
 	}
 	x := meters{
-		accepted:  counter("accepted", "Messages accepted by this node's sessions."),
-		moved:     counter("moved", "Messages that turned to another shard on their way in."),
-		unsettled: counter("unsettled", "Messages whose client was told 451 though they may have been committed."),
-		claims:    counter("claims", "Attempts claimed by this node."),
-		resolved:  counter("resolved", "Outcomes recorded by this node, by event."),
-		doubted:   counter("in_doubt", "Recipients recorded as in doubt while this node led."),
-		damaged:   counter("damaged", "Messages found damaged on every replica that answered."),
+		claims:   counter("claims", "Attempts claimed by this node."),
+		resolved: counter("resolved", "Outcomes recorded by this node, by event."),
+		doubted:  counter("in_doubt", "Recipients recorded as in doubt while this node led."),
+		damaged:  counter("damaged", "Messages found damaged on every replica that answered."),
 	}
 	var err error
-	x.duration, err = m.Float64Histogram("quorumta_queue_submit_duration", metric.WithUnit("s"),
-		metric.WithDescription("From the beginning of a message to its verdict."))
-	errs = append(errs, err)
 	x.clock, err = m.Float64Gauge("quorumta_queue_clock_offset", metric.WithUnit("s"),
 		metric.WithDescription("How far the other members' clocks are ahead of this node's, by their median."))
 	errs = append(errs, err)
@@ -107,24 +95,6 @@ func (x *meters) close() {
 	if x.gauges != nil {
 		_ = x.gauges.Unregister() // it fails only for a meter that is gone
 	}
-}
-
-// submitted counts the verdict on an upload.
-func (x *meters) submitted(ctx context.Context, took time.Duration, err error) {
-	verdict := "failed"
-	switch {
-	case err == nil:
-		verdict = "accepted"
-	case errors.Is(err, context.Canceled):
-		verdict = "aborted"
-	case errors.Is(err, ErrUnsettled):
-		verdict = "unsettled"
-	case errors.Is(err, ErrDiskFull):
-		verdict = "disk_full"
-	case errors.Is(err, ErrUnavailable):
-		verdict = "unavailable"
-	}
-	x.duration.Record(ctx, took.Seconds(), metric.WithAttributes(attribute.String("verdict", verdict)))
 }
 
 // note logs and counts, at the leader, what an applied group says that an

@@ -1,4 +1,4 @@
-package queue
+package query
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"quorumta/internal/mail"
@@ -20,9 +19,6 @@ const (
 	mostListed     = 1000
 	mostRecipients = 20000
 	mostScanned    = 5000
-	// queryTime is how long a leader is waited for before this node answers
-	// for it.
-	queryTime = 5 * time.Second
 )
 
 // Selection chooses open messages. Zero fields do not narrow it.
@@ -76,17 +72,17 @@ func State(m *state.Message, now time.Time) string {
 }
 
 // compile is the selection as a condition, at the time now.
-func (q *Queue) compile(s Selection, now time.Time) (func(*state.Message) (bool, error), error) {
+func (a *Asker) compile(s Selection, now time.Time) (func(*state.Message) (bool, error), error) {
 	if s.State != "" && !slices.Contains([]string{"due", "deferred", "held", "in_flight"}, s.State) {
 		return nil, fmt.Errorf("no such state: %q; there are due, deferred, held and in_flight", s.State)
 	}
 	condition := func(*state.Message) (bool, error) { return true, nil }
 	if s.If != "" {
-		if q.o.Filter == nil {
+		if a.o.Filter == nil {
 			return nil, errors.New("expressions are not supported here")
 		}
 		var err error
-		if condition, err = q.o.Filter(s.If); err != nil {
+		if condition, err = a.o.Filter(s.If); err != nil {
 			return nil, fmt.Errorf("expression %q: %w", s.If, err)
 		}
 	}
@@ -130,15 +126,15 @@ type listed struct {
 }
 
 // serveList answers from this node's replica.
-func (q *Queue) serveList(ctx context.Context, ask listing) (listed, error) {
+func (a *Asker) serveList(ctx context.Context, ask listing) (listed, error) {
 	var l listed
-	chosen, err := q.compile(ask.Selection, q.now())
+	chosen, err := a.compile(ask.Selection, a.o.Now())
 	if err != nil {
 		return l, err
 	}
 	limit := min(max(ask.Limit, 1), mostListed)
 	scanned, recipients := 0, 0
-	viewed := q.view(ask.Shard, func(r state.Reader) {
+	viewed := a.o.View(ask.Shard, func(r state.Reader) {
 		state.Open(r, ask.After, func(id mail.MessageID) bool {
 			full := scanned == mostScanned || len(l.Messages) == limit || recipients > mostRecipients
 			if full || ctx.Err() != nil {
@@ -163,14 +159,14 @@ func (q *Queue) serveList(ctx context.Context, ask listing) (listed, error) {
 }
 
 // List lists the chosen messages in order of id, after the cursor.
-func (q *Queue) List(ctx context.Context, s Selection, cursor string, limit int) (Page, error) {
+func (a *Asker) List(ctx context.Context, s Selection, cursor string, limit int) (Page, error) {
 	limit = min(max(limit, 1), mostListed)
 	var page Page
-	if _, err := q.compile(s, q.now()); err != nil {
+	if _, err := a.compile(s, a.o.Now()); err != nil {
 		return page, err
 	}
 	for len(page.Messages) < limit {
-		horizon, err := q.listRound(ctx, s, mail.MessageID(cursor), limit, &page)
+		horizon, err := a.listRound(ctx, s, mail.MessageID(cursor), limit, &page)
 		if err != nil {
 			return page, err
 		}
@@ -188,8 +184,8 @@ func (q *Queue) List(ctx context.Context, s Selection, cursor string, limit int)
 
 // listRound adds to the page what all shards answer, up to the id that all of
 // them have answered for, which it returns; "" if there is nothing above it.
-func (q *Queue) listRound(ctx context.Context, s Selection, after mail.MessageID, limit int, page *Page) (mail.MessageID, error) {
-	answers, stale, err := eachShard(ctx, q, callList, q.serveList, func(shard uint16) listing {
+func (a *Asker) listRound(ctx context.Context, s Selection, after mail.MessageID, limit int, page *Page) (mail.MessageID, error) {
+	answers, stale, err := eachShard(ctx, a, callList, a.serveList, func(shard uint16) listing {
 		return listing{Shard: shard, Selection: s, After: after, Limit: limit}
 	})
 	if err != nil {
@@ -234,12 +230,12 @@ type counted struct {
 }
 
 // serveCount answers from this node's replica.
-func (q *Queue) serveCount(_ context.Context, ask counting) (counted, error) {
+func (a *Asker) serveCount(_ context.Context, ask counting) (counted, error) {
 	var c counted
-	err := q.view(ask.Shard, func(r state.Reader) {
+	err := a.o.View(ask.Shard, func(r state.Reader) {
 		n := state.Count(r)
 		c.Total, c.Held, c.InFlight = n.Messages, n.Held, n.InFlight
-		c.Due = state.CountDue(r, q.now())
+		c.Due = state.CountDue(r, a.o.Now())
 		// A message with one recipient in flight and another one due counts
 		// as both; what is left is deferred.
 		c.Deferred = c.Total - min(c.Total, c.Held+c.InFlight+c.Due)
@@ -249,9 +245,9 @@ func (q *Queue) serveCount(_ context.Context, ask counting) (counted, error) {
 }
 
 // Count counts the open messages of all shards.
-func (q *Queue) Count(ctx context.Context) (Totals, error) {
+func (a *Asker) Count(ctx context.Context) (Totals, error) {
 	var t Totals
-	answers, _, err := eachShard(ctx, q, callCount, q.serveCount, func(shard uint16) counting { return counting{shard} })
+	answers, _, err := eachShard(ctx, a, callCount, a.serveCount, func(shard uint16) counting { return counting{shard} })
 	for _, c := range answers {
 		t.Total += c.Total
 		t.Due += c.Due
@@ -260,40 +256,4 @@ func (q *Queue) Count(ctx context.Context) (Totals, error) {
 		t.InFlight += c.InFlight
 	}
 	return t, err
-}
-
-// eachShard asks all shards at once, each at its leader.
-func eachShard[Q, A any](ctx context.Context, q *Queue, method string, local func(context.Context, Q) (A, error), ask func(uint16) Q) ([]A, []uint16, error) {
-	shards := q.node.Shards()
-	answers, stale, errs := make([]A, len(shards)), make([]bool, len(shards)), make([]error, len(shards))
-	var wg sync.WaitGroup
-	for i, id := range shards {
-		wg.Go(func() { answers[i], stale[i], errs[i] = atLeader(ctx, q, id, method, local, ask(id)) })
-	}
-	wg.Wait()
-	var old []uint16
-	for i, id := range shards {
-		if stale[i] {
-			old = append(old, id)
-		}
-	}
-	return answers, old, errors.Join(errs...)
-}
-
-// atLeader asks the leader of a shard; where there is none, this node's
-// replica answers, and the answer may be stale.
-func atLeader[Q, A any](ctx context.Context, q *Queue, shard uint16, method string, local func(context.Context, Q) (A, error), ask Q) (A, bool, error) {
-	if q.desk.office(shard) == nil {
-		if leader := q.way.Leader(shard); leader != "" && leader != q.self.Node {
-			asked, cancel := context.WithTimeout(ctx, queryTime)
-			defer cancel()
-			if a, err := ring[Q, A](asked, q, leader, method, ask); err == nil {
-				return a, false, nil
-			}
-		}
-		a, err := local(ctx, ask)
-		return a, true, err
-	}
-	a, err := local(ctx, ask)
-	return a, false, err
 }

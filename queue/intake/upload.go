@@ -1,4 +1,4 @@
-package queue
+package intake
 
 import (
 	"context"
@@ -15,7 +15,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"quorumta/internal/mail"
+	"quorumta/queue/clock"
 	"quorumta/queue/event"
+	"quorumta/queue/lane"
 	"quorumta/queue/spool"
 )
 
@@ -34,7 +36,7 @@ var errElsewhere = errors.New("to be tried on another shard")
 
 // Upload is a message on its way in. It is used by one goroutine.
 type Upload struct {
-	q      *Queue
+	n      *Intake
 	ctx    context.Context
 	cancel context.CancelFunc
 	span   trace.Span
@@ -74,13 +76,13 @@ type placement struct {
 // Begin starts a message. prefix makes the header that goes before what is
 // written, from the message's id; it is called again if the message has to
 // turn to another shard, where it gets another id.
-func (q *Queue) Begin(ctx context.Context, prefix func(mail.MessageID) []byte) (*Upload, error) {
-	shard, err := q.place(nil)
+func (n *Intake) Begin(ctx context.Context, prefix func(mail.MessageID) []byte) (*Upload, error) {
+	shard, err := n.o.Place(nil)
 	if err != nil {
 		return nil, err
 	}
-	u := &Upload{q: q, prefix: prefix, avoid: map[uint16]bool{}, began: time.Now()}
-	ctx, u.span = q.o.Tracer.Start(ctx, "queue.submit")
+	u := &Upload{n: n, prefix: prefix, avoid: map[uint16]bool{}, began: time.Now()}
+	ctx, u.span = n.o.Tracer.Start(ctx, "queue.submit")
 	u.ctx, u.cancel = context.WithCancel(ctx)
 	if err := u.settle(shard); err != nil {
 		u.end(err)
@@ -93,8 +95,8 @@ func (q *Queue) Begin(ctx context.Context, prefix func(mail.MessageID) []byte) (
 func (u *Upload) settle(shard uint16) error {
 	p := &placement{
 		shard:     shard,
-		id:        u.q.draw(shard),
-		submitter: u.q.submitter(),
+		id:        u.n.o.Draw(shard),
+		submitter: u.n.o.Submitter(),
 		digest:    sha256.New(),
 		touched:   time.Now(),
 		slots:     make(chan struct{}, window),
@@ -133,10 +135,10 @@ func (u *Upload) keep(content []byte) {
 			return
 		}
 		u.streamed = true
-		file, err := spool.Create(u.q.o.SpoolDir)
+		file, err := spool.Create(u.n.o.SpoolDir)
 		if err != nil {
-			u.q.o.Log.Warn("a large message cannot turn to another shard if its own fails: check the spool directory",
-				"dir", u.q.o.SpoolDir, "error", err)
+			u.n.o.Log.Warn("a large message cannot turn to another shard if its own fails: check the spool directory",
+				"dir", u.n.o.SpoolDir, "error", err)
 			return
 		}
 		u.spool = file
@@ -150,7 +152,7 @@ func (u *Upload) spoolOn(content []byte) {
 		return
 	}
 	if _, err := u.spool.Write(content); err != nil {
-		u.q.o.Log.Warn("a large message cannot turn to another shard if its own fails", "error", err)
+		u.n.o.Log.Warn("a large message cannot turn to another shard if its own fails", "error", err)
 		u.spool.Close()
 		u.spool = nil
 	}
@@ -172,7 +174,7 @@ func (u *Upload) feed(content []byte) error {
 		p.part = append(p.part, content[:n]...)
 		content = content[n:]
 	}
-	if p.parts > 0 && time.Since(p.touched) > u.q.o.UploadTimeout/4 {
+	if p.parts > 0 && time.Since(p.touched) > u.n.o.UploadTimeout/4 {
 		u.renew()
 	}
 	return nil
@@ -194,8 +196,8 @@ func (u *Upload) flush() error {
 	p.touched = time.Now()
 	p.part = make([]byte, 0, event.MaxPart)
 	p.flights.Go(func() {
-		v := u.q.propose(p.ctx, p.shard, event.Group{ID: p.id, Events: []event.Event{part}})
-		if v.err != nil || !v.result.OK() {
+		v := u.n.o.Propose(p.ctx, p.shard, event.Group{ID: p.id, Events: []event.Event{part}})
+		if v.Err != nil || !v.Result.OK() {
 			p.fail(v)
 		}
 		<-p.slots
@@ -209,14 +211,14 @@ func (u *Upload) renew() {
 	p.touched = time.Now()
 	p.flights.Go(func() {
 		renewed := &event.Renewed{Submitter: p.submitter}
-		u.q.propose(p.ctx, p.shard, event.Group{ID: p.id, Events: []event.Event{renewed}})
+		u.n.o.Propose(p.ctx, p.shard, event.Group{ID: p.id, Events: []event.Event{renewed}})
 	})
 }
 
-func (p *placement) fail(v verdict) {
+func (p *placement) fail(v lane.Verdict) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lost = fmt.Errorf("%w: part not recorded: result %d, %w", errElsewhere, v.result, orNil(v.err))
+	p.lost = fmt.Errorf("%w: a part is not recorded: %w", errElsewhere, v.Error())
 }
 
 func (p *placement) failure() error {
@@ -247,9 +249,9 @@ func (u *Upload) move(why error) error {
 		if u.streamed && u.spool == nil {
 			return fmt.Errorf("%w: %w", ErrUnavailable, why)
 		}
-		shard, err := u.q.place(u.avoid)
+		shard, err := u.n.o.Place(u.avoid)
 		if err == nil {
-			u.q.meters.moved.Add(u.ctx, 1)
+			u.n.meters.moved.Add(u.ctx, 1)
 			err = u.replay(shard)
 		}
 		switch {
@@ -257,7 +259,7 @@ func (u *Upload) move(why error) error {
 			return nil
 		case u.ctx.Err() != nil:
 			return u.ctx.Err()
-		case time.Now().After(deadline) || !pause(u.ctx, wait):
+		case time.Now().After(deadline) || !clock.Pause(u.ctx, wait):
 			if errors.Is(err, errElsewhere) {
 				err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 			}
@@ -306,7 +308,7 @@ func (u *Upload) Commit(s Submission) (mail.MessageID, error) {
 	if err != nil {
 		return "", err
 	}
-	u.q.meters.accepted.Add(u.ctx, 1)
+	u.n.meters.accepted.Add(u.ctx, 1)
 	return u.at.id, nil
 }
 
@@ -315,7 +317,7 @@ func (u *Upload) commit(s Submission) error {
 	for {
 		err := u.land()
 		if err == nil {
-			err = u.q.admit(u.ctx, u.accepted(s))
+			err = u.n.admit(u.ctx, u.accepted(s))
 		}
 		if !errors.Is(err, errElsewhere) {
 			return err
@@ -331,7 +333,7 @@ func (u *Upload) commit(s Submission) error {
 
 // refusal is why no shard takes the message.
 func (u *Upload) refusal(err error) error {
-	if _, now := u.q.place(nil); now != nil {
+	if _, now := u.n.o.Place(nil); now != nil {
 		return now
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -382,7 +384,7 @@ func (u *Upload) end(err error) {
 		u.span.SetStatus(codes.Error, err.Error())
 	}
 	u.span.End()
-	u.q.meters.submitted(u.ctx, time.Since(u.began), err)
+	u.n.meters.submitted(u.ctx, time.Since(u.began), err)
 }
 
 // discard gives a placement up. Its parts are abandoned rather than left to be
@@ -395,18 +397,10 @@ func (u *Upload) discard() {
 		return
 	}
 	p.discarded = true
-	u.q.desk.spawn(func() {
+	u.n.o.Spawn(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(u.ctx), abandonTime)
 		defer cancel()
 		abandoned := &event.Abandoned{Submitter: p.submitter}
-		u.q.propose(ctx, p.shard, event.Group{ID: p.id, Events: []event.Event{abandoned}})
+		u.n.o.Propose(ctx, p.shard, event.Group{ID: p.id, Events: []event.Event{abandoned}})
 	})
-}
-
-// orNil keeps a nil error printable in a chain.
-func orNil(err error) error {
-	if err == nil {
-		return errors.New("refused")
-	}
-	return err
 }

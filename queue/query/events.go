@@ -1,4 +1,4 @@
-package queue
+package query
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quorumta/internal/mail"
+	"quorumta/queue/clock"
 	"quorumta/queue/event"
 	"quorumta/queue/feed"
 	"quorumta/queue/state"
@@ -32,9 +33,9 @@ type shown struct {
 }
 
 // serveShow answers from this node's replica.
-func (q *Queue) serveShow(_ context.Context, ask showing) (shown, error) {
+func (a *Asker) serveShow(_ context.Context, ask showing) (shown, error) {
 	var s shown
-	err := q.view(ask.ID.Shard(), func(r state.Reader) {
+	err := a.o.View(ask.ID.Shard(), func(r state.Reader) {
 		s.Message, _ = state.Load(r, ask.ID)
 		records, _ := state.History(r, ask.ID)
 		for _, rec := range records {
@@ -45,8 +46,8 @@ func (q *Queue) serveShow(_ context.Context, ask showing) (shown, error) {
 }
 
 // Show reads a message and its history; the message is nil once it has ended.
-func (q *Queue) Show(ctx context.Context, id mail.MessageID) (*state.Message, []state.Record, error) {
-	s, _, err := atLeader(ctx, q, id.Shard(), callShow, q.serveShow, showing{id})
+func (a *Asker) Show(ctx context.Context, id mail.MessageID) (*state.Message, []state.Record, error) {
+	s, _, err := atLeader(ctx, a, id.Shard(), callShow, a.serveShow, showing{id})
 	if err != nil {
 		return nil, nil, fmt.Errorf("show %s: %w", id, err)
 	}
@@ -86,8 +87,8 @@ func decodeRecord(b []byte) (state.Record, error) {
 // until ctx ends (nil) or f returns false. It reads this node's replica, once
 // that has caught up with the leader; a reader that is too slow to follow gets
 // feed.ErrBehind.
-func (q *Queue) Events(ctx context.Context, id mail.MessageID, follow bool, f func(state.Record) bool) error {
-	shards := q.node.Shards()
+func (a *Asker) Events(ctx context.Context, id mail.MessageID, follow bool, f func(state.Record) bool) error {
+	shards := a.o.Shards()
 	if id != "" {
 		shards = []uint16{id.Shard()}
 	}
@@ -96,15 +97,15 @@ func (q *Queue) Events(ctx context.Context, id mail.MessageID, follow bool, f fu
 		s := &stream{id: id, told: map[string]bool{}}
 		if follow {
 			// Before the history is read, or what is folded meanwhile is missed.
-			s.follower = q.desk.shard(shard).feed.Follow()
+			s.follower = a.o.Follow(shard)
 			defer s.follower.Close()
 		}
 		streams = append(streams, s)
 	}
 	for i, shard := range shards {
-		q.catchUp(ctx, shard)
+		a.catchUp(ctx, shard)
 		more := true
-		if err := q.view(shard, func(r state.Reader) { more = streams[i].history(ctx, r, f) }); err != nil {
+		if err := a.o.View(shard, func(r state.Reader) { more = streams[i].history(ctx, r, f) }); err != nil {
 			return fmt.Errorf("read the history of shard %d: %w", shard, err)
 		}
 		if !more {
@@ -118,19 +119,19 @@ func (q *Queue) Events(ctx context.Context, id mail.MessageID, follow bool, f fu
 }
 
 // catchUp waits until this node's replica has what its leader had when asked.
-func (q *Queue) catchUp(ctx context.Context, shard uint16) {
+func (a *Asker) catchUp(ctx context.Context, shard uint16) {
 	ctx, cancel := context.WithTimeout(ctx, catchUpTime)
 	defer cancel()
-	c, stale, err := atLeader(ctx, q, shard, callCount, q.serveCount, counting{shard})
-	if err != nil || stale || q.desk.office(shard) != nil {
+	c, stale, err := atLeader(ctx, a, shard, callCount, a.serveCount, counting{shard})
+	if err != nil || stale || a.o.Led(shard) {
 		return
 	}
 	for {
 		last := c.Last
-		if q.view(shard, func(r state.Reader) { last = state.LastTime(r) }) != nil {
+		if a.o.View(shard, func(r state.Reader) { last = state.LastTime(r) }) != nil {
 			return
 		}
-		if !last.Before(c.Last) || !pause(ctx, 10*time.Millisecond) {
+		if !last.Before(c.Last) || !clock.Pause(ctx, 10*time.Millisecond) {
 			return
 		}
 	}

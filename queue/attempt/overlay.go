@@ -1,0 +1,90 @@
+package attempt
+
+import (
+	"sync"
+
+	"quorumta/internal/mail"
+	"quorumta/queue/state"
+)
+
+// Overlay is what an office has proposed to claim and not yet seen applied:
+// deciding runs ahead of folding (PROTOCOL 18). It is dropped with the office.
+// Its methods are safe for concurrent use.
+type Overlay struct {
+	mu    sync.Mutex
+	ahead map[mail.MessageID]*ahead
+}
+
+// ahead are the claims of one message under way.
+type ahead struct {
+	claims     int
+	number     uint32 // of the newest
+	recipients map[uint32]bool
+}
+
+// Has reports whether claims of the message are under way.
+func (v *Overlay) Has(id mail.MessageID) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.ahead[id] != nil
+}
+
+// Enter notes the claim that propose is to put on its way, and numbers it.
+// Numbers have the order of the calls of propose, so that an attempt is never
+// claimed before an earlier one. load reads the message's newest state. It
+// reports false if a recipient cannot be claimed, or with propose's error.
+func (v *Overlay) Enter(load func() (*state.Message, bool), recipients []uint32, propose func(m *state.Message, number uint32) error) (bool, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	m, ok := load()
+	if !ok || m.Held || len(recipients) == 0 {
+		return false, nil
+	}
+	a := v.ahead[m.Accepted.ID]
+	for _, n := range recipients {
+		if int(n) >= len(m.Recipients) || m.Recipients[n].Phase != state.Pending || a != nil && a.recipients[n] {
+			return false, nil
+		}
+	}
+	number := m.Attempts + 1
+	if a != nil {
+		number = max(number, a.number+1)
+	}
+	if err := propose(m, number); err != nil {
+		return false, err
+	}
+	v.enter(m.Accepted.ID, number, recipients)
+	return true, nil
+}
+
+func (v *Overlay) enter(id mail.MessageID, number uint32, recipients []uint32) {
+	if v.ahead == nil {
+		v.ahead = map[mail.MessageID]*ahead{}
+	}
+	a := v.ahead[id]
+	if a == nil {
+		a = &ahead{recipients: map[uint32]bool{}}
+		v.ahead[id] = a
+	}
+	a.claims++
+	a.number = number
+	for _, n := range recipients {
+		a.recipients[n] = true
+	}
+}
+
+// Leave forgets a claim that has its verdict.
+func (v *Overlay) Leave(id mail.MessageID, recipients []uint32) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	a := v.ahead[id]
+	if a == nil {
+		return
+	}
+	for _, n := range recipients {
+		delete(a.recipients, n)
+	}
+	if a.claims--; a.claims == 0 {
+		delete(v.ahead, id)
+	}
+}

@@ -1,0 +1,89 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"quorumta/queue/call"
+	"quorumta/queue/feed"
+	"quorumta/queue/state"
+)
+
+// ErrNotFound: no such message, open or remembered.
+var ErrNotFound = errors.New("no such message")
+
+// queryTime is how long a leader is waited for before this node answers for
+// it.
+const queryTime = 5 * time.Second
+
+// Options says where answers come from; every field but Filter is needed. The
+// functions are called from many goroutines.
+type Options struct {
+	// Node is this node's name.
+	Node string
+	// Shards lists the shards, ascending.
+	Shards func() []uint16
+	// Led reports whether this node leads the shard; Leader is who does, "" if
+	// nobody is known to.
+	Led    func(shard uint16) bool
+	Leader func(shard uint16) string
+	Call   call.Func
+	// View gives f this node's replica as it is now.
+	View func(shard uint16, f func(state.Reader)) error
+	// Follow follows what this node's replica folds.
+	Follow func(shard uint16) *feed.Follower
+	Now    func() time.Time
+	// Filter compiles the expression of a Selection; nil: none is allowed.
+	Filter func(expr string) (func(*state.Message) (bool, error), error)
+}
+
+// Asker asks the shards.
+type Asker struct{ o Options }
+
+// New makes an asker.
+func New(o Options) *Asker { return &Asker{o} }
+
+// Handlers are the methods that other nodes call, by name.
+func (a *Asker) Handlers() map[string]call.Handler {
+	return map[string]call.Handler{
+		callList:  call.Answer(a.serveList),
+		callCount: call.Answer(a.serveCount),
+		callShow:  call.Answer(a.serveShow),
+	}
+}
+
+// eachShard asks all shards at once, each at its leader. It returns which of
+// them answered without it.
+func eachShard[Q, R any](ctx context.Context, a *Asker, method string, local func(context.Context, Q) (R, error), ask func(uint16) Q) ([]R, []uint16, error) {
+	shards := a.o.Shards()
+	answers, stale, errs := make([]R, len(shards)), make([]bool, len(shards)), make([]error, len(shards))
+	var wg sync.WaitGroup
+	for i, id := range shards {
+		wg.Go(func() { answers[i], stale[i], errs[i] = atLeader(ctx, a, id, method, local, ask(id)) })
+	}
+	wg.Wait()
+	var old []uint16
+	for i, id := range shards {
+		if stale[i] {
+			old = append(old, id)
+		}
+	}
+	return answers, old, errors.Join(errs...)
+}
+
+// atLeader asks the leader of a shard; where there is none, this node's
+// replica answers, and the answer may be stale.
+func atLeader[Q, R any](ctx context.Context, a *Asker, shard uint16, method string, local func(context.Context, Q) (R, error), ask Q) (R, bool, error) {
+	led := a.o.Led(shard)
+	if leader := a.o.Leader(shard); !led && leader != "" && leader != a.o.Node {
+		asked, cancel := context.WithTimeout(ctx, queryTime)
+		defer cancel()
+		if r, err := call.Ask[Q, R](asked, a.o.Call, leader, method, ask); err == nil {
+			return r, false, nil
+		}
+	}
+	r, err := local(ctx, ask)
+	return r, !led, err
+}
