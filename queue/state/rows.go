@@ -2,7 +2,6 @@ package state
 
 import (
 	"fmt"
-	"math/bits"
 	"time"
 
 	"quorumta/queue/event"
@@ -113,9 +112,9 @@ func (u *upload) add(n uint32, size int) {
 
 // parts calls f for the recorded parts, ascending.
 func (u *upload) parts(f func(n uint32)) {
-	for i, set := range u.have {
-		for ; set != 0; set &= set - 1 {
-			f(uint32(i*8 + bits.TrailingZeros8(set)))
+	for n := range uint32(len(u.have) * 8) {
+		if u.has(n) {
+			f(n)
 		}
 	}
 }
