@@ -1,9 +1,6 @@
 package store
 
-import (
-	"encoding/binary"
-	"slices"
-)
+import "encoding/binary"
 
 // Keys begin with the shard and a kind, so that a shard is one range of both
 // Pebbles:
@@ -23,7 +20,8 @@ const (
 	kindLocal  byte = 1 // state: the node's own
 	kindShared byte = 2 // state: replicated
 
-	prefixLen = 3
+	prefixLen   = 3
+	indexKeyLen = prefixLen + 8
 )
 
 // appendKey appends the key of a name.
@@ -39,8 +37,16 @@ func nameKey(shard uint16, kind byte, name []byte) []byte {
 
 // indexKey is the key of an index.
 func indexKey(shard uint16, kind byte, index uint64) []byte {
-	b := append(binary.BigEndian.AppendUint16(make([]byte, 0, prefixLen+8), shard), kind)
-	return binary.BigEndian.AppendUint64(b, index)
+	b := make([]byte, indexKeyLen)
+	putIndexKey(b, shard, kind, index)
+	return b
+}
+
+// putIndexKey writes the key of an index into b, which is indexKeyLen long.
+func putIndexKey(b []byte, shard uint16, kind byte, index uint64) {
+	binary.BigEndian.PutUint16(b, shard)
+	b[2] = kind
+	binary.BigEndian.PutUint64(b[prefixLen:], index)
 }
 
 // keyIndex is the index in an indexKey.
@@ -53,5 +59,5 @@ func bounds(shard uint16, kind byte, lo, hi []byte) (from, to []byte) {
 	if hi == nil {
 		return from, nameKey(shard, kind+1, nil)
 	}
-	return from, slices.Clip(nameKey(shard, kind, hi))
+	return from, nameKey(shard, kind, hi)
 }

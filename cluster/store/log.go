@@ -225,8 +225,8 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 	before := total
 	for _, e := range logs {
 		n := entry.Size(e)
-		op := batch.SetDeferred(prefixLen+8, n)
-		copy(op.Key, indexKey(l.shard, kindEntry, e.Index))
+		op := batch.SetDeferred(indexKeyLen, n)
+		putIndexKey(op.Key, l.shard, kindEntry, e.Index)
 		entry.Put(op.Value, e)
 		if err := op.Finish(); err != nil {
 			return errors.Join(err, batch.Close())

@@ -53,6 +53,7 @@ type Store struct {
 
 	cause  atomic.Pointer[error] // why the store is dead; nil while it lives
 	dead   chan struct{}         // closed when cause is set
+	wedged atomic.Bool           // a commit panicked; Pebble keeps its lock
 	stalls atomic.Int64
 	recent int64 // bytes of decoded entries that all logs keep together
 
@@ -105,6 +106,9 @@ func (s *Store) Close() error {
 	err := s.marks.Close()
 	if s.Err() == nil {
 		err = errors.Join(err, s.FlushState())
+	}
+	if s.wedged.Load() {
+		return errors.Join(err, s.Err()) // closing would wait for ever
 	}
 	if e := s.state.Close(); e != nil {
 		err = errors.Join(err, fmt.Errorf("close state: %w", e))
@@ -178,6 +182,7 @@ func (s *Store) commit(what string, b *pebble.Batch, o *pebble.WriteOptions) (er
 	// A commit that comes between a failed sync and its Fatalf panics.
 	defer func() {
 		if r := recover(); r != nil {
+			s.wedged.Store(true)
 			err = s.fail(fmt.Errorf("%s: %v", what, r))
 		}
 	}()

@@ -82,3 +82,24 @@ func store(t testing.TB, l *Log, logs ...*raft.Log) {
 		t.Fatal(err)
 	}
 }
+
+// Memtables and cache stay within what they are given, however much is written.
+func TestMemoryIsBounded(t *testing.T) {
+	s := open(t, vfs.NewMem())
+	defer shut(t, s)
+	l, st := logOf(t, s), stateOf(t, s)
+	for i := uint64(1); i <= 200; i++ {
+		store(t, l, newEntry(i, 1, 200<<10))
+		put(st, i, string(rune(i)), string(make([]byte, 200<<10)))
+		u := s.Usage()
+		if total := int64(u.Log.Memtables+u.State.Memtables) + u.Cache; total > s.o.MemoryBytes {
+			t.Fatalf("%d bytes after entry %d: %+v", total, i, u)
+		}
+	}
+	if err := s.FlushState(); err != nil {
+		t.Fatal(err)
+	}
+	if u := s.Usage(); u.State.Flushed == 0 || u.State.WAL != 0 || u.Log.WAL < 30<<20 || u.Log.Disk == 0 {
+		t.Errorf("usage is %+v", u)
+	}
+}
