@@ -22,6 +22,10 @@ type Page = query.Page
 // Totals are the counts over all shards.
 type Totals = query.Totals
 
+// State is the state of an open message at the time now: "held", "in_flight"
+// (an attempt is under way), "due" or "deferred".
+func State(m *state.Message, now time.Time) string { return query.State(m, now) }
+
 // List lists the chosen messages in order of id, after the cursor.
 func (q *Queue) List(ctx context.Context, s Selection, cursor string, limit int) (Page, error) {
 	return q.queries.List(ctx, s, cursor, limit)
@@ -33,7 +37,11 @@ func (q *Queue) Count(ctx context.Context) (Totals, error) { return q.queries.Co
 // Show reads a message and its history; the message is nil once it has ended.
 // It fails with ErrNotFound.
 func (q *Queue) Show(ctx context.Context, id mail.MessageID) (*state.Message, []state.Record, error) {
-	return q.queries.Show(ctx, id)
+	m, history, err := q.queries.Show(ctx, id)
+	if err == nil && m == nil && len(history) == 0 {
+		err = fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	return m, history, err
 }
 
 // Events calls f for the history of all messages, or of one: by shard, first

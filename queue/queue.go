@@ -27,8 +27,8 @@ import (
 	"quorumta/queue/state"
 )
 
-// What the queue fails with. All of them are the sender's 4yz.
-var (
+// Why a message is not taken. All of them are the sender's 4yz.
+const (
 	// ErrUnavailable: no shard takes mail; nothing was proposed (451 4.3.0).
 	ErrUnavailable = intake.ErrUnavailable
 	// ErrDiskFull: no shard takes mail for want of disk (452 4.3.1).
@@ -36,8 +36,12 @@ var (
 	// ErrUnsettled: the message may or may not have been committed, or was
 	// abandoned on record (451 4.3.0).
 	ErrUnsettled = intake.ErrUnsettled
+)
+
+// What else the queue fails with.
+var (
 	// ErrNotFound: no such message, open or remembered.
-	ErrNotFound = query.ErrNotFound
+	ErrNotFound = errors.New("no such message")
 	// ErrStale: the attempt is not the current one or the recipient is closed;
 	// no final dot may be sent.
 	ErrStale = errors.New("the attempt is stale")

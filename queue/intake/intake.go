@@ -15,15 +15,21 @@ import (
 	"quorumta/queue/lane"
 )
 
-// What a message is not taken for. All of them are the sender's 4yz.
-var (
+// Refusal is why a message is not taken. All of them are the sender's 4yz.
+type Refusal string
+
+// Error implements error.
+func (r Refusal) Error() string { return string(r) }
+
+// The refusals.
+const (
 	// ErrUnavailable: no shard takes mail; nothing was proposed (451 4.3.0).
-	ErrUnavailable = errors.New("no shard takes mail now")
+	ErrUnavailable Refusal = "no shard takes mail now"
 	// ErrDiskFull: no shard takes mail for want of disk (452 4.3.1).
-	ErrDiskFull = errors.New("no shard has disk space for mail")
+	ErrDiskFull Refusal = "no shard has disk space for mail"
 	// ErrUnsettled: the message may or may not have been committed, or was
 	// abandoned on record (451 4.3.0).
-	ErrUnsettled = errors.New("the message's fate is not known")
+	ErrUnsettled Refusal = "the message's fate is not known"
 )
 
 // Options says how messages are taken in; every field is needed. The

@@ -65,12 +65,17 @@ type placement struct {
 	touched   time.Time // when a part or Renewed was last proposed
 	discarded bool
 
-	ctx     context.Context
+	flights
+}
+
+// flights are the parts under way.
+type flights struct {
+	ctx     context.Context // ends with the placement
 	cancel  context.CancelFunc
-	slots   chan struct{} // one for each part under way
-	flights sync.WaitGroup
+	slots   chan struct{} // one for each
+	running sync.WaitGroup
 	mu      sync.Mutex
-	lost    error // why a part is not recorded
+	lost    error // why one is not recorded
 }
 
 // Begin starts a message. prefix makes the header that goes before what is
@@ -99,7 +104,7 @@ func (u *Upload) settle(shard uint16) error {
 		submitter: u.n.o.Submitter(),
 		digest:    sha256.New(),
 		touched:   time.Now(),
-		slots:     make(chan struct{}, window),
+		flights:   flights{slots: make(chan struct{}, window)},
 	}
 	p.ctx, p.cancel = context.WithCancel(u.ctx)
 	u.at = p
@@ -195,7 +200,7 @@ func (u *Upload) flush() error {
 	p.parts++
 	p.touched = time.Now()
 	p.part = make([]byte, 0, event.MaxPart)
-	p.flights.Go(func() {
+	p.running.Go(func() {
 		v := u.n.o.Propose(p.ctx, p.shard, event.Group{ID: p.id, Events: []event.Event{part}})
 		if v.Err != nil || !v.Result.OK() {
 			p.fail(v)
@@ -209,19 +214,19 @@ func (u *Upload) flush() error {
 func (u *Upload) renew() {
 	p := u.at
 	p.touched = time.Now()
-	p.flights.Go(func() {
+	p.running.Go(func() {
 		renewed := &event.Renewed{Submitter: p.submitter}
 		u.n.o.Propose(p.ctx, p.shard, event.Group{ID: p.id, Events: []event.Event{renewed}})
 	})
 }
 
-func (p *placement) fail(v lane.Verdict) {
+func (p *flights) fail(v lane.Verdict) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lost = fmt.Errorf("%w: a part is not recorded: %w", errElsewhere, v.Error())
 }
 
-func (p *placement) failure() error {
+func (p *flights) failure() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.lost
@@ -235,7 +240,7 @@ func (u *Upload) land() error {
 			return err
 		}
 	}
-	p.flights.Wait()
+	p.running.Wait()
 	return p.failure()
 }
 
@@ -392,7 +397,7 @@ func (u *Upload) end(err error) {
 func (u *Upload) discard() {
 	p := u.at
 	p.cancel()
-	p.flights.Wait()
+	p.running.Wait()
 	if p.parts == 0 || p.discarded {
 		return
 	}

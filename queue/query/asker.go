@@ -11,9 +11,6 @@ import (
 	"quorumta/queue/state"
 )
 
-// ErrNotFound: no such message, open or remembered.
-var ErrNotFound = errors.New("no such message")
-
 // queryTime is how long a leader is waited for before this node answers for
 // it.
 const queryTime = 5 * time.Second

@@ -45,14 +45,12 @@ func (a *Asker) serveShow(_ context.Context, ask showing) (shown, error) {
 	return s, err
 }
 
-// Show reads a message and its history; the message is nil once it has ended.
+// Show reads a message and its history: the message is nil once it has ended,
+// and there is neither if the id is not known.
 func (a *Asker) Show(ctx context.Context, id mail.MessageID) (*state.Message, []state.Record, error) {
 	s, _, err := atLeader(ctx, a, id.Shard(), callShow, a.serveShow, showing{id})
 	if err != nil {
 		return nil, nil, fmt.Errorf("show %s: %w", id, err)
-	}
-	if s.Message == nil && len(s.History) == 0 {
-		return nil, nil, fmt.Errorf("%w: %s", ErrNotFound, id)
 	}
 	records := make([]state.Record, len(s.History))
 	for i, b := range s.History {
