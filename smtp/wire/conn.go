@@ -95,9 +95,11 @@ func (c *Conn) Drain() {
 	c.gate.mu.Lock()
 	defer c.gate.mu.Unlock()
 	c.gate.draining = true
-	if c.gate.between {
-		_ = c.gate.conn.SetReadDeadline(time.Unix(1, 0)) // wakes a waiting read
+	until := time.Unix(1, 0)
+	if !c.gate.between {
+		until = time.Now().Add(min(c.o.Idle, drainingIdle))
 	}
+	_ = c.gate.conn.SetReadDeadline(until) // for a read that waits already
 }
 
 // Serve speaks until the client quits, is given up, or the context ends. It
@@ -242,19 +244,20 @@ func (c *Conn) beforeRead() error {
 	if c.gate.draining && c.gate.between {
 		return errDraining
 	}
-	deadline := c.wait.since.Add(c.o.Idle)
-	switch {
-	case c.wait.content:
+	patience := c.o.Idle
+	if c.gate.draining {
+		patience = min(patience, drainingIdle)
+	}
+	deadline := c.wait.since.Add(patience)
+	if c.wait.content {
 		now, earned := time.Now(), (c.in.total-c.wait.before)/c.o.minRate()
-		deadline = deadline.Add(time.Duration(earned) * time.Second)
+		deadline = c.wait.since.Add(c.o.Idle + time.Duration(earned)*time.Second)
 		if now.After(deadline) {
 			return errSlow
 		}
-		if idle := now.Add(c.o.Idle); idle.Before(deadline) {
-			deadline = idle
+		if silent := now.Add(patience); silent.Before(deadline) {
+			deadline = silent
 		}
-	case c.gate.draining:
-		deadline = c.wait.since.Add(min(c.o.Idle, drainingIdle))
 	}
 	return c.conn.SetReadDeadline(deadline)
 }

@@ -60,7 +60,7 @@ const (
 	handshakeTime = 30 * time.Second
 	// writeTime is what a client may take to read replies.
 	writeTime = time.Minute
-	// drainingIdle replaces Idle while the server drains.
+	// drainingIdle replaces a longer Idle while the server drains.
 	drainingIdle = 30 * time.Second
 )
 
