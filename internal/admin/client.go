@@ -93,21 +93,26 @@ func (c *Client) Act(ctx context.Context, q ActRequest) (int, error) {
 
 // Events calls f for each event until the stream, ctx or f's patience ends.
 func (c *Client) Events(ctx context.Context, q EventsRequest, f func(*Event) error) error {
-	client := connect.NewClient[EventsRequest, Event](c.http, c.base+"/v1/Events", connect.WithCodec(codec{}))
+	// A stream that follows has no end of its own: Close would wait for it.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	client := connect.NewClient[EventsRequest, Event](c.http, c.base+"/v1/Events", clientOptions()...)
 	stream, err := client.CallServerStream(ctx, connect.NewRequest(&q))
 	if err != nil {
 		return explained(err)
 	}
 	for stream.Receive() {
 		if err := f(stream.Msg()); err != nil {
-			return errors.Join(err, stream.Close())
+			cancel()
+			_ = stream.Close() // it was we who broke it off
+			return err
 		}
 	}
 	return errors.Join(explained(stream.Err()), stream.Close())
 }
 
 func call[Q, A any](ctx context.Context, c *Client, method string, q *Q) (*A, error) {
-	client := connect.NewClient[Q, A](c.http, c.base+"/v1/"+method, connect.WithCodec(codec{}))
+	client := connect.NewClient[Q, A](c.http, c.base+"/v1/"+method, clientOptions()...)
 	a, err := client.CallUnary(ctx, connect.NewRequest(q))
 	if err != nil {
 		return nil, explained(err)

@@ -45,7 +45,7 @@ func (s *Server) Serve(ctx context.Context, o Options) error {
 		listeners = append(listeners, tls.NewListener(l, o.TLS))
 	}
 	h := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute,
+		Handler: witnessed(s.Handler(), o.Log), ConnContext: withPeer, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute,
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 		// Requests end with the server: a stream of events would hold it.
 		BaseContext: func(net.Listener) context.Context { return ctx },

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -50,7 +52,7 @@ func (s *Server) Handler() http.Handler {
 	unary(mux, "QueueCount", s.count)
 	unary(mux, "QueueShow", s.show)
 	unary(mux, "QueueAct", s.act)
-	mux.Handle("/v1/Events", connect.NewServerStreamHandler("/v1/Events", s.events, connect.WithCodec(codec{})))
+	mux.Handle("/v1/Events", connect.NewServerStreamHandler("/v1/Events", s.events, serverOptions()...))
 	return mux
 }
 
@@ -64,7 +66,7 @@ func unary[Q, A any](mux *http.ServeMux, method string, f func(context.Context, 
 				return nil, coded(err)
 			}
 			return connect.NewResponse(a), nil
-		}, connect.WithCodec(codec{})))
+		}, serverOptions()...))
 }
 
 // coded gives an error the code that tells a caller what to do.
@@ -76,7 +78,7 @@ func coded(err error) error {
 		return err
 	case errors.Is(err, queue.ErrNotFound):
 		code = connect.CodeNotFound
-	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrUnsettled), errors.Is(err, cluster.ErrNotLeader),
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrUnsettled), errors.Is(err, queue.ErrDiskFull), errors.Is(err, cluster.ErrNotLeader),
 		errors.Is(err, cluster.ErrUnknownOutcome), errors.Is(err, cluster.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
 		code = connect.CodeUnavailable
 	case errors.Is(err, queue.ErrStale):
@@ -135,8 +137,9 @@ func (s *Server) digest(ctx context.Context, q *DigestRequest) (*Digest, error) 
 }
 
 func (s *Server) drainNode(ctx context.Context, q *DrainRequest) (*Done, error) {
-	if q.Node == "" {
-		return nil, invalid("name the node to drain")
+	member := func(n cluster.NodeStatus) bool { return n.Name == q.Node }
+	if !slices.ContainsFunc(s.node.Nodes(), member) {
+		return nil, invalid("%q is no member; cluster status names them", q.Node)
 	}
 	if _, err := s.node.Call(ctx, q.Node, callDrain, nil); err != nil {
 		return nil, fmt.Errorf("drain %s: %w", q.Node, err)
@@ -162,9 +165,10 @@ func (s *Server) list(ctx context.Context, q *ListRequest) (*List, error) {
 	if err != nil {
 		return nil, err
 	}
+	now := time.Now()
 	out := &List{Messages: []Message{}, Cursor: page.Cursor, Stale: page.Stale}
 	for _, m := range page.Messages {
-		out.Messages = append(out.Messages, message(m))
+		out.Messages = append(out.Messages, message(m, now))
 	}
 	return out, nil
 }
@@ -185,7 +189,7 @@ func (s *Server) show(ctx context.Context, q *ShowRequest) (*Show, error) {
 	}
 	out := &Show{History: []Event{}}
 	if m != nil {
-		open := message(m)
+		open := message(m, time.Now())
 		out.Message = &open
 	}
 	to := recipients(records)
@@ -219,18 +223,19 @@ func (s *Server) act(ctx context.Context, q *ActRequest) (*Done, error) {
 	default:
 		return nil, invalid("%q is no act: hold, release, retry and remove are", q.Act)
 	}
-	if q.By == "" {
+	by := attributed(ctx, q.By)
+	if by == "" {
 		return nil, invalid("say by whom: it goes on record")
 	}
 	if q.ID == "" {
-		n, err := s.queue.OperateAll(ctx, q.Act, q.Selection, q.By, q.Why)
+		n, err := s.queue.OperateAll(ctx, q.Act, q.Selection, by, q.Why)
 		return &Done{Count: n}, err
 	}
 	id, err := mail.ParseMessageID(string(q.ID))
 	if err != nil {
 		return nil, invalid("%q: %v", q.ID, err)
 	}
-	if err := s.queue.Operate(ctx, q.Act, id, q.By, q.Why); err != nil {
+	if err := s.queue.Operate(ctx, q.Act, id, by, q.Why); err != nil {
 		return nil, err
 	}
 	return &Done{Count: 1}, nil

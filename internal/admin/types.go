@@ -134,8 +134,10 @@ type List struct {
 
 // Message is an open message.
 type Message struct {
-	ID         mail.MessageID `json:"id"`
-	At         Time           `json:"at"`
+	ID mail.MessageID `json:"id"`
+	At Time           `json:"at"`
+	// State is due, deferred, held or in_flight.
+	State      string         `json:"state"`
 	From       string         `json:"from"`
 	Size       int64          `json:"size"`
 	HeaderID   string         `json:"header_id,omitempty"`
@@ -179,6 +181,7 @@ type ActRequest struct {
 	Act queue.Act      `json:"act"`
 	ID  mail.MessageID `json:"id,omitempty"`
 	queue.Selection
+	// By is who does it, as they say; the server adds who it knows them to be.
 	By  string `json:"by"`
 	Why string `json:"why,omitempty"`
 }
