@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 
@@ -40,6 +41,8 @@ type Options struct {
 	// Postmaster gets the mail for <postmaster>; the zero Address means
 	// postmaster at Hostname.
 	Postmaster mail.Address
+	// Listen opens the listeners; nil means TCP.
+	Listen func(address string) (net.Listener, error)
 	// Reverse finds the verified name of a client, "" if it has none; nil: no
 	// client has. It should take five seconds at most.
 	Reverse func(context.Context, netip.Addr) string
@@ -152,6 +155,9 @@ func (o *Options) complete() error {
 	o.Limits = o.Limits.withDefaults()
 	if o.Postmaster.IsNull() {
 		o.Postmaster = mail.Address{Local: "postmaster", Domain: o.Hostname}
+	}
+	if o.Listen == nil {
+		o.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
 	}
 	if o.Reverse == nil {
 		o.Reverse = func(context.Context, netip.Addr) string { return "" }

@@ -32,7 +32,7 @@ type port struct {
 
 // bind opens the listener and prepares what its connections share.
 func (s *Server) bind(l Listener) (*port, error) {
-	listener, err := net.Listen("tcp", l.Address)
+	listener, err := s.o.Listen(l.Address)
 	if err != nil {
 		return nil, fmt.Errorf("listener %s: %w", l.Name, err)
 	}

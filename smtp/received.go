@@ -42,7 +42,11 @@ func receivedField(hostname string, c event.Client, recipients []mail.Recipient,
 
 // literal is an address literal (RFC 5321, section 4.1.3).
 func literal(ip string) string {
-	if a, err := netip.ParseAddr(ip); err == nil && a.Is6() {
+	a, err := netip.ParseAddr(ip)
+	switch {
+	case err != nil:
+		return "unknown"
+	case a.Is6():
 		return "[IPv6:" + ip + "]"
 	}
 	return "[" + ip + "]"

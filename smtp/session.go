@@ -40,12 +40,16 @@ type transaction struct {
 
 func newSession(s *Server, listener string, c *wire.Conn, addr netip.Addr) *session {
 	helo, extended := c.Helo()
+	ip := ""
+	if addr.IsValid() {
+		ip = addr.String()
+	}
 	both, cipher := tlsNames(c.TLS())
 	return &session{
 		server: s,
 		conn:   c,
 		client: event.Client{
-			IP:       addr.String(),
+			IP:       ip,
 			Name:     s.o.Reverse(c.Context(), addr),
 			Helo:     helo,
 			Listener: listener,
