@@ -21,10 +21,11 @@ import (
 )
 
 type cli struct {
-	Load    loadCmd    `cmd:"" help:"Send numbered messages to the nodes of a relay."`
-	Sink    sinkCmd    `cmd:"" help:"Take mail, count it, and misbehave on request."`
-	Verdict verdictCmd `cmd:"" help:"Compare what was sent with what arrived."`
-	Run     runCmd     `cmd:"" help:"Sink, load and verdict in one process."`
+	Load     loadCmd     `cmd:"" help:"Send numbered messages to the nodes of a relay."`
+	Sink     sinkCmd     `cmd:"" help:"Take mail, count it, and misbehave on request."`
+	Verdict  verdictCmd  `cmd:"" help:"Compare what was sent with what arrived."`
+	Run      runCmd      `cmd:"" help:"Sink, load and verdict in one process."`
+	Takeover takeoverCmd `cmd:"" help:"Kill or pause a node under load and see how soon its mail moves on."`
 }
 
 // errVerdict: the relay broke its promise; the verdict has said how.
