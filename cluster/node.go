@@ -113,7 +113,7 @@ func (n *Node) openShard(shard ShardID) (spec group.Options, err error) {
 		Peers:         n.peers,
 		Heartbeat:     n.o.Heartbeat,
 		TrailingBytes: n.o.TrailingBytes,
-		SnapshotBytes: snapshotBytes,
+		SnapshotBytes: n.o.SnapshotBytes,
 		Excused:       n.peers.mostAreSlow,
 		Passive:       n.draining.Load,
 		Log:           n.o.Log,
@@ -131,9 +131,6 @@ func (n *Node) openShard(shard ShardID) (spec group.Options, err error) {
 	spec.Mark, err = n.store.Mark(shard)
 	return spec, err
 }
-
-// snapshotBytes is by how much a shard's log grows before a snapshot is taken.
-const snapshotBytes = 256 << 20
 
 // Host gives the node the maker of its shards' machines. It is called once,
 // before Run.

@@ -52,6 +52,9 @@ type Options struct {
 	// TrailingBytes is how much log a shard keeps behind its snapshot; 0
 	// means 1 GiB.
 	TrailingBytes int64
+	// SnapshotBytes is by how much a shard's log grows before a snapshot is
+	// taken and the log is cut; 0 means 256 MiB.
+	SnapshotBytes int64
 	// MemoryBytes bounds memtables and caches of both stores together; 0
 	// means 256 MiB.
 	MemoryBytes int64
@@ -94,6 +97,7 @@ func (o *Options) complete() error {
 	o.Shards = cmp.Or(o.Shards, len(o.Members))
 	o.Heartbeat = cmp.Or(o.Heartbeat, time.Second)
 	o.TrailingBytes = cmp.Or(o.TrailingBytes, 1<<30)
+	o.SnapshotBytes = cmp.Or(o.SnapshotBytes, 256<<20)
 	o.MemoryBytes = cmp.Or(o.MemoryBytes, 256<<20)
 	if o.Log == nil {
 		o.Log = slog.Default()

@@ -2,7 +2,6 @@ package cluster_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -24,7 +23,7 @@ type world struct {
 	names  []string
 	nodes  map[string]*machine
 	shards int
-	wrap   func(name string, fs vfs.FS) vfs.FS // nil: as it is
+	tune   func(name string, o *cluster.Options) // nil: as they are
 }
 
 // machine is one machine of the world: what survives its process, and that.
@@ -44,8 +43,14 @@ type machine struct {
 // them is left.
 func inWorld(t *testing.T, nodes, shards int, f func(w *world)) {
 	t.Helper()
+	inTunedWorld(t, nodes, shards, nil, f)
+}
+
+// inTunedWorld is inWorld with other options.
+func inTunedWorld(t *testing.T, nodes, shards int, tune func(name string, o *cluster.Options), f func(w *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, net: sim.NewNetwork(), nodes: map[string]*machine{}, shards: shards}
+		w := &world{t: t, net: sim.NewNetwork(), nodes: map[string]*machine{}, shards: shards, tune: tune}
 		for i := range nodes {
 			name := fmt.Sprintf("n%d", i+1)
 			w.names = append(w.names, name)
@@ -81,12 +86,12 @@ func (w *world) options(m *machine) cluster.Options {
 			m.fatal = err
 		},
 	}
-	if w.wrap != nil {
-		o.FS = w.wrap(m.name, m.fs)
-	}
 	for _, name := range w.names {
 		o.Members[name] = name + ":7900"
 		o.Incarnations[name] = "i" + name
+	}
+	if w.tune != nil {
+		w.tune(m.name, &o)
 	}
 	return o
 }
@@ -128,15 +133,21 @@ func (w *world) stop(name string) {
 
 // kill ends the node as kill -9 and a power loss would: its connections are
 // reset, its disk keeps what was synced.
-func (w *world) kill(name string) {
+func (w *world) kill(name string) { w.die(name)() }
+
+// die is kill without waiting for the end of what is dead already: nobody
+// hears it any more, and its disk is another's. The function it returns does.
+func (w *world) die(name string) (bury func()) {
 	m := w.nodes[name]
 	w.net.Pause(name)
 	w.net.Crash(name)
 	after := m.fs.CrashClone(vfs.CrashCloneCfg{})
 	m.stop()
-	<-m.ended // of no effect any more: nobody hears it, and its disk is gone
-	w.net.Resume(name)
 	m.stop, m.fs = nil, after
+	return func() {
+		<-m.ended
+		w.net.Resume(name)
+	}
 }
 
 // node is the node of that name.
@@ -258,5 +269,3 @@ func (w writer) Write(p []byte) (int, error) {
 	w.t.Logf("%s %s", time.Now().Format("05.000"), p)
 	return len(p), nil
 }
-
-var _ = errors.Is

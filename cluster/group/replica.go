@@ -110,6 +110,7 @@ func (g *Group) open() (*replica, error) {
 		term:    func() uint64 { return r.raft.CurrentTerm() },
 		silent:  g.silent,
 		passive: g.o.Passive,
+		modesty: modesty{length: 3 * r.beat},
 		grace:   r.opened.Add(r.beat),
 	}
 	r.trans.start()

@@ -12,8 +12,7 @@ import (
 const (
 	// standingTimeout bounds asking the others.
 	standingTimeout = 300 * time.Millisecond
-	// headStart is how long the replica that should win waits for the others
-	// to forget the leader: a follower that knows one gives no pre-vote.
+	// headStart is how much later the replica that should win begins.
 	headStart = 60 * time.Millisecond
 )
 
@@ -51,41 +50,54 @@ func (r *replica) suspect(ctx context.Context, peer raft.ServerID) {
 }
 
 // takeOver has the election begin as soon as no lease can run any more,
-// instead of after a time-out that is drawn at random. All but the one with
-// the longest log begin first: they cannot win against it, but they forget the
-// dead leader. It reports whether the time-outs were shortened.
+// instead of after a time-out that is drawn at random. It reports whether the
+// time-outs were shortened.
 func (r *replica) takeOver(ctx context.Context, leader raft.ServerID) bool {
+	// What the leader sent before it died may still be read from a buffer, and
+	// counts as contact: then the wait begins again.
+	for range 5 {
+		wait, best, ok := r.rank(ctx, leader)
+		if !ok {
+			return false
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return false
+		}
+		if _, now := r.raft.LeaderWithID(); now != leader && now != "" {
+			return false
+		}
+		if time.Since(r.raft.LastContact()) < leaseOf(r.beat) {
+			continue
+		}
+		r.g.o.Log.Info("the leader is dead; electing", "shard", r.g.o.Shard, "leader", leader, "best", best)
+		r.g.metrics.tookOver()
+		r.follow.Store(&dead{leader: leader, since: time.Now(), faster: true})
+		r.setTimeouts(leaseOf(r.beat))
+		return true
+	}
+	return false
+}
+
+// rank is how long this replica waits before it campaigns. All but the one
+// with the longest log begin first: they cannot win against it, but they forget
+// the dead leader, and a follower that knows a leader gives no pre-vote.
+func (r *replica) rank(ctx context.Context, leader raft.ServerID) (wait time.Duration, best, ok bool) {
 	own := r.standing(ctx, leader)
 	if !own.Agrees {
-		return false
+		return 0, false, false
 	}
-	wait, best := own.Wait, true
+	wait, best = own.Wait, true
 	for id, other := range r.ask(ctx, leader) {
 		ahead := cmp.Or(cmp.Compare(other.Term, own.Term), cmp.Compare(other.Index, own.Index), cmp.Compare(r.g.o.Self, id))
 		best = best && ahead < 0
 		wait = max(wait, other.Wait)
 	}
-	if !best {
-		wait = own.Wait
-	} else {
-		wait += headStart
+	if best {
+		return wait + headStart, true, true
 	}
-	select {
-	case <-time.After(wait):
-	case <-ctx.Done():
-		return false
-	}
-	if _, now := r.raft.LeaderWithID(); now != leader && now != "" {
-		return false
-	}
-	if time.Since(r.raft.LastContact()) < leaseOf(r.beat) {
-		return false // it lives
-	}
-	r.g.o.Log.Info("the leader is dead; electing", "shard", r.g.o.Shard, "leader", leader, "best", best)
-	r.g.metrics.tookOver()
-	r.follow.Store(&dead{leader: leader, since: time.Now(), faster: true})
-	r.setTimeouts(leaseOf(r.beat))
-	return true
+	return own.Wait, false, true
 }
 
 // ask asks the other voters, and returns those that agree.
@@ -154,11 +166,16 @@ func (r *replica) setTimeouts(d time.Duration) {
 	r.reload(func(c *raft.ReloadableConfig) { c.HeartbeatTimeout, c.ElectionTimeout = d, d })
 }
 
-// Standing answers another replica that finds the leader dead.
+// Standing answers another replica that finds the leader dead. Who agrees
+// takes part, even if it has noticed nothing itself.
 func (g *Group) Standing(ctx context.Context, leader raft.ServerID) Standing {
 	r, err := g.replica()
 	if err != nil {
 		return Standing{}
 	}
-	return r.standing(ctx, leader)
+	s := r.standing(ctx, leader)
+	if s.Agrees {
+		r.connectionLost(string(leader))
+	}
+	return s
 }

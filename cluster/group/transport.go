@@ -30,6 +30,7 @@ type transport struct {
 	// silent and passive tell whether the node keeps quiet as a leader, and
 	// does not want to become one.
 	silent, passive func() bool
+	modesty         modesty
 	// grace is until when no vote is given: before this restart the node may
 	// have promised a leader its patience (PROTOCOL 25).
 	grace time.Time
@@ -104,10 +105,31 @@ func (t *transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args
 
 // RequestPreVote implements raft.WithPreVote.
 func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	if t.silent() || t.passive() {
+	if t.silent() || (t.passive() && t.modesty.holds(time.Now())) {
 		return errPassive
 	}
 	return t.NetworkTransport.RequestPreVote(id, target, args, resp)
+}
+
+// modesty is how a node that drains leaves the office to others: for a while.
+// Its log may be the only one that can win, and then it must, to hand over.
+type modesty struct {
+	length time.Duration
+
+	mu    sync.Mutex // guards the rest
+	since time.Time  // the first of these attempts
+	last  time.Time
+}
+
+// holds reports whether an attempt to become leader is to be dropped.
+func (m *modesty) holds(now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now.Sub(m.last) > m.length {
+		m.since = now
+	}
+	m.last = now
+	return now.Sub(m.since) < m.length
 }
 
 // Consumer implements raft.Transport.

@@ -160,7 +160,11 @@ func (s *stream) Read(p []byte) (int, error) {
 // Write implements net.Conn.
 func (s *stream) Write(p []byte) (int, error) {
 	s.unanswered = 0
-	return s.Conn.Write(p)
+	n, err := s.Conn.Write(p)
+	if err != nil && s.inbound {
+		s.layer.broken(s)
+	}
+	return n, err
 }
 
 // Close implements net.Conn.
