@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"quorumta/cluster/store/snapshot"
 	"quorumta/cluster/store/stream"
@@ -14,6 +15,7 @@ type sink struct {
 	snapshots *Snapshots
 	label     *snapshot.Label
 	data      *snapshot.Incoming // nil: nothing was written
+	header    stream.Header      // of data; set by verify before its verdict
 	closed    bool
 }
 
@@ -31,11 +33,21 @@ func (s *sink) Write(b []byte) (int, error) {
 	}
 	if s.data == nil {
 		var err error
-		if s.data, err = s.snapshots.dir.Receive(s.ID()); err != nil {
+		if s.data, err = s.snapshots.dir.Receive(s.ID(), s.verify); err != nil {
 			return 0, err
 		}
 	}
 	return s.data.Write(b)
+}
+
+// verify reads the stream while it arrives.
+func (s *sink) verify(r io.Reader) error {
+	in := stream.NewReader(r)
+	var err error
+	if s.header, err = in.Header(); err != nil {
+		return err
+	}
+	return in.Verify()
 }
 
 // Close implements raft.SnapshotSink: the snapshot is durable, or nothing of it
@@ -67,10 +79,11 @@ func (s *sink) closeMarker() error {
 
 // closeReceived checks the stream and syncs it.
 func (s *sink) closeReceived() error {
-	h, size, err := s.data.Verdict()
+	size, err := s.data.Verdict()
 	if err != nil {
 		return err
 	}
+	h := s.header
 	if err := s.snapshots.state.foreign(h); err != nil {
 		return fmt.Errorf("receive snapshot: %w", err)
 	}

@@ -6,29 +6,22 @@ import (
 	"io"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-
-	"quorumta/cluster/store/stream"
 )
 
-// Incoming is the data of a snapshot while it arrives. The stream is verified
-// as it comes. It is used by one goroutine and ends with Finish or Cancel.
+// Incoming is the data of a snapshot while it arrives, and is verified. It is
+// used by one goroutine and ends with Finish or Cancel.
 type Incoming struct {
 	dir    *Dir
 	path   string
 	size   int64
 	file   vfs.File       // nil after Finish
 	pipe   *io.PipeWriter // nil once the verdict is in
-	result chan verdict
+	result chan error
 }
 
-// verdict is what the verifying reader says at the end of the stream.
-type verdict struct {
-	header stream.Header
-	err    error
-}
-
-// Receive begins a snapshot with data.
-func (d *Dir) Receive(id string) (*Incoming, error) {
+// Receive begins a snapshot with data. verify is given the data as it arrives,
+// on a goroutine of its own, and returns when it has seen the end or an error.
+func (d *Dir) Receive(id string, verify func(io.Reader) error) (*Incoming, error) {
 	path := d.file(id + dataSuffix)
 	f, err := d.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
@@ -42,22 +35,17 @@ func (d *Dir) Receive(id string) (*Incoming, error) {
 		// end would hold up those of the log.
 		file:   vfs.NewSyncingFile(f, vfs.SyncingFileOptions{BytesPerSync: 1 << 20}),
 		pipe:   w,
-		result: make(chan verdict, 1),
+		result: make(chan error, 1),
 	}
 	go func() {
-		s := stream.NewReader(r)
-		h, err := s.Header()
-		if err == nil {
-			err = s.Verify()
-		}
+		err := verify(r)
 		r.CloseWithError(err)
-		in.result <- verdict{h, err}
+		in.result <- err
 	}()
 	return in, nil
 }
 
-// Write implements io.Writer. It fails as soon as the stream is seen to be
-// wrong.
+// Write implements io.Writer. It fails as soon as verify does.
 func (in *Incoming) Write(b []byte) (int, error) {
 	// The reader comes first: the file may change what it is given.
 	if _, err := in.pipe.Write(b); err != nil {
@@ -71,16 +59,15 @@ func (in *Incoming) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// Verdict ends the writing and tells what the stream is of, and its length. An
-// error wraps stream.ErrBad.
-func (in *Incoming) Verdict() (stream.Header, int64, error) {
+// Verdict ends the writing and returns what verify did, and the length of the
+// data.
+func (in *Incoming) Verdict() (int64, error) {
 	_ = in.pipe.Close() // never fails
 	in.pipe = nil
-	v := <-in.result
-	if v.err != nil {
-		return stream.Header{}, 0, fmt.Errorf("receive snapshot: %w", v.err)
+	if err := <-in.result; err != nil {
+		return 0, fmt.Errorf("receive snapshot: %w", err)
 	}
-	return v.header, in.size, nil
+	return in.size, nil
 }
 
 // Finish makes the data durable; it comes after Verdict. An error means that
