@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"quorumta/internal/dns"
 )
@@ -77,10 +78,11 @@ func parseEndpoint(text string, port uint16) (endpoint, error) {
 	if addr, err := netip.ParseAddr(name); err == nil {
 		return endpoint{addr.Unmap().String(), port}, nil
 	}
-	if name == "" || strings.ContainsAny(name, " \t/@:,[]") {
+	name = canonical(name)
+	if strings.ContainsAny(name, " \t/@:,[]%") || strings.Contains("."+name+".", "..") || !utf8.ValidString(name) {
 		return endpoint{}, fmt.Errorf("host %q: name, name:port or [address]:port is expected", text)
 	}
-	return endpoint{canonical(name), port}, nil
+	return endpoint{name, port}, nil
 }
 
 // byHosts routes to the router's own list. Nothing here says anything about

@@ -222,15 +222,15 @@ func TestRerouted(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	for want, r := range map[string]Router{
-		"either hosts or mx":        {Name: "r"},
-		"either hosts":              {Name: "r", MX: true, Hosts: [][]string{{"a"}}},
-		"a group without hosts":     {Name: "r", Hosts: [][]string{{}}},
-		"a port from 1 to 65535":    {Name: "r", Hosts: [][]string{{"a:99999"}}},
-		"a closing bracket":         {Name: "r", Hosts: [][]string{{"[::1"}}},
-		"an address is expected":    {Name: "r", Hosts: [][]string{{"[mail]:25"}}},
-		"after the colon":           {Name: "r", Hosts: [][]string{{"[::1]25"}}},
-		`tls: "maybe"`:              {Name: "r", MX: true, TLS: "maybe"},
-		"is empty or taken":         {MX: true},
+		"either hosts or mx":       {Name: "r"},
+		"either hosts":             {Name: "r", MX: true, Hosts: [][]string{{"a"}}},
+		"a group without hosts":    {Name: "r", Hosts: [][]string{{}}},
+		"a port from 1 to 65535":   {Name: "r", Hosts: [][]string{{"a:99999"}}},
+		"a closing bracket":        {Name: "r", Hosts: [][]string{{"[::1"}}},
+		"an address is expected":   {Name: "r", Hosts: [][]string{{"[mail]:25"}}},
+		"after the colon":          {Name: "r", Hosts: [][]string{{"[::1]25"}}},
+		`tls: "maybe"`:             {Name: "r", MX: true, TLS: "maybe"},
+		"is empty or taken":        {MX: true},
 		"name, name:port or [addr": {Name: "r", Hosts: [][]string{{"a b"}}},
 	} {
 		if _, err := New(Options{Routers: []Router{r}}); err == nil || !strings.Contains(err.Error(), want) {
