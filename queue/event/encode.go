@@ -8,17 +8,9 @@ import (
 	"quorumta/queue/event/codec"
 )
 
-// MaxEntry is the largest encoding of an entry, in bytes.
-const MaxEntry = 4 << 20
-
-var (
-	// ErrUnknownKind is returned for an event of a later version of the format:
-	// the replica must stop and be upgraded, not skip it.
-	ErrUnknownKind = errors.New("unknown kind of event: a newer version wrote it; upgrade this node")
-	// ErrTooLarge is returned for an entry beyond MaxEntry or a content beyond
-	// MaxPart.
-	ErrTooLarge = errors.New("too large")
-)
+// ErrUnknownKind is returned for an event of a later version of the format:
+// the replica must stop and be upgraded, not skip it.
+var ErrUnknownKind = errors.New("unknown kind of event: a newer version wrote it; upgrade this node")
 
 // Append appends the entry's encoding to b (entry.proto draws it). Times keep
 // their whole milliseconds since 1970; an empty list comes back as nil.
@@ -50,12 +42,10 @@ func sizeHint(g Group) int {
 }
 
 // Decode reads an encoded entry, and no other bytes than those that Append
-// writes for it. The result shares no memory with b, except for the contents
+// writes for it. Whatever is committed must be decoded by every replica, so
+// limits are not checked here but by those who propose, and by the fold. The result shares no memory with b, except for the contents
 // of BodyPart and Accepted, which are slices of b.
 func Decode(b []byte) (Entry, error) {
-	if len(b) > MaxEntry {
-		return Entry{}, fmt.Errorf("decode entry of %d bytes: %w", len(b), ErrTooLarge)
-	}
 	var e Entry
 	if err := codec.Decode(b, &e, describeEntry); err != nil {
 		return Entry{}, fmt.Errorf("decode entry: %w", err)
@@ -110,13 +100,5 @@ func messageIDs(f *codec.Fields, n codec.Number, ids *[]mail.MessageID) {
 		if canonical, err := mail.ParseMessageID(string(id)); err != nil || canonical != id {
 			f.Refuse(fmt.Errorf("field %d: %w: %w", n, codec.ErrMalformed, mail.ErrBadID))
 		}
-	}
-}
-
-// content describes the content of a part or of a small message.
-func content(f *codec.Fields, n codec.Number, b *[]byte) {
-	f.Bytes(n, b)
-	if f.Reading() && len(*b) > MaxPart {
-		f.Refuse(fmt.Errorf("field %d: content of %d bytes: %w", n, len(*b), ErrTooLarge))
 	}
 }

@@ -271,8 +271,6 @@ func TestDecodeRefuses(t *testing.T) {
 		{"true as 2", event(in(6, join(tag(6, protowire.VarintType), []byte{2}))), codec.ErrMalformed, "unknown value"},
 		{"boot of zeros", event(in(4, in(3, join(tag(2, protowire.Fixed64Type), make([]byte, 8))))), codec.ErrMalformed, "zero"},
 		{"cut boot", event(in(4, in(3, join(tag(2, protowire.Fixed64Type), make([]byte, 7))))), codec.ErrMalformed, "cut short"},
-		{"large part", event(in(1, in(3, make([]byte, MaxPart+1)))), ErrTooLarge, "content"},
-		{"large entry", make([]byte, MaxEntry+1), ErrTooLarge, "entry"},
 	}
 	for _, tt := range tests {
 		_, err := Decode(tt.b)

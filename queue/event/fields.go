@@ -12,7 +12,7 @@ import (
 func (e *BodyPart) fields(f *codec.Fields) {
 	codec.Message(f, 1, &e.Submitter, DescribeSubmitter)
 	f.Uint32(2, &e.N)
-	content(f, 3, &e.Content)
+	f.Bytes(3, &e.Content)
 }
 
 func (e *Accepted) fields(f *codec.Fields) {
@@ -29,7 +29,7 @@ func (e *Accepted) fields(f *codec.Fields) {
 	codec.Strings(f, 11, &e.Rules)
 	messageID(f, 12, &e.Cause)
 	f.Time(13, &e.Due)
-	content(f, 14, &e.Content)
+	f.Bytes(14, &e.Content)
 }
 
 func (e *Abandoned) fields(f *codec.Fields) {

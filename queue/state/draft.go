@@ -43,7 +43,7 @@ func (f *folding) accept(a *event.Accepted, at time.Time) (*draft, Result) {
 	inline := a.Parts == 0
 	switch {
 	case a.ID == "", len(a.Envelope.Recipients) == 0, a.Size < 0, a.Parts > maxParts,
-		inline && a.Size != int64(len(a.Content)),
+		inline && (a.Size != int64(len(a.Content)) || a.Size > event.MaxPart),
 		!inline && len(a.Content) != 0:
 		return nil, Malformed
 	}

@@ -222,6 +222,18 @@ func TestLongRepliesAreCutInTheStatusOnly(t *testing.T) {
 	}
 }
 
+func TestLargeContentIsRefused(t *testing.T) {
+	s, ids := populated(t)
+	large := make([]byte, event.MaxPart+1)
+	a := &event.Accepted{ID: ids[0], Size: int64(len(large)), Content: large, Envelope: mail.Envelope{Recipients: make([]mail.Recipient, 1)}}
+	for _, e := range []event.Event{a, &event.BodyPart{Content: large}} {
+		g := event.Group{ID: ids[0], At: epoch, Events: []event.Event{e}}
+		if r := Fold(s, s, 1, 4, event.Entry{Term: 4, Groups: []event.Group{g}}); r[0] != Malformed {
+			t.Errorf("%v: %v", e.Kind(), r)
+		}
+	}
+}
+
 // Our own rows are never doubted: what cannot be read stops the shard.
 func TestDamagedRowsPanic(t *testing.T) {
 	panics := func(name string, f func()) {

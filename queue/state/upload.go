@@ -14,7 +14,7 @@ const maxParts = 1 << 16
 // part records a part. Parts bind nothing: a part of an id that is already a
 // message of the same submitter is an old repetition.
 func (f *folding) part(id mail.MessageID, p *event.BodyPart, at time.Time) Result {
-	if p.N >= maxParts || len(p.Content) == 0 {
+	if p.N >= maxParts || len(p.Content) == 0 || len(p.Content) > event.MaxPart {
 		return Malformed
 	}
 	u, ok := read(f.r, idKey(prefixUpload, id), describeUpload)
