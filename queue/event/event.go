@@ -208,7 +208,8 @@ const (
 	ErrorInternal  ErrorKind = 10
 )
 
-// Delivered closes recipients: a host has taken responsibility.
+// Delivered closes those of the recipients that are still open: a host has
+// taken responsibility, in whatever attempt they were claimed for.
 type Delivered struct {
 	Recipients []uint32
 	Attempt    Attempt
@@ -225,7 +226,8 @@ type Deferred struct {
 }
 
 // Failed closes recipients for good. Its report's Accepted, if there is one,
-// stands in the same group.
+// stands in the same group. Like Deferred and Expired it may speak of pending
+// recipients, with an attempt of Number 0.
 type Failed struct {
 	Recipients []uint32
 	Attempt    Attempt
@@ -265,7 +267,7 @@ type Released struct {
 	By string
 }
 
-// Retried makes the open recipients due.
+// Retried makes the pending recipients due. A held message stays held.
 type Retried struct {
 	By  string
 	Due time.Time
@@ -296,7 +298,8 @@ type Pruned struct {
 	Day uint32
 }
 
-// Swept forgets the parts of uploads that nobody finished.
+// Swept forgets the parts of uploads that nobody finished; it is refused if
+// one of them has ended meanwhile.
 type Swept struct {
 	IDs []mail.MessageID
 }

@@ -32,7 +32,7 @@ const (
 	Abandoned Result = 4 // the id was abandoned before
 	Missing   Result = 5 // Accepted names parts that are not recorded
 	Unknown   Result = 6 // no such open message
-	Stale     Result = 7 // not the current attempt, or nothing left to do
+	Stale     Result = 7 // not the current attempt, or nothing left to do; to Abandoned: Accepted came first
 	Late      Result = 8 // decided in another term than it was committed in
 	Malformed Result = 9 // the group contradicts itself
 )
