@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"time"
@@ -56,7 +57,7 @@ func Dump(r Reader) string {
 		return true
 	})
 	r.Scan([]byte{prefixContent}, []byte{prefixContent + 1}, func(k, v []byte) bool {
-		fmt.Fprintf(&b, "content %s part %d: %d bytes\n", k[1:1+idLength], k[len(k)-1], len(v))
+		fmt.Fprintf(&b, "content %s part %d: %d bytes\n", k[1:1+idLength], binary.BigEndian.Uint32(k[1+idLength:]), len(v))
 		return true
 	})
 	Open(r, "", func(id mail.MessageID) bool {
