@@ -162,10 +162,9 @@ func TestCrashWhileInstalling(t *testing.T) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if ops++; ops%3 == 0 {
-			rng := rand.New(rand.NewPCG(uint64(ops), 0))
-			clones = append(clones, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: ops % 101, RNG: rng}))
-		}
+		ops++
+		rng := rand.New(rand.NewPCG(uint64(ops), 0))
+		clones = append(clones, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50 * (ops % 3), RNG: rng}))
 		return nil
 	}))
 	s := open(t, fs)

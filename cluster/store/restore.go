@@ -31,7 +31,10 @@ func (st *State) Restore(r io.Reader) error {
 		return fmt.Errorf("restore shard %d: %w", st.shard, err)
 	}
 	if !old.restoring && h.Lineage == old.lineage && h.Applied <= old.applied {
-		return in.Verify()
+		if err := in.Verify(); err != nil {
+			return fmt.Errorf("restore shard %d: %w", st.shard, err)
+		}
+		return st.store.FlushState()
 	}
 	if err := st.beginRestore(old); err != nil {
 		return fmt.Errorf("restore shard %d: %w", st.shard, err)

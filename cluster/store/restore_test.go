@@ -94,8 +94,13 @@ func TestRestoreLeavesANewerState(t *testing.T) {
 	if d := cmp.Diff(map[string]string{"a": "1"}, viewed(st)); d != "" {
 		t.Error(d)
 	}
-	if i, _ := st.Applied(); i != 101 || st.Restoring() {
-		t.Errorf("applied is %d", i)
+	if i, _ := st.Applied(); i != 101 || st.Restoring() || st.Durable() != 101 {
+		t.Errorf("applied is %d, durable %d", i, st.Durable())
+	}
+	bad := bytes.Clone(b)
+	bad[len(bad)-1] ^= 1
+	if err := st.Restore(bytes.NewReader(bad)); !errors.Is(err, stream.ErrBad) || len(viewed(st)) != 1 {
+		t.Errorf("got %v", err)
 	}
 }
 

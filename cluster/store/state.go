@@ -292,10 +292,17 @@ func (u *Update) Commit(index, term uint64, chain [32]byte) {
 		panic(fmt.Sprintf("store: shard %d: entry %d is committed after %d", st.shard, index, h.applied))
 	}
 	h.applied, h.term, h.chain = index, term, chain
+	batch := u.batch
+	u.batch = nil
 	// An error needs no answer here: the store is dead, so no entry can be
 	// acknowledged any more, and the log has what this batch was to hold.
-	_ = st.commitLocked(u.batch, h)
+	_ = st.commitLocked(batch, h)
 }
 
-// Discard gives the batch up.
-func (u *Update) Discard() { _ = u.batch.Close() }
+// Discard gives the batch up; after Commit it does nothing.
+func (u *Update) Discard() {
+	if u.batch != nil {
+		_ = u.batch.Close()
+		u.batch = nil
+	}
+}

@@ -89,6 +89,17 @@ func TestUpdateReadsItsOwnWrites(t *testing.T) {
 	u = st.Update()
 	u.Set([]byte("no"), nil)
 	u.Discard()
+	u.Discard()
+	func() {
+		u := st.Update()
+		defer u.Discard()
+		defer func() {
+			if recover() == nil {
+				t.Error("an entry was committed out of order")
+			}
+		}()
+		u.Commit(2, 1, chainOf(2))
+	}()
 	if i, _ := st.Applied(); i != 3 || st.Chain() != chainOf(3) {
 		t.Errorf("applied is %d", i)
 	}
