@@ -47,8 +47,13 @@ func newContent(o Options) *content {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	random := rand.New(rand.NewPCG(1, 2))
 	c.text = make([]byte, (o.Size/lineLength+1+spare)*lineLength)
+	var bits uint64
 	for i := range c.text {
-		c.text[i] = letters[random.Uint32()%64]
+		if i%10 == 0 { // 64 bits are ten letters
+			bits = random.Uint64()
+		}
+		c.text[i] = letters[bits%64]
+		bits >>= 6
 	}
 	for i := lineLength; i <= len(c.text); i += lineLength {
 		c.text[i-2], c.text[i-1] = '\r', '\n'

@@ -155,7 +155,7 @@ func TestWithoutPipelining(t *testing.T) {
 }
 
 func TestContentIsMail(t *testing.T) {
-	for size := 400; size < 700; size++ {
+	for size := 400; size < 400+lineLength; size++ { // wherever a line is cut
 		o, err := Options{Targets: []string{"x"}, Size: size, Recipients: 3}.withDefaults()
 		if err != nil {
 			t.Fatal(err)

@@ -47,6 +47,9 @@ func (s *session) send(ctx context.Context, n int64) {
 		// Everybody was asked. A 4yz is an answer; silence is not.
 		if rec.Code != 0 {
 			rec.Class = Transient
+			if rec.Code/100 == 5 { // a greeting
+				rec.Class = Permanent
+			}
 			break
 		}
 		if !sleep(ctx, allDown) {
