@@ -20,6 +20,7 @@ import (
 // house is a queue on a running node.
 type house struct {
 	*Queue
+	faults  *faults
 	t       *testing.T
 	offices chan *Office
 }
@@ -35,7 +36,8 @@ func open(t *testing.T, shards int, o Options) *house {
 		t.Fatal(err)
 	}
 	o.SpoolDir = t.TempDir()
-	h := &house{Queue: New(node, o), t: t, offices: make(chan *Office, 16)}
+	w := &faults{way: node}
+	h := &house{Queue: newQueue(node, w, o), faults: w, t: t, offices: make(chan *Office, 16)}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 3)
 	go func() { done <- node.Run(ctx) }()

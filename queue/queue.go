@@ -111,11 +111,13 @@ type way interface {
 
 // New makes the queue of a node that has not been run yet: it hosts the node's
 // machines and handles its calls.
-func New(node *cluster.Node, o Options) *Queue {
+func New(node *cluster.Node, o Options) *Queue { return newQueue(node, node, o) }
+
+func newQueue(node *cluster.Node, w way, o Options) *Queue {
 	o = o.withDefaults()
 	q := &Queue{
 		node:     node,
-		way:      node,
+		way:      w,
 		o:        o,
 		self:     event.Process{Node: node.Name(), Boot: node.Boot()},
 		attempts: attempt.NewTable(),

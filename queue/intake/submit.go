@@ -78,7 +78,7 @@ func (n *Intake) admitted(ctx context.Context, a *event.Accepted, r state.Result
 // abandon makes it true that the message was not taken, or finds that it was:
 // whichever of Accepted and Abandoned commits first wins.
 func (n *Intake) abandon(ctx context.Context, a *event.Accepted) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(abandonTime, n.o.SubmitWait))
 	defer cancel()
 	abandoned := &event.Abandoned{Submitter: a.Submitter}
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {

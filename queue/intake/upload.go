@@ -34,6 +34,9 @@ const (
 // here; another one may.
 var errElsewhere = errors.New("to be tried on another shard")
 
+// errOver: the upload was committed or aborted.
+var errOver = errors.New("the upload is over")
+
 // Upload is a message on its way in. It is used by one goroutine.
 type Upload struct {
 	n      *Intake
@@ -49,7 +52,7 @@ type Upload struct {
 	// if it cannot be kept.
 	spool    *spool.File
 	streamed bool
-	err      error // what Write failed with
+	err      error // what Write failed with, or errOver
 }
 
 // placement is an upload's place on one shard.
@@ -371,8 +374,12 @@ func (u *Upload) accepted(s Submission) *event.Accepted {
 // Abort gives the message up.
 func (u *Upload) Abort() { u.end(context.Canceled) }
 
-// end ends the upload and all that runs for it.
+// end ends the upload and all that runs for it, once.
 func (u *Upload) end(err error) {
+	if errors.Is(u.err, errOver) {
+		return
+	}
+	u.err = errOver
 	if err != nil {
 		u.discard()
 	}
@@ -380,9 +387,6 @@ func (u *Upload) end(err error) {
 	if u.spool != nil {
 		u.spool.Close()
 		u.spool = nil
-	}
-	if u.err == nil {
-		u.err = errors.New("the upload is over")
 	}
 	u.span.SetAttributes(attribute.String("message.id", string(u.at.id)), attribute.Int64("message.size", u.at.size))
 	if err != nil && !errors.Is(err, context.Canceled) {

@@ -1,0 +1,104 @@
+package lane
+
+import (
+	"errors"
+	"sync"
+	"testing"
+
+	"quorumta/internal/mail"
+	"quorumta/queue/event"
+	"quorumta/queue/state"
+)
+
+// harness collects the entries of a lane; each waits for the gate.
+type harness struct {
+	running sync.WaitGroup
+	gate    chan struct{}
+	mu      sync.Mutex
+	entries [][]Waiting
+}
+
+func (h *harness) spawn(f func()) bool {
+	h.running.Go(f)
+	return true
+}
+
+func (h *harness) commit(batch []Waiting) {
+	<-h.gate
+	h.mu.Lock()
+	h.entries = append(h.entries, batch)
+	h.mu.Unlock()
+	for _, w := range batch {
+		w.Settled(Verdict{Result: state.Applied})
+	}
+}
+
+func TestAnEntryIsBoundedAndKeepsTheOrder(t *testing.T) {
+	h := &harness{gate: make(chan struct{})}
+	l := New(1, h.spawn, h.commit)
+	settled := 0
+	add := func(ev event.Event) {
+		l.Add(event.Group{ID: mail.MessageID(rune('a')), Events: []event.Event{ev}}, func(v Verdict) {
+			if !v.Definite() {
+				t.Error("no verdict")
+			}
+			settled++
+		})
+	}
+	for range 2*MostGroups + 2 {
+		add(&event.Released{})
+	}
+	for range 3 {
+		add(&event.BodyPart{Content: make([]byte, event.MaxPart)})
+	}
+	close(h.gate)
+	h.running.Wait()
+	if settled != 2*MostGroups+5 {
+		t.Errorf("%d settled", settled)
+	}
+	for _, e := range h.entries {
+		if len(e) > MostGroups {
+			t.Errorf("%d groups in an entry", len(e))
+		}
+		if _, part := e[0].Group.Events[0].(*event.BodyPart); part && len(e) > 1 {
+			t.Errorf("%d parts in an entry", len(e))
+		}
+	}
+}
+
+func TestALaneThatIsFullOrClosedRefuses(t *testing.T) {
+	h := &harness{gate: make(chan struct{})}
+	l := New(1, h.spawn, h.commit)
+	var refused []Verdict
+	refuse := func(v Verdict) { refused = append(refused, v) }
+	for range mostWaiting + 2*MostGroups {
+		if err := l.Enqueue(Waiting{event.Group{Events: []event.Event{&event.Released{}}}, func(Verdict) {}}); err != nil {
+			if !errors.Is(err, ErrBusy) {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	l.Add(event.Group{}, refuse)
+	l.Close()
+	l.Add(event.Group{}, refuse)
+	close(h.gate)
+	h.running.Wait()
+	if len(refused) != 2 || !refused[0].NotProposed() || !errors.Is(refused[1].Err, ErrNoOffice) {
+		t.Errorf("refused: %v", refused)
+	}
+	none := New(1, func(func()) bool { return false }, h.commit)
+	if err := none.Enqueue(Waiting{}); !errors.Is(err, ErrNoOffice) {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestWhatAVerdictSays(t *testing.T) {
+	late := Verdict{Result: state.Late}
+	if late.Definite() || late.NotProposed() || late.Error() == nil {
+		t.Error("a late group may be decided again")
+	}
+	if v := (Verdict{Err: errors.New("x")}); v.Definite() || v.Error().Error() != "x" {
+		t.Error("an unknown outcome is definite")
+	}
+}
