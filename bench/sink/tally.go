@@ -38,7 +38,7 @@ type Stats struct {
 	Bytes       int64 `json:"bytes"`
 }
 
-// tally remembers what was seen in some 50 bytes a message.
+// tally remembers what was seen in some 80 bytes each.
 type tally struct {
 	mu    sync.Mutex // guards all below
 	stats Stats
