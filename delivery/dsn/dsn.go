@@ -1,9 +1,9 @@
-// Package dsn writes delivery status notifications: multipart/report messages
-// (RFC 6522) with a message/delivery-status part (RFC 3464), under the wishes
-// that the sender gave with the message (RFC 3461).
 package dsn
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -36,7 +36,7 @@ const (
 
 // Status is what became of one recipient.
 type Status struct {
-	// N is the recipient's index in the envelope.
+	// N is the recipient's index in the message.
 	N int
 	// Action is "" for that of the report's kind: failed, delayed, relayed.
 	Action Action
@@ -54,13 +54,14 @@ type Status struct {
 	RetryUntil time.Time
 }
 
-// Builder writes the reports of one node.
+// Builder writes the reports of one node; safe for concurrent use.
 type Builder struct {
 	// Hostname is in From (MAILER-DAEMON@hostname) and Reporting-MTA.
 	Hostname string
 	// Postmaster is named as whom to ask; null: postmaster@hostname.
 	Postmaster mail.Address
-	// MaxBody is the largest content returned whole; 0 means 50 KB.
+	// MaxBody is the largest content returned whole, of at most half of
+	// event.MaxPart; 0 means 50 KB.
 	MaxBody int64
 	// Return is for senders that gave no RET; unset: headers.
 	Return mail.Return
@@ -68,10 +69,186 @@ type Builder struct {
 	Now func() time.Time
 }
 
+// report is one report being written.
+type report struct {
+	*Builder
+	kind     Kind
+	m        *state.Message
+	rcpts    []Status
+	now      time.Time
+	returned returned
+	// utf8 says that the report is an SMTPUTF8 message (RFC 6533).
+	utf8 bool
+}
+
+// detail is how much is said of each recipient.
+type detail struct {
+	// diagnostic is the longest remote text, in bytes.
+	diagnostic int
+	// described is how many recipients the words name.
+	described int
+	// fields says that optional fields are written.
+	fields bool
+}
+
+// details go from what people want to what fits with thousands of recipients.
+var details = []detail{{800, 100, true}, {160, 30, true}, {0, 10, false}}
+
+// errTooLarge means that a report of so many recipients fits no event.
+var errTooLarge = errors.New("write a report: too many recipients for one report")
+
 // Build writes the report about the recipients, to be put into
 // queue.Outcome.Report; content is the message's, read only as far as it is
-// returned. It is nil, without an error, where nobody wants one: the sender is
-// null, or NOTIFY of none of the recipients asks for it.
+// returned, and left out where it is empty. The report is nil, without an
+// error, where nobody wants one: the sender is null, or NOTIFY of none of the
+// recipients asks for it.
 func (b *Builder) Build(kind Kind, m *state.Message, rcpts []Status, content io.Reader) (*event.Accepted, error) {
-	panic("dsn: Build is not built")
+	sender := m.Accepted.Envelope.From
+	if sender.IsNull() {
+		return nil, nil
+	}
+	r := report{Builder: b, kind: kind, m: m, now: time.Now()}
+	if b.Now != nil {
+		r.now = b.Now()
+	}
+	for _, status := range rcpts {
+		if m.Recipients[status.N].Notify.Wants(kind.notify()) {
+			r.rcpts = append(r.rcpts, r.complete(status))
+		}
+	}
+	if len(r.rcpts) == 0 {
+		return nil, nil
+	}
+	r.utf8 = r.needsUTF8()
+	var err error
+	if r.returned, err = r.read(content); err != nil {
+		return nil, fmt.Errorf("write a report on %s: %w", m.Accepted.ID, err)
+	}
+	text, err := r.fit()
+	if err != nil {
+		return nil, err
+	}
+	return &event.Accepted{
+		Envelope: mail.Envelope{
+			Recipients: []mail.Recipient{{Address: sender, Notify: mail.NotifyNever}},
+			EightBit:   !isASCII(text),
+			UTF8:       r.utf8,
+		},
+		HeaderID: r.messageID(),
+		Subject:  r.subject(),
+		Size:     int64(len(text)),
+		Content:  text,
+		Trace:    m.Accepted.Trace,
+		Cause:    m.Accepted.ID,
+	}, nil
+}
+
+func (k Kind) notify() mail.Notify {
+	switch k {
+	case Delay:
+		return mail.NotifyDelay
+	case Success:
+		return mail.NotifySuccess
+	}
+	return mail.NotifyFailure
+}
+
+// complete fills in the action of the report's kind.
+func (r *report) complete(s Status) Status {
+	if s.Action == "" {
+		s.Action = map[Kind]Action{Failure: Failed, Delay: Delayed, Success: Relayed}[r.kind]
+	}
+	return s
+}
+
+// needsUTF8 reports whether an address of the report, or the message that it
+// returns, cannot be written without SMTPUTF8.
+func (r *report) needsUTF8() bool {
+	if r.m.Accepted.Envelope.UTF8 || !r.m.Accepted.Envelope.From.ASCII() {
+		return true
+	}
+	for _, s := range r.rcpts {
+		if !r.m.Recipients[s.N].Address.ASCII() {
+			return true
+		}
+	}
+	return false
+}
+
+// fit writes the report with as much detail as one event holds, and at last
+// without what is returned.
+func (r *report) fit() ([]byte, error) {
+	for _, d := range details {
+		if text := r.write(d); len(text) <= event.MaxPart {
+			return text, nil
+		}
+	}
+	r.returned = returned{}
+	if text := r.write(details[len(details)-1]); len(text) <= event.MaxPart {
+		return text, nil
+	}
+	return nil, errTooLarge
+}
+
+// write composes the message.
+func (r *report) write(d detail) []byte {
+	w := &writer{ascii: !r.utf8}
+	words, status := r.words(d), r.status(d)
+	boundary := r.boundary(words, status)
+	w.field("Date", r.now.UTC().Format(dateFormat))
+	w.field("From", "Mail Delivery System <MAILER-DAEMON@"+r.Hostname+">")
+	w.field("To", "<"+r.m.Accepted.Envelope.From.String()+">")
+	w.field("Subject", r.subject())
+	w.field("Message-ID", r.messageID())
+	if original := clean(r.m.Accepted.HeaderID, true, 250); validMessageID(original) {
+		w.field("In-Reply-To", original)
+		w.field("References", original)
+	}
+	w.field("Auto-Submitted", "auto-replied")
+	w.field("MIME-Version", "1.0")
+	w.line(`Content-Type: multipart/report; report-type=delivery-status;`)
+	w.line("\t" + `boundary="` + boundary + `"`)
+	w.line("")
+	w.line("This is a report in MIME format (RFC 3464).")
+	w.part(boundary, "text/plain; charset=utf-8", "Notification", words)
+	statusType := "message/delivery-status"
+	if r.utf8 {
+		statusType = "message/global-delivery-status"
+	}
+	w.part(boundary, statusType, "Delivery report", status)
+	if len(r.returned.text) > 0 {
+		w.part(boundary, r.returned.contentType(r.utf8), r.returned.description(), r.returned.text)
+	}
+	w.line("")
+	w.line("--" + boundary + "--")
+	return w.Bytes()
+}
+
+func (r *report) subject() string {
+	switch r.kind {
+	case Delay:
+		return "Your message is delayed"
+	case Success:
+		return "Your message was passed on"
+	}
+	return "Your message could not be delivered"
+}
+
+// messageID is unique: a message has at most one report of a kind at a time.
+func (r *report) messageID() string {
+	return fmt.Sprintf("<%s.%d.%d@%s>", r.m.Accepted.ID, r.kind, r.now.UnixMicro(), clean(r.Hostname, true, 255))
+}
+
+// boundary occurs in no part.
+func (r *report) boundary(words, status []byte) string {
+	for n := 0; ; n++ {
+		boundary := fmt.Sprintf("=_%s.%d.%d", r.m.Accepted.ID, r.now.Unix(), n)
+		inside := false
+		for _, part := range [][]byte{words, status, r.returned.text} {
+			inside = inside || bytes.Contains(part, []byte(boundary))
+		}
+		if !inside {
+			return boundary
+		}
+	}
 }
