@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"syscall"
 
-	"quorumta/cmd/quorumta/node"
 	"quorumta/internal/config"
 )
 
@@ -34,5 +33,5 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	return node.Run(ctx, f, version(), hup)
+	return runNode(ctx, f, version(), hup)
 }

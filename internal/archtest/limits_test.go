@@ -128,9 +128,12 @@ func rawText(g *ast.CommentGroup) string {
 	return b.String()
 }
 
-// constant reports whether the initial value is of the allowed kinds.
+// constant reports whether the initial value is of the allowed kinds; the name
+// of an error of another package counts as an error.
 func constant(e ast.Expr) bool {
 	switch e := e.(type) {
+	case *ast.SelectorExpr:
+		return strings.HasPrefix(e.Sel.Name, "Err")
 	case *ast.CompositeLit:
 		switch e.Type.(type) {
 		case *ast.MapType, *ast.ArrayType:
@@ -147,7 +150,7 @@ func constant(e ast.Expr) bool {
 			return false
 		}
 		call := x.Name + "." + sel.Sel.Name
-		return slices.Contains([]string{"errors.New", "fmt.Errorf", "regexp.MustCompile", "netip.MustParsePrefix", "netip.MustParseAddr", "strings.NewReplacer", "base32.NewEncoding", "crc32.MakeTable"}, call)
+		return slices.Contains([]string{"errors.New", "fmt.Errorf", "regexp.MustCompile", "netip.MustParsePrefix", "netip.MustParseAddr", "strings.NewReplacer", "base32.NewEncoding", "crc32.MakeTable", "cel.ObjectType"}, call)
 	}
 	return false
 }

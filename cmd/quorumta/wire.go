@@ -1,4 +1,4 @@
-package node
+package main
 
 import (
 	"context"
@@ -29,7 +29,7 @@ import (
 )
 
 // wire makes the rooms, inner ones first.
-func (n *Node) wire() error {
+func (n *node) wire() error {
 	if err := n.wireCluster(); err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (n *Node) wire() error {
 	return n.wireSMTP()
 }
 
-func (n *Node) wireCluster() error {
+func (n *node) wireCluster() error {
 	f := n.file
 	first, err := firstStart(f)
 	if err != nil {
@@ -97,7 +97,7 @@ func (n *Node) wireCluster() error {
 	return nil
 }
 
-func (n *Node) wireDelivery() error {
+func (n *node) wireDelivery() error {
 	f := n.file
 	servers, err := resolvers(f.DNS.Servers)
 	if err != nil {
@@ -133,7 +133,7 @@ func (n *Node) wireDelivery() error {
 	return err
 }
 
-func (n *Node) wireSMTP() error {
+func (n *node) wireSMTP() error {
 	f := n.file
 	rules, err := policyOf(f)
 	if err != nil {
@@ -169,7 +169,7 @@ func (n *Node) wireSMTP() error {
 
 // reload reads the file again. Policy, nets and lists take effect at once;
 // what else has changed needs a restart, which costs nothing in a cluster.
-func (n *Node) reload() {
+func (n *node) reload() {
 	f, err := config.Load(n.file.Path(), n.file.Node)
 	var rules smtp.Policy
 	if err == nil {
@@ -186,14 +186,14 @@ func (n *Node) reload() {
 // expiryWarning is how long ahead of its end a certificate is spoken of.
 const expiryWarning = 30 * 24 * time.Hour
 
-func (n *Node) warnExpiry() {
+func (n *node) warnExpiry() {
 	if left := time.Until(n.inside.expires()); left < expiryWarning {
 		n.log.Warn("the node's certificate expires: sign a new one with the cluster's CA; it is reloaded without a restart",
 			"expires", n.inside.expires(), "file", n.file.Cluster.TLS.Cert)
 	}
 }
 
-func (n *Node) countExpiry() error {
+func (n *node) countExpiry() error {
 	_, err := n.telemetry.Meter("raft").Int64ObservableGauge("quorumta_raft_certificate_expiry",
 		metric.WithUnit("s"), metric.WithDescription("Time until the node's certificate expires."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {

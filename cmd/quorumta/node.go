@@ -1,4 +1,4 @@
-package node
+package main
 
 import (
 	"context"
@@ -19,8 +19,8 @@ import (
 	"quorumta/smtp"
 )
 
-// Node is one node, wired and not yet running.
-type Node struct {
+// node is one node, wired and not yet running.
+type node struct {
 	file      *config.File
 	version   string
 	telemetry *telemetry.Telemetry
@@ -45,14 +45,14 @@ const (
 	goodbyeBound  = 5 * time.Second  // traces and metrics are sent
 )
 
-// Run runs the node of a configuration until ctx ends or it is asked to
+// runNode runs the node of a configuration until ctx ends or it is asked to
 // drain; it drains then, and returns nil. Each value from reload has the
 // configuration read again. It fails when the node cannot start or one of its
 // rooms breaks.
-func Run(ctx context.Context, f *config.File, version string, reload <-chan os.Signal) error {
+func runNode(ctx context.Context, f *config.File, version string, reload <-chan os.Signal) error {
 	t, err := telemetry.Start(ctx, telemetry.Options{
 		Service: "quorumta", Version: version, Node: f.Node,
-		LogFormat: f.Log.Format, LogLevel: level(f.Log.Level),
+		LogFormat: f.Log.Format, LogLevel: logLevel(f.Log.Level),
 	})
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func Run(ctx context.Context, f *config.File, version string, reload <-chan os.S
 			t.Log().Warn("not all telemetry was delivered", "error", err)
 		}
 	}()
-	n := &Node{file: f, version: version, telemetry: t, log: t.Log(), drain: make(chan struct{}, 1)}
+	n := &node{file: f, version: version, telemetry: t, log: t.Log(), drain: make(chan struct{}, 1)}
 	if err := n.wire(); err != nil {
 		if n.cluster != nil {
 			err = errors.Join(err, n.cluster.Close())
@@ -107,7 +107,7 @@ func (r *room) stop() {
 }
 
 // run runs the rooms, inner ones first, and ends them, outer ones first.
-func (n *Node) run(ctx context.Context, reload <-chan os.Signal) error {
+func (n *node) run(ctx context.Context, reload <-chan os.Signal) error {
 	broken := make(chan error, 1)
 	metrics, err := n.listenMetrics()
 	if err != nil {
@@ -141,7 +141,7 @@ func (n *Node) run(ctx context.Context, reload <-chan os.Signal) error {
 }
 
 // wait returns nil when the node is to drain, or why it cannot go on.
-func (n *Node) wait(ctx context.Context, broken <-chan error, reload <-chan os.Signal) error {
+func (n *node) wait(ctx context.Context, broken <-chan error, reload <-chan os.Signal) error {
 	expiry := time.NewTicker(24 * time.Hour)
 	defer expiry.Stop()
 	for {
@@ -163,7 +163,7 @@ func (n *Node) wait(ctx context.Context, broken <-chan error, reload <-chan os.S
 
 // bow takes leave in the order that costs nothing: balancers look away, no
 // more sessions, no more claims, leads handed over.
-func (n *Node) bow(ctx context.Context, deliver *room) {
+func (n *node) bow(ctx context.Context, deliver *room) {
 	ctx = context.WithoutCancel(ctx)
 	n.log.Info("draining", "grace", time.Duration(n.file.DrainGrace).String())
 	n.draining.Store(true)
@@ -185,7 +185,7 @@ func (n *Node) bow(ctx context.Context, deliver *room) {
 }
 
 // beginDrain has the node drain; it returns at once.
-func (n *Node) beginDrain() {
+func (n *node) beginDrain() {
 	select {
 	case n.drain <- struct{}{}:
 	default: // it was asked before
@@ -193,7 +193,7 @@ func (n *Node) beginDrain() {
 }
 
 // ready is the answer of /readyz.
-func (n *Node) ready() error {
+func (n *node) ready() error {
 	switch {
 	case n.draining.Load():
 		return errors.New("draining")
@@ -206,7 +206,7 @@ func (n *Node) ready() error {
 // fatal ends the process: the disk has failed, and nothing that is on it or in
 // memory may be acknowledged any more. Listeners go first, for a process with
 // a thread stuck in the kernel keeps them open.
-func (n *Node) fatal(err error) {
+func (n *node) fatal(err error) {
 	n.log.Error("the node stops: its storage cannot be trusted", "error", err)
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -229,7 +229,7 @@ func (n *Node) fatal(err error) {
 	os.Exit(1)
 }
 
-func (n *Node) listenMetrics() (net.Listener, error) {
+func (n *node) listenMetrics() (net.Listener, error) {
 	if n.file.Admin.Metrics == "" {
 		return nil, nil
 	}
@@ -240,6 +240,6 @@ func (n *Node) listenMetrics() (net.Listener, error) {
 	return l, nil
 }
 
-func level(name string) slog.Level {
+func logLevel(name string) slog.Level {
 	return map[string]slog.Level{"debug": slog.LevelDebug, "warn": slog.LevelWarn, "error": slog.LevelError}[name]
 }
