@@ -403,3 +403,93 @@ func TestOldest(t *testing.T) {
 		shut(t, s)
 	})
 }
+
+// Pebble opens a log whose newest WAL was cut, without a word; the mark tells.
+func TestMarkTellsALostTail(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s := open(t, fs)
+	l, m := logOf(t, s), markOf(t, s)
+	store(t, l, entries(1, 50, 1, 1000)...)
+	for i := uint64(51); i <= 100; i++ {
+		store(t, l, newEntry(i, 1, 1000))
+	}
+	if err := m.Lower(1, 100); err != nil {
+		t.Fatal(err)
+	}
+	damaged := fs.CrashClone(vfs.CrashCloneCfg{})
+	shut(t, s)
+	names, err := damaged.List("data/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wal := ""
+	for _, n := range names {
+		if len(n) > 4 && n[len(n)-4:] == ".log" {
+			wal = max(wal, "data/log/"+n)
+		}
+	}
+	cut(t, damaged, wal)
+	s = open(t, damaged)
+	defer shut(t, s)
+	last, _ := logOf(t, s).LastIndex()
+	if _, marked := markOf(t, s).Value(); last >= 100 || marked != 100 {
+		t.Errorf("the log ends at %d, the mark says %d", last, marked)
+	}
+}
+
+// cut takes the last third of a file away.
+func cut(t *testing.T, fs vfs.FS, path string) {
+	t.Helper()
+	f, err := fs.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	f, err = fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(b[:len(b)*2/3]); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// All of it on a real file system.
+func TestOnDisk(t *testing.T) {
+	b, want := streamOf(t, 105, 1)
+	o := options(t, vfs.Default)
+	o.Dir = t.TempDir()
+	s := openWith(t, o)
+	l, m := logOf(t, s), markOf(t, s)
+	store(t, l, entries(1, 300, 1, 20_000)...)
+	m.Raise(1, 300)
+	if err := errors.Join(install(s, b), l.DeleteRange(1, 200)); err != nil {
+		t.Fatal(err)
+	}
+	shut(t, s)
+	s = openWith(t, o)
+	defer shut(t, s)
+	if first, _ := logOf(t, s).FirstIndex(); first != 201 {
+		t.Errorf("the log begins at %d", first)
+	}
+	if _, i := markOf(t, s).Value(); i != 300 {
+		t.Errorf("the mark is %d", i)
+	}
+	if d := cmp.Diff(want, viewed(stateOf(t, s))); d != "" {
+		t.Error(d)
+	}
+	n := snapshotsOf(t, s)
+	list, err := n.List()
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%d snapshots: %v", len(list), err)
+	}
+	if _, again := readAll(t, n, list[0].ID); !bytes.Equal(again, b) {
+		t.Error("the stream has changed")
+	}
+}

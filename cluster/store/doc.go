@@ -19,4 +19,8 @@
 // itself, flushed up to the label), received (a snapshot that came from another
 // member, with its data), lineage (what tells a state from that of a restored
 // backup), mark (the high-water mark of a log in a file of its own).
+//
+// Below it are the parts that need no Pebble: entry (how log entries lie on
+// disk and in memory), mark (the file of marks), stream (the form in which a
+// state travels), snapshot (labels and received data).
 package store
