@@ -21,7 +21,7 @@ func Bootstrap(o Options, servers []raft.Server) error {
 	if err != nil {
 		return fmt.Errorf("bootstrap shard %d: %w", o.Shard, err)
 	}
-	log := journal{o.Entries, o.Mark, o.Snapshots}
+	log := journal{o.Entries, o.Mark, o.Snapshots, nil}
 	last, _ := o.Entries.Tail()
 	label, _ := o.Snapshots.Label()
 	switch {
@@ -133,6 +133,9 @@ type journal struct {
 	*store.Log
 	mark  *store.Mark
 	snaps *store.Snapshots
+	// installed is called when a snapshot was installed over a log that went
+	// beyond its label: Raft goes on believing in what is gone (#697).
+	installed func()
 }
 
 var _ raft.MonotonicLogStore = journal{}
@@ -170,5 +173,9 @@ func (j journal) DeleteRange(lo, hi uint64) error {
 			return fmt.Errorf("lower the high-water mark: %w", err)
 		}
 	}
-	return j.Log.DeleteRange(lo, hi)
+	err := j.Log.DeleteRange(lo, hi)
+	if lo <= label && label < last {
+		j.installed()
+	}
+	return err
 }

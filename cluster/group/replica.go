@@ -37,8 +37,6 @@ type replica struct {
 	moved  atomic.Int64         // when a transfer of ours last ended, as time since opened; -1 under way
 	follow atomic.Pointer[dead] // the fast takeover under way
 
-	tail [2]uint64 // of run: what Raft takes for the end of the log, and what is
-
 	mu      sync.Mutex // guards closing and every start of a future
 	closing bool
 	futures sync.WaitGroup // what Raft owes an answer to
@@ -75,7 +73,10 @@ func (g *Group) open() (*replica, error) {
 		return nil, err
 	}
 	config := raftConfig(g.o)
-	log := journal{g.o.Entries, g.o.Mark, g.o.Snapshots}
+	r := &replica{again: make(chan string, 1)}
+	log := journal{g.o.Entries, g.o.Mark, g.o.Snapshots, func() {
+		r.askReopen("a snapshot was installed over a longer log")
+	}}
 	snaps := snapshots{g.o.Snapshots}
 	probe := *config
 	servers, err := raft.GetConfiguration(&probe, g.fsm, log, g.o.Entries, snaps, idle(g.o.Self))
@@ -87,15 +88,9 @@ func (g *Group) open() (*replica, error) {
 		config.HeartbeatTimeout, config.ElectionTimeout = aloneHeartbeat, aloneHeartbeat
 		config.LeaderLeaseTimeout = leaseOf(aloneHeartbeat)
 	}
-	r := &replica{
-		g:      g,
-		opened: time.Now(),
-		beat:   config.HeartbeatTimeout,
-		lease:  newLease(leaseOf(config.HeartbeatTimeout), others),
-		notify: make(chan bool, 1),
-		again:  make(chan string, 1),
-		lost:   make(chan raft.ServerID, 1),
-	}
+	r.g, r.opened, r.beat = g, time.Now(), config.HeartbeatTimeout
+	r.lease = newLease(leaseOf(r.beat), others)
+	r.notify, r.lost = make(chan bool, 1), make(chan raft.ServerID, 1)
 	r.moved.Store(int64(-never))
 	config.NotifyCh = r.notify
 	r.trans = &transport{
@@ -181,21 +176,7 @@ func (r *replica) run(ctx context.Context) error {
 // watch looks after what nobody tells.
 func (r *replica) watch() {
 	r.endTakeover()
-	r.checkTail()
 	r.g.metrics.observe(r)
-}
-
-// checkTail reopens the replica after an install that found entries beyond the
-// label: Raft still believes in them (#697). While entries are replaced it
-// looks the same for a moment, so it must look the same twice.
-func (r *replica) checkTail() {
-	last, _ := r.g.o.Entries.Tail()
-	label, _ := r.g.o.Snapshots.Label()
-	seen := [2]uint64{r.raft.LastIndex(), max(last, label)}
-	if seen[0] > seen[1] && seen == r.tail {
-		r.askReopen(fmt.Sprintf("Raft believes in entry %d, and the log ends at %d", seen[0], seen[1]))
-	}
-	r.tail = seen
 }
 
 // snapshot makes the state durable and cuts the log to the trailing bytes.

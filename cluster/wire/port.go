@@ -170,7 +170,11 @@ func (p *Port) admit(ctx context.Context, conn net.Conn, served *inbox) {
 // is nobody's worry.
 func (p *Port) refuse(conn net.Conn, why string, err error) {
 	p.refused.Add(context.Background(), 1, metric.WithAttributes(attribute.String("reason", why)))
-	p.o.Log.Warn("cluster connection refused", "peer", conn.RemoteAddr().String(), "reason", why, "err", err)
+	level := slog.LevelWarn
+	if why == shardClosed.String() {
+		level = slog.LevelDebug // it is being reopened
+	}
+	p.o.Log.Log(context.Background(), level, "cluster connection refused", "peer", conn.RemoteAddr().String(), "reason", why, "err", err)
 	_ = conn.Close()
 }
 
