@@ -1,0 +1,324 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"quorumta/internal/mail"
+	"quorumta/queue"
+	"quorumta/queue/event"
+)
+
+func TestDelivers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, nil)
+		a, b := h.remote("a.example"), h.remote("b.example")
+		id := h.submit(nil, "1@a.example", "2@b.example", "3@a.example")
+		h.waitEmpty()
+		got := a.got()
+		if len(got) != 1 || len(got[0].to) != 2 || len(b.got()) != 1 {
+			t.Fatalf("%+v %+v", got, b.got())
+		}
+		if want := "Received: id " + string(id) + "\r\nSubject: test\r\n\r\n.dot\r\n"; got[0].content != want {
+			t.Errorf("%q", got[0].content)
+		}
+		story := h.story(id)
+		for _, word := range []string{"claimed[0 2]", "claimed[1]", "delivered[0 2]", "delivered[1]"} {
+			if !strings.Contains(story, word) {
+				t.Errorf("%s: no %s", story, word)
+			}
+		}
+	})
+}
+
+func TestConnectionsCarryManyMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, nil)
+		a := h.remote("a.example")
+		for i := range 200 {
+			h.submit(nil, fmt.Sprint(i, "@a.example"))
+		}
+		h.waitEmpty()
+		if n := len(a.got()); n != 200 || a.connections > 40 {
+			t.Errorf("%d messages over %d connections", n, a.connections)
+		}
+	})
+}
+
+func TestRecipientsHaveTheirOwnReplies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, nil)
+		a, sender := h.remote("a.example"), h.remote("sender.example")
+		a.reply = always("RCPT TO:<never", "550 5.1.1 who?")
+		id := h.submit(nil, "ok@a.example", "never@a.example")
+		h.waitEmpty()
+		if story := h.story(id); !strings.Contains(story, "delivered[0] failed[1] 550") {
+			t.Error(story)
+		}
+		reports := sender.got()
+		if len(reports) != 1 || !strings.HasPrefix(reports[0].from, "MAIL FROM:<>") {
+			t.Fatalf("%+v", reports)
+		}
+		if c := reports[0].content; !strings.Contains(c, "never@a.example") || strings.Contains(c, "rfc822; ok@a.example") {
+			t.Errorf("%s", c)
+		}
+	})
+}
+
+func TestDeferred(t *testing.T) {
+	for name, reply := range map[string]func(string) string{
+		"MAIL": once("MAIL", "451 4.3.0 later"),
+		"DATA": once("DATA", "451 4.3.0 later"),
+		"dot":  once(".", "452 4.3.1 later"),
+		"421":  once("DATA", "421 4.3.2 bye"),
+		"gone": once("DATA", "close"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := open(t, nil)
+				h.remote("a.example").reply = reply
+				id := h.submit(nil, "1@a.example")
+				h.waitEmpty()
+				if story := h.story(id); strings.Count(story, "deferred[0]") != 1 || !strings.HasSuffix(story, "delivered[0]") {
+					t.Error(story)
+				}
+			})
+		})
+	}
+}
+
+// TestRefusingAndSilentSites: much mail for sites that refuse or are silent
+// keeps nobody else waiting, and goes out when they come back.
+func TestRefusingAndSilentSites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, func(o *Options) { o.Sites.SMTP.Timeouts.Greeting = 300 * time.Millisecond })
+		dead, silent, alive := h.remote("dead.example"), h.remote("silent.example"), h.remote("alive.example")
+		dead.refuse, silent.silent = true, true
+		for i := range 150 {
+			h.submit(nil, fmt.Sprint(i, "@dead.example"))
+			h.submit(nil, fmt.Sprint(i, "@silent.example"))
+		}
+		began := time.Now()
+		h.submit(nil, "1@alive.example")
+		h.waitFor("the healthy site has its mail", func() bool { return len(alive.got()) == 1 })
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+		dead.change(func(r *remote) { r.refuse = false })
+		silent.change(func(r *remote) { r.silent = false })
+		h.waitEmpty()
+		if len(dead.got()) != 150 || len(silent.got()) != 150 {
+			t.Errorf("%d and %d", len(dead.got()), len(silent.got()))
+		}
+	})
+}
+
+// TestTooManyConnections: a site that takes two at once gets no more, and no
+// message uses up a retry step for that.
+func TestTooManyConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, nil)
+		a := h.remote("a.example")
+		a.most = 2
+		var ids []mail.MessageID
+		for i := range 60 {
+			ids = append(ids, h.submit(nil, fmt.Sprint(i, "@a.example")))
+		}
+		h.waitEmpty()
+		deferrals := 0
+		for _, id := range ids {
+			deferrals += strings.Count(h.story(id), "deferred")
+		}
+		if len(a.got()) != 60 || deferrals > 5 {
+			t.Errorf("%d messages, %d deferrals", len(a.got()), deferrals)
+		}
+	})
+}
+
+// TestTooManyRecipients: those beyond what the server takes at once follow
+// without a retry step.
+func TestTooManyRecipients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, nil)
+		a := h.remote("a.example")
+		a.reply = func(line string) string {
+			if strings.HasPrefix(line, "RCPT") {
+				a.mu.Lock()
+				defer a.mu.Unlock()
+				if len(a.letters) == 0 && !strings.Contains(line, "<0@") {
+					return "452 4.5.3 too many"
+				}
+			}
+			return ""
+		}
+		id := h.submit(nil, "0@a.example", "1@a.example", "2@a.example")
+		h.waitEmpty()
+		if story := h.story(id); !strings.Contains(story, "returned[1 2]") || strings.Contains(story, "deferred") {
+			t.Error(story)
+		}
+	})
+}
+
+// TestInDoubt: a dot that is never answered is on record for everybody who may
+// get a second copy.
+func TestInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, nil)
+		a := h.remote("a.example")
+		a.reply = once(".", "close")
+		id := h.submit(nil, "1@a.example", "2@a.example")
+		h.waitEmpty()
+		if story := h.story(id); !strings.Contains(story, "doubted[0 1] deferred[0 1] 0") {
+			t.Error(story)
+		}
+		if len(a.got()) != 2 {
+			t.Errorf("%d copies", len(a.got()))
+		}
+	})
+}
+
+func TestExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, func(o *Options) { o.Retry = every(t, time.Second, 3*time.Second) })
+		h.remote("a.example").reply = always("RCPT", "450 4.2.1 later")
+		sender := h.remote("sender.example")
+		id := h.submit(nil, "1@a.example")
+		h.waitEmpty()
+		if story := h.story(id); !strings.Contains(story, "expired[0] 450") {
+			t.Error(story)
+		}
+		if len(sender.got()) != 1 {
+			t.Errorf("%d reports", len(sender.got()))
+		}
+	})
+}
+
+// TestNoReportAboutReports: a report that cannot be delivered ends there.
+func TestNoReportAboutReports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, nil)
+		h.remote("sender.example").reply = always("RCPT", "550 5.1.1 gone")
+		h.remote("a.example").reply = always("RCPT", "550 5.1.1 gone")
+		h.submit(nil, "1@a.example")
+		h.waitEmpty()
+	})
+}
+
+func TestNoSuchDomain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, nil)
+		sender := h.remote("sender.example")
+		id := h.submit(nil, "1@nowhere.example")
+		h.waitEmpty()
+		if story := h.story(id); !strings.Contains(story, "failed[0]") || strings.Contains(story, "claimed") {
+			t.Error(story)
+		}
+		if len(sender.got()) != 1 {
+			t.Errorf("%d reports", len(sender.got()))
+		}
+	})
+}
+
+func TestWarns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, func(o *Options) { o.Warnings = []time.Duration{time.Millisecond} })
+		sender := h.remote("sender.example")
+		h.remote("a.example").reply = times(3, "RCPT", "450 4.2.1 later")
+		id := h.submit(nil, "1@a.example")
+		h.waitEmpty()
+		if story := h.story(id); strings.Count(story, "warned[0]") != 1 || len(sender.got()) != 1 {
+			t.Errorf("%s, %d warnings", story, len(sender.got()))
+		}
+	})
+}
+
+// TestSuccessReport: the sender is told of success by the next host if that
+// knows how, else by us (RFC 3461, section 5.2.2).
+func TestSuccessReport(t *testing.T) {
+	for name, c := range map[string]struct {
+		ehlo []string
+		want int
+	}{"without DSN": {nil, 1}, "with DSN": {[]string{"PIPELINING", "DSN"}, 0}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := open(t, nil)
+				sender := h.remote("sender.example")
+				h.remote("a.example").ehlo = c.ehlo
+				h.submit(func(s *queue.Submission) { s.Envelope.Recipients[0].Notify = mail.NotifySuccess }, "1@a.example")
+				h.waitEmpty()
+				if len(sender.got()) != c.want {
+					t.Errorf("%d reports", len(sender.got()))
+				}
+			})
+		})
+	}
+}
+
+// TestDrain: what has sent no dot is returned, what waits for the answer to
+// its dot is in doubt, and a server that answers in time is waited for.
+func TestDrain(t *testing.T) {
+	for name, c := range map[string]struct{ at, want string }{
+		"before the dot": {"DATA", "returned[0]"},
+		"after the dot":  {".", "doubted[0]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := open(t, nil)
+				a := h.remote("a.example")
+				reached := make(chan struct{})
+				a.reply = func(line string) string {
+					if line == c.at {
+						close(reached)
+						return "wait"
+					}
+					return ""
+				}
+				id := h.submit(nil, "1@a.example")
+				<-reached
+				h.waitFor("it is claimed", func() bool { return strings.Contains(h.story(id), "claimed") })
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				h.delivery.Drain(ctx)
+				h.stop()
+				if story := h.story(id); !strings.Contains(story, c.want) {
+					t.Error(story)
+				}
+			})
+		})
+	}
+}
+
+// TestTrace: an attempt belongs to the trace of the transaction that accepted
+// the message.
+func TestTrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spans := tracetest.NewSpanRecorder()
+		provider := trace.NewTracerProvider(trace.WithSpanProcessor(spans))
+		h := open(t, func(o *Options) { o.Tracer = provider.Tracer("delivery") })
+		h.remote("a.example")
+		h.submit(func(s *queue.Submission) {
+			s.Trace = event.Trace{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1}
+		}, "1@a.example")
+		h.waitEmpty()
+		h.stop()
+		names := map[string]bool{}
+		for _, s := range spans.Ended() {
+			if s.SpanContext().TraceID() != [16]byte{1} {
+				t.Errorf("%s is in another trace", s.Name())
+			}
+			names[s.Name()] = true
+		}
+		for _, name := range []string{"delivery.attempt", "dns", "connect", "smtp.data"} {
+			if !names[name] {
+				t.Errorf("no span %s", name)
+			}
+		}
+	})
+}
