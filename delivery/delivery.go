@@ -119,7 +119,7 @@ type Deliverer struct {
 	window  *window
 	meters  *meters
 	routing *semaphore.Weighted
-	gate    gate
+	gate    *gate
 
 	// work ends when what is in flight must be given up, records when outcomes
 	// must.
@@ -138,7 +138,7 @@ func New(o Options) (*Deliverer, error) {
 		sites:   site.New(o.Sites),
 		window:  newWindow(o.Limits, o.Now),
 		routing: semaphore.NewWeighted(int64(o.Limits.Routing)),
-		gate:    gate{most: max(1, o.Limits.Routing/16), inside: map[string]int{}},
+		gate:    newGate(max(1, o.Limits.Routing/16)),
 	}
 	d.work, d.giveUp = context.WithCancel(context.Background())
 	d.records, d.forget = context.WithCancel(context.Background())

@@ -170,7 +170,7 @@ func (o *office) routeSoon(ctx context.Context, key entryKey, busy []uint32) {
 		return
 	}
 	domain := m.Recipients[due[0]].Address.Domain
-	if !o.d.gate.enter(domain) {
+	if !o.d.gate.enter(ctx, domain) {
 		o.d.window.routed(key) // a later sweep finds it again
 		return
 	}
@@ -279,7 +279,7 @@ func (d *Deliverer) dispatch(ctx context.Context) {
 			return
 		case <-d.window.stirred:
 		case <-tick.C:
-			for _, j := range d.window.impatient(100) {
+			for _, j := range d.window.impatient(200) {
 				d.recorders.Go(func() { d.postpone(j) })
 			}
 			for _, key := range d.window.rung() {

@@ -112,7 +112,7 @@ func (d *Deliverer) tell(a *attempt, verdicts []verdict, now time.Time) {
 			"tls", a.secrecy,
 			"reply", v.reply.String(),
 			"in_doubt", v.what == doubted,
-			"delay", now.Sub(a.m.At),
+			"delay", now.Sub(a.m.At).Round(time.Millisecond).Seconds(),
 			"attempt", a.claim.Number,
 			"node", d.o.Process.Node,
 			"shard", a.office.Shard(),

@@ -290,7 +290,7 @@ func (w *window) rung() []entryKey {
 }
 
 // impatient takes jobs that have waited for a failing site for too long, at
-// most n a lane.
+// most n.
 func (w *window) impatient(n int) []*job {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -303,7 +303,7 @@ func (w *window) impatient(n int) []*job {
 		if _, failing := l.site.Failing(); !failing {
 			continue
 		}
-		old := l.queue.waitingSince(before, n)
+		old := l.queue.waitingSince(before, n-len(list))
 		w.waiting -= len(old)
 		list = append(list, old...)
 	}

@@ -133,6 +133,8 @@ type Site struct {
 	// Begin has given and End has not taken back; open of them have got
 	// through.
 	limit, active, open int
+	// begun is when Begin last said yes.
+	begun time.Time
 	// growAfter: the limit stays as it is until then.
 	growAfter time.Time
 	// failures in a row since the last connection got through; no connection
@@ -158,19 +160,28 @@ func (s *Site) forgettable(now time.Time) bool {
 	return s.active == 0 && s.until.Before(now.Add(-s.set.o.SuspendMost))
 }
 
+// probeWait is how long a probe of a site that was silent may hang until
+// another one starts beside it: by then the site may be back.
+const probeWait = 30 * time.Second
+
 // Begin asks for the right to one connection; End gives it back. A suspended
 // site, and one that has as many as it gets, says no.
 func (s *Site) Begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.set.o.Now()
 	limit := s.limit
 	if s.failures > 0 {
 		limit = 1 // the probe
+		if now.Sub(s.begun) >= probeWait {
+			limit = min(s.active+1, s.set.o.Initial) // it hangs: another one
+		}
 	}
-	if s.active >= limit || s.set.o.Now().Before(s.until) {
+	if s.active >= limit || now.Before(s.until) {
 		return false
 	}
 	s.active++
+	s.begun = now
 	return true
 }
 
