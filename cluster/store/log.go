@@ -264,7 +264,8 @@ func (l *Log) stored(logs []*raft.Log, points []entry.Point, total uint64) {
 }
 
 // DeleteRange implements raft.LogStore: it deletes from the beginning, from
-// the end, or everything. What is deleted from the end is gone for good when
+// the end, or everything. From the beginning, and everything, it may delete
+// while another goroutine appends; what that appends is above hi and stays. What is deleted from the end is gone for good when
 // it returns; what is deleted from the beginning may return after a crash.
 func (l *Log) DeleteRange(lo, hi uint64) error {
 	l.mu.RLock()
@@ -275,11 +276,11 @@ func (l *Log) DeleteRange(lo, hi uint64) error {
 	case first == 0 || lo > hi:
 		return nil
 	case lo == first && hi == last:
-		return l.Drop()
+		return l.empty(lo, hi)
 	case lo == first:
-		return l.shorten(lo, hi, hi+1, last)
+		return l.cutHead(lo, hi)
 	case hi == last:
-		return l.shorten(lo, hi, first, lo-1)
+		return l.cutTail(lo, hi)
 	}
 	return fmt.Errorf("shard %d: entries %d to %d cannot be deleted from the middle of %d to %d", l.shard, lo, hi, first, last)
 }
@@ -302,41 +303,66 @@ func (l *Log) Drop() error {
 	return l.store.commit("drop log", batch, pebble.Sync)
 }
 
-// shorten deletes [lo, hi] and leaves [first, last]. The entries leave the
-// sight of readers before they leave the disk.
-func (l *Log) shorten(lo, hi, first, last uint64) error {
-	defer l.writes.start()()
+// empty deletes [lo, hi], which was all there is. Entries may be appended
+// meanwhile: they stay.
+func (l *Log) empty(lo, hi uint64) error {
+	l.mu.Lock()
+	if l.last != hi {
+		l.mu.Unlock()
+		return l.cutHead(lo, hi)
+	}
+	l.first, l.last, l.lastTerm = 0, 0, 0
+	l.recent.Clear()
+	l.sizes = entry.Sizes{}
+	l.mu.Unlock()
+	return l.delete(lo, hi, pebble.Sync)
+}
+
+// cutHead deletes [lo, hi] from the beginning. The entries leave the sight of
+// readers before they leave the disk.
+func (l *Log) cutHead(lo, hi uint64) error {
+	l.mu.Lock()
+	if l.first == 0 || l.last <= hi { // dropped meanwhile
+		l.mu.Unlock()
+		return nil
+	}
+	l.first = max(l.first, hi+1)
+	l.recent.Cut(l.first, l.last)
+	l.sizes.Cut(l.first, l.last)
+	l.mu.Unlock()
+	return l.delete(lo, hi, pebble.NoSync)
+}
+
+// cutTail deletes [lo, hi] from the end. Only what appends may call it.
+func (l *Log) cutTail(lo, hi uint64) error {
 	var tail raft.Log
-	if err := l.GetLog(last, &tail); err != nil {
+	if err := l.GetLog(lo-1, &tail); err != nil {
 		return err
 	}
-	cutTail := hi > last
 	l.mu.Lock()
-	if cutTail {
-		l.last, l.lastTerm = last, tail.Term
-	} else {
-		l.first = first
-	}
+	l.last, l.lastTerm = tail.Index, tail.Term
 	l.recent.Cut(l.first, l.last)
 	l.sizes.Cut(l.first, l.last)
 	point := l.sizes.Last()
 	l.mu.Unlock()
-
-	batch := l.store.log.NewBatch()
-	if err := l.deletes(batch, lo, hi); err != nil {
-		return errors.Join(err, batch.Close())
-	}
-	if !cutTail {
-		return l.store.commit("cut log", batch, pebble.NoSync)
-	}
-	if err := l.store.commit("cut end of log", batch, pebble.Sync); err != nil {
+	if err := l.delete(lo, hi, pebble.Sync); err != nil {
 		return err
 	}
-	total, err := l.measure(point, last)
+	total, err := l.measure(point, tail.Index)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sizes.Total = total
 	return err
+}
+
+// delete deletes [lo, hi] on disk.
+func (l *Log) delete(lo, hi uint64, o *pebble.WriteOptions) error {
+	defer l.writes.start()()
+	batch := l.store.log.NewBatch()
+	if err := l.deletes(batch, lo, hi); err != nil {
+		return errors.Join(err, batch.Close())
+	}
+	return l.store.commit("cut log", batch, o)
 }
 
 // deletes puts the deletion of [lo, hi] into the batch.

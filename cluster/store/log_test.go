@@ -223,3 +223,42 @@ func TestLogEntriesWithin(t *testing.T) {
 		t.Errorf("size since opening is %d", got)
 	}
 }
+
+// Raft's snapshot goroutine deletes from the beginning, or all it saw, while
+// its main goroutine appends.
+func TestLogIsCutWhileItGrows(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, fs)
+	l := logOf(t, s)
+	const total = 3000
+	done := make(chan uint64)
+	go func() {
+		deleted := uint64(0)
+		for deleted < total*3/4 {
+			last, _ := l.LastIndex()
+			if last > deleted {
+				if err := l.DeleteRange(1, last); err != nil {
+					t.Error(err)
+					break
+				}
+				deleted = last
+			}
+		}
+		done <- deleted
+	}()
+	for i := uint64(1); i <= total; i++ {
+		if err := l.StoreLog(newEntry(i, 1, 2000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deleted := <-done
+	want := map[uint64]*raft.Log{}
+	for i := deleted + 1; i <= total; i++ {
+		want[i] = newEntry(i, 1, 2000)
+	}
+	check(t, l, want)
+	shut(t, s)
+	s = open(t, fs)
+	defer shut(t, s)
+	check(t, logOf(t, s), want)
+}
