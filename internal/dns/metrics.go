@@ -13,8 +13,11 @@ import (
 
 type metrics struct{ duration metric.Float64Histogram }
 
-func newMetrics() (metrics, error) {
-	duration, err := otel.Meter("quorumta/internal/dns").Float64Histogram("quorumta_dns_lookup_duration_seconds",
+func newMetrics(meter metric.Meter) (metrics, error) {
+	if meter == nil {
+		meter = otel.Meter("dns")
+	}
+	duration, err := meter.Float64Histogram("quorumta_dns_lookup_duration",
 		metric.WithUnit("s"),
 		metric.WithDescription("Time of DNS look-ups by type, result, and whether they were answered from memory"))
 	return metrics{duration}, err

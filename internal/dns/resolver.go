@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"go.opentelemetry.io/otel/metric"
 )
 
 // Options are the settings of a Resolver.
@@ -26,6 +27,8 @@ type Options struct {
 	Tries int
 	// CacheSize is how many answers are kept; 0 means 10,000.
 	CacheSize int
+	// Meter counts look-ups; nil means that of the global provider.
+	Meter metric.Meter
 }
 
 // Resolver asks and remembers; safe for concurrent use.
@@ -58,7 +61,7 @@ func New(o Options) (*Resolver, error) {
 	if r.servers, err = serversOf(o); err != nil {
 		return nil, err
 	}
-	r.metrics, err = newMetrics()
+	r.metrics, err = newMetrics(o.Meter)
 	return r, err
 }
 

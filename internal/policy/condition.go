@@ -118,7 +118,7 @@ func (sizes) EstimateSize(element cost.AstNode) *cost.SizeEstimate {
 // EstimateCallCost implements cost.Estimator.
 func (sizes) EstimateCallCost(function, overload string, _ *cost.AstNode, _ []cost.AstNode) *cost.CallEstimate {
 	if overload == "ip_in_net" || overload == "text_in_names" {
-		return &cost.CallEstimate{CostEstimate: cost.CostEstimate{Min: 1, Max: 10}}
+		return &cost.CallEstimate{CostEstimate: cost.Estimate{Min: 1, Max: 10}}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/ext"
 )
 
@@ -58,6 +59,8 @@ func CheckName(name string) error {
 // NewEnv makes an environment; it fails where a name is no CEL identifier.
 func NewEnv(nets map[string][]netip.Prefix, lists map[string][]string) (*Env, error) {
 	e := &Env{nets: map[string]prefixSet{}}
+	netType := cel.ObjectType("net", traits.ContainerType)
+	listType := cel.ObjectType("names", traits.ContainerType)
 	var faults []error
 	var constants []cel.EnvOption
 	var names []string
@@ -65,12 +68,12 @@ func NewEnv(nets map[string][]netip.Prefix, lists map[string][]string) (*Env, er
 		faults = append(faults, CheckName(name))
 		e.nets[name] = newPrefixSet(nets[name])
 		names = append(names, "nets."+name)
-		constants = append(constants, cel.Constant("nets."+name, netType, &netValue{name, e.nets[name]}))
+		constants = append(constants, cel.Constant("nets."+name, netType, &netValue{name, netType, e.nets[name]}))
 	}
 	for _, name := range slices.Sorted(maps.Keys(lists)) {
 		faults = append(faults, CheckName(name))
 		names = append(names, "lists."+name)
-		constants = append(constants, cel.Constant("lists."+name, listType, &listValue{name, newNameSet(lists[name])}))
+		constants = append(constants, cel.Constant("lists."+name, listType, &listValue{name, listType, newNameSet(lists[name])}))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err

@@ -8,12 +8,8 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
-	"cel.dev/cel-go/common/types/traits"
 	"golang.org/x/net/idna"
 )
-
-// listType is the CEL type of lists.NAME.
-var listType = cel.ObjectType("names", traits.ContainerType)
 
 // nameSet is a set of texts and of whole subtrees of the domain name space.
 type nameSet struct {
@@ -75,6 +71,7 @@ func (s nameSet) contains(name string) bool {
 // listValue is a nameSet as a CEL value.
 type listValue struct {
 	name string
+	typ  *cel.Type
 	set  nameSet
 }
 
@@ -97,7 +94,7 @@ func (v *listValue) ConvertToType(t ref.Type) ref.Val { return convertOwn(v, t) 
 func (v *listValue) Equal(other ref.Val) ref.Val { return types.Bool(ref.Val(v) == other) }
 
 // Type implements ref.Val.
-func (v *listValue) Type() ref.Type { return listType }
+func (v *listValue) Type() ref.Type { return v.typ }
 
 // Value implements ref.Val.
 func (v *listValue) Value() any { return v.name }

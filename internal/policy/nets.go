@@ -9,12 +9,8 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
-	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/ext"
 )
-
-// netType is the CEL type of nets.NAME.
-var netType = cel.ObjectType("net", traits.ContainerType)
 
 // prefixSet is a set of addresses: disjoint prefixes in ascending order.
 type prefixSet []netip.Prefix
@@ -59,6 +55,7 @@ func (s prefixSet) contains(addr netip.Addr) bool {
 // netValue is a prefixSet as a CEL value.
 type netValue struct {
 	name string
+	typ  *cel.Type
 	set  prefixSet
 }
 
@@ -81,7 +78,7 @@ func (v *netValue) ConvertToType(t ref.Type) ref.Val { return convertOwn(v, t) }
 func (v *netValue) Equal(other ref.Val) ref.Val { return types.Bool(ref.Val(v) == other) }
 
 // Type implements ref.Val.
-func (v *netValue) Type() ref.Type { return netType }
+func (v *netValue) Type() ref.Type { return v.typ }
 
 // Value implements ref.Val.
 func (v *netValue) Value() any { return v.name }
