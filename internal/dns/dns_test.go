@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -312,15 +313,41 @@ func TestAnswersAreRemembered(t *testing.T) {
 func TestResolvConf(t *testing.T) {
 	path := t.TempDir() + "/resolv.conf"
 	writeFile(t, path, "search corp.example\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n")
-	got, err := serversOf(Options{Config: path})
-	if want := []string{"192.0.2.53:53", "[2001:db8::53]:53"}; err != nil || !slices.Equal(got, want) {
-		t.Errorf("got %v, %v; want %v", got, err, want)
+	var s servers
+	if err := s.open(Options{Config: path}); err != nil {
+		t.Fatal(err)
 	}
+	now := s.looked
+	expect := func(after time.Duration, want ...string) {
+		t.Helper()
+		now = now.Add(after)
+		if got := s.current(now); !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+	expect(0, "192.0.2.53:53", "[2001:db8::53]:53")
 	writeFile(t, path, "# nothing\n")
-	if got, err := serversOf(Options{Config: path}); err != nil || !slices.Equal(got, []string{"127.0.0.1:53"}) {
-		t.Errorf("got %v, %v", got, err)
+	touch(t, path, time.Hour)
+	expect(time.Second, "192.0.2.53:53", "[2001:db8::53]:53")
+	expect(reread, "127.0.0.1:53")
+	writeFile(t, path, "nameserver junk\n")
+	touch(t, path, 2*time.Hour)
+	expect(reread, "127.0.0.1:53")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := New(Options{Config: path + ".missing"}); err == nil || !strings.Contains(err.Error(), "dns.servers") {
+	expect(reread, "127.0.0.1:53")
+	if _, err := New(Options{Config: path}); err == nil || !strings.Contains(err.Error(), "dns.servers") {
 		t.Errorf("got %v, want a hint at dns.servers", err)
+	}
+}
+
+// touch sets the time of change: file systems may be too coarse to tell two
+// writes of a test apart.
+func touch(t *testing.T, path string, ahead time.Duration) {
+	t.Helper()
+	at := time.Now().Add(ahead)
+	if err := os.Chtimes(path, at, at); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -124,12 +124,13 @@ func negativeTerm(m *dns.Msg) time.Duration {
 // with the one that answered last.
 func (r *Resolver) askServers(ctx context.Context, q question) (*dns.Msg, error) {
 	var faults []error
+	servers := r.servers.current(time.Now())
 	first := int(r.preferred.Load())
 	for range r.tries {
 		faults = faults[:0]
-		for i := range r.servers {
-			n := (first + i) % len(r.servers)
-			m, err := r.askServer(ctx, r.servers[n], q)
+		for i := range servers {
+			n := (first + i) % len(servers)
+			m, err := r.askServer(ctx, servers[n], q)
 			if err == nil {
 				r.preferred.Store(int32(n))
 				return m, nil
@@ -137,7 +138,7 @@ func (r *Resolver) askServers(ctx context.Context, q question) (*dns.Msg, error)
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			faults = append(faults, fmt.Errorf("server %s: %s", r.servers[n], err))
+			faults = append(faults, fmt.Errorf("server %s: %s", servers[n], err))
 		}
 	}
 	return nil, fmt.Errorf("%w: %w", ErrTemporary, errors.Join(faults...))

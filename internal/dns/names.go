@@ -3,7 +3,6 @@ package dns
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -49,40 +48,4 @@ func local(name string) []netip.Addr {
 		return []netip.Addr{netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1})}
 	}
 	return nil
-}
-
-// serversOf are the servers as "address:port".
-func serversOf(o Options) ([]string, error) {
-	var servers []string
-	for _, server := range o.Servers {
-		servers = append(servers, server.String())
-	}
-	if len(servers) > 0 {
-		return servers, nil
-	}
-	path := o.Config
-	if path == "" {
-		path = "/etc/resolv.conf"
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read DNS servers (name them in dns.servers): %w", err)
-	}
-	defer file.Close()
-	config, err := dns.ClientConfigFromReader(file)
-	if err != nil {
-		return nil, fmt.Errorf("read DNS servers from %s: %w", path, err)
-	}
-	for _, server := range config.Servers {
-		addr, err := netip.ParseAddr(server)
-		if err != nil {
-			return nil, fmt.Errorf("read DNS servers from %s: %w", path, err)
-		}
-		servers = append(servers, netip.AddrPortFrom(addr, 53).String())
-	}
-	if len(servers) == 0 {
-		// resolv.conf(5): without a nameserver line it is the local machine's.
-		servers = []string{"127.0.0.1:53"}
-	}
-	return servers, nil
 }

@@ -33,7 +33,7 @@ type Options struct {
 
 // Resolver asks and remembers; safe for concurrent use.
 type Resolver struct {
-	servers []string
+	servers servers
 	timeout time.Duration
 	tries   int
 	cache   *cache
@@ -58,7 +58,7 @@ func New(o Options) (*Resolver, error) {
 	}
 	r.cache = newCache(size)
 	var err error
-	if r.servers, err = serversOf(o); err != nil {
+	if err = r.servers.open(o); err != nil {
 		return nil, err
 	}
 	r.metrics, err = newMetrics(o.Meter)
