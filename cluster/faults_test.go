@@ -219,6 +219,29 @@ func TestDrainHandsLeadsAway(t *testing.T) {
 	})
 }
 
+// When all drain at once, nobody waits for the others.
+func TestDrainOfAll(t *testing.T) {
+	inWorld(t, 3, 3, func(w *world) {
+		w.within(30*time.Second, "leads are even", func() bool {
+			return w.leader(1) == "n1" && w.leader(2) == "n2" && w.leader(3) == "n3"
+		})
+		start := time.Now()
+		ended := make(chan struct{})
+		for _, name := range w.names {
+			go func() {
+				_ = w.node(name).Drain(context.Background())
+				ended <- struct{}{}
+			}()
+		}
+		for range w.names {
+			<-ended
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			w.t.Errorf("draining all took %v", took)
+		}
+	})
+}
+
 func TestTransferOnRequest(t *testing.T) {
 	inWorld(t, 3, 1, func(w *world) {
 		w.within(30*time.Second, "n1 leads", func() bool { return w.leader(1) == "n1" })

@@ -109,6 +109,9 @@ func (p *peers) ask(ctx context.Context, name string) {
 	o := p.others[name]
 	o.asking = false
 	if err != nil {
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			o.answered = time.Time{} // its process is gone
+		}
 		return
 	}
 	now := time.Now()
@@ -140,6 +143,16 @@ func (p *peers) mostAreSlow() bool {
 		}
 	}
 	return slow > (len(p.others)+1)/2
+}
+
+// someTake reports whether any other member is alive and takes leads.
+func (p *peers) someTake() bool {
+	for name := range p.others {
+		if o, alive := p.get(name); alive && !o.report.Draining {
+			return true
+		}
+	}
+	return false
 }
 
 // Refused implements group.Peers.

@@ -178,15 +178,16 @@ func (n *Node) transferHere(ctx context.Context, r transferRequest) (struct{}, e
 }
 
 // Drain hands every lead away and takes none until the process ends. It
-// returns when this node leads nothing, or with ctx.
+// returns when this node leads nothing, with ctx, or at once when there is
+// nobody to hand anything to: all others are down or draining as well.
 func (n *Node) Drain(ctx context.Context) error {
 	n.draining.Store(true)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		left, err := n.drainOnce(ctx)
-		if left == 0 {
-			return nil
+		if left == 0 || !n.peers.someTake() {
+			return err
 		}
 		select {
 		case <-tick.C:

@@ -8,10 +8,9 @@
 // the time in which nobody else can hold the office, kept from the send times
 // of answered appends.
 //
-// The guards, each with a test that fails without it: heartbeats go through
-// Raft's main loop (transport.go), an append is cut by bytes and never commits
-// beyond itself (transport.go), votes are withheld after a restart
-// (transport.go), a node with a slow disk falls silent (transport.go), a dead
-// leader is followed at once (takeover.go), a log that lost its tail does not
-// vote (open.go), no future is left behind (replica.go).
+// The guards that are not in package transport, each with a test that fails
+// without it: a dead leader is followed at once (takeover.go), a log that lost
+// its tail does not vote (open.go), an install over a longer log reopens
+// (open.go), a transfer that never ends reopens (office.go), no future is left
+// behind (futures.go).
 package group

@@ -73,6 +73,7 @@ type Group struct {
 	fsm     *fsm
 	metrics *instruments
 	pace    *semaphore.Weighted
+	reloads sync.Mutex // held while Raft's configuration is read and changed
 
 	mu      sync.Mutex // guards the rest
 	current *replica   // nil while closed

@@ -75,7 +75,6 @@ type bench struct {
 	g       *Group
 	machine *sum
 	passive bool
-	silent  bool
 	stop    func()
 }
 

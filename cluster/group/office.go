@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"quorumta/cluster/transport"
 )
 
 // keepOffice calls Lead and Unlead, until ctx ends. Every value of notify is
@@ -96,7 +98,7 @@ func (g *Group) Term() (term uint64, ok bool) {
 		return 0, false
 	}
 	term = r.office.Load()
-	return term, term != 0 && r.leads(term) && r.lease.runs(term, time.Now())
+	return term, term != 0 && r.leads(term) && r.lease.Runs(term, time.Now())
 }
 
 // Leader is the Raft id of who leads as far as this node knows, or "".
@@ -121,12 +123,12 @@ func (g *Group) Transfer(ctx context.Context, to raft.ServerID) error {
 	if term == 0 || !r.leads(term) {
 		return ErrNotLeader
 	}
-	r.moved.Store(-1)
+	r.moves.begin()
 	_, err = r.await(ctx, func() raft.Future {
 		return r.raft.LeadershipTransferToServer(to, raft.ServerAddress(to))
 	})
-	r.moved.Store(int64(time.Since(r.opened)))
-	if r.lease.over(term) && r.leads(term) {
+	r.moves.end()
+	if r.lease.Over(term) && r.leads(term) {
 		r.askReopen("the lead was offered to " + string(to) + ", which did not take it")
 	}
 	if err != nil {
@@ -138,11 +140,7 @@ func (g *Group) Transfer(ctx context.Context, to raft.ServerID) error {
 // stuck notes an error of a proposal. A transfer that is said to be under way,
 // and is not ours, never ends (#696).
 func (r *replica) stuck(err error) {
-	if !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
-		return
-	}
-	moved := time.Duration(r.moved.Load())
-	if moved != -1 && time.Since(r.opened)-moved > r.beat+rpcTimeout {
+	if errors.Is(err, raft.ErrLeadershipTransferInProgress) && r.moves.none(r.beat+transport.Timeout) {
 		r.askReopen("Raft says that a transfer is under way, and none is")
 	}
 }

@@ -51,7 +51,7 @@ func (g *Group) Propose(ctx context.Context, term uint64, data []byte) ([]Result
 
 // holds reports whether this node holds the office of the term, lease and all.
 func (r *replica) holds(term uint64) bool {
-	return term != 0 && r.office.Load() == term && r.leads(term) && r.lease.runs(term, time.Now())
+	return term != 0 && r.office.Load() == term && r.leads(term) && r.lease.Runs(term, time.Now())
 }
 
 // propose gives an entry to Raft and waits for the fold's answer. release is
@@ -110,7 +110,7 @@ func (r *replica) await(ctx context.Context, start func() raft.Future) (uint64, 
 // awaitThen is await; then is called when the future is answered, which can be
 // long after ctx has ended.
 func (r *replica) awaitThen(ctx context.Context, then func(), start func() raft.Future) (uint64, error) {
-	if !r.begin() {
+	if !r.futures.begin() {
 		if then != nil {
 			then()
 		}
@@ -122,7 +122,7 @@ func (r *replica) awaitThen(ctx context.Context, then func(), start func() raft.
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		defer r.futures.Done()
+		defer r.futures.done()
 		future := start()
 		a := answer{err: future.Error()}
 		if indexed, ok := future.(raft.IndexFuture); ok && a.err == nil {

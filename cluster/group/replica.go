@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"quorumta/cluster/transport"
 )
 
 const (
@@ -25,21 +27,20 @@ const (
 type replica struct {
 	g      *Group
 	raft   *raft.Raft
-	trans  *transport
-	lease  *lease
-	opened time.Time
-	beat   time.Duration // heartbeat and election time-out
+	trans  *transport.Transport
+	lease  *transport.Lease
+	others []raft.ServerID // the other voters
+	grace  time.Time       // until when no vote is given
+	beat   time.Duration   // heartbeat and election time-out
 
-	notify chan bool            // from Raft: leadership won, lost
-	again  chan string          // why to reopen
-	lost   chan raft.ServerID   // a peer's connection broke
-	office atomic.Uint64        // the term in which Lead was called; 0 for none
-	moved  atomic.Int64         // when a transfer of ours last ended, as time since opened; -1 under way
+	notify chan bool          // from Raft: leadership won, lost
+	again  chan string        // why to reopen
+	lost   chan raft.ServerID // a peer's connection broke
+	office atomic.Uint64      // the term in which Lead was called; 0 for none
+	moves  transfers
 	follow atomic.Pointer[dead] // the fast takeover under way
 
-	mu      sync.Mutex // guards closing and every start of a future
-	closing bool
-	futures sync.WaitGroup // what Raft owes an answer to
+	futures futures
 	helpers sync.WaitGroup // our goroutines
 }
 
@@ -88,27 +89,21 @@ func (g *Group) open() (*replica, error) {
 		config.HeartbeatTimeout, config.ElectionTimeout = aloneHeartbeat, aloneHeartbeat
 		config.LeaderLeaseTimeout = leaseOf(aloneHeartbeat)
 	}
-	r.g, r.opened, r.beat = g, time.Now(), config.HeartbeatTimeout
-	r.lease = newLease(leaseOf(r.beat), others)
+	r.g, r.others, r.beat = g, others, config.HeartbeatTimeout
+	r.grace = time.Now().Add(r.beat)
+	r.lease = transport.NewLease(leaseOf(r.beat), others)
 	r.notify, r.lost = make(chan bool, 1), make(chan raft.ServerID, 1)
-	r.moved.Store(int64(-never))
 	config.NotifyCh = r.notify
-	r.trans = &transport{
-		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Logger:          config.Logger,
-			Stream:          g.o.Connect(r.connectionLost),
-			MaxPool:         3,
-			MaxRPCsInFlight: 1, // a pipeline never resumes after a failed append (#612)
-			Timeout:         rpcTimeout,
-		}),
-		lease:   r.lease,
-		term:    func() uint64 { return r.raft.CurrentTerm() },
-		silent:  g.silent,
-		passive: g.o.Passive,
-		modesty: modesty{length: 3 * r.beat},
-		grace:   r.opened.Add(r.beat),
-	}
-	r.trans.start()
+	r.trans = transport.New(transport.Options{
+		Stream:  g.o.Connect(r.connectionLost),
+		Lease:   r.lease,
+		Term:    func() uint64 { return r.raft.CurrentTerm() },
+		Silent:  g.silent,
+		Passive: g.o.Passive,
+		Modesty: 3 * r.beat,
+		Grace:   r.grace,
+		Log:     config.Logger,
+	})
 	if r.raft, err = raft.NewRaft(config, g.fsm, log, g.o.Entries, snaps, r.trans); err != nil {
 		_ = r.trans.Close()
 		return nil, fmt.Errorf("start Raft: %w", err)
@@ -181,10 +176,10 @@ func (r *replica) watch() {
 
 // snapshot makes the state durable and cuts the log to the trailing bytes.
 func (r *replica) snapshot() {
-	if !r.begin() {
+	if !r.futures.begin() {
 		return
 	}
-	defer r.futures.Done()
+	defer r.futures.done()
 	r.reload(func(c *raft.ReloadableConfig) {
 		c.TrailingLogs = max(r.g.o.Entries.EntriesWithin(r.g.o.TrailingBytes), 1)
 	})
@@ -196,26 +191,13 @@ func (r *replica) snapshot() {
 
 // reload changes what can be changed of Raft's configuration.
 func (r *replica) reload(change func(*raft.ReloadableConfig)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.g.reloads.Lock()
+	defer r.g.reloads.Unlock()
 	c := r.raft.ReloadableConfig()
 	change(&c)
 	if err := r.raft.ReloadConfig(c); err != nil {
 		r.g.o.Log.Error("cannot change Raft's configuration", "shard", r.g.o.Shard, "err", err)
 	}
-}
-
-// begin announces a future of Raft's, unless the replica is closing. Each is
-// answered as long as the main loop runs, so close waits for all before it
-// stops Raft, which would leave some unanswered for ever.
-func (r *replica) begin() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closing {
-		return false
-	}
-	r.futures.Add(1)
-	return true
 }
 
 // close stops Raft. run has returned.
@@ -225,9 +207,7 @@ func (r *replica) close() {
 	if applied > label && !r.g.fsm.failed.Load() && r.g.o.Failed() == nil {
 		r.snapshot() // the next start has less to replay
 	}
-	r.mu.Lock()
-	r.closing = true
-	r.mu.Unlock()
+	r.futures.close()
 	stopped := make(chan struct{})
 	defer close(stopped)
 	go func() { // or the main loop would wait for a reader
@@ -242,7 +222,7 @@ func (r *replica) close() {
 	// Without connections a leader steps down, and what it has in flight is
 	// answered.
 	_ = r.trans.Close()
-	r.futures.Wait()
+	r.futures.wait()
 	if err := r.raft.Shutdown().Error(); err != nil {
 		r.g.o.Log.Error("cannot stop Raft", "shard", r.g.o.Shard, "err", err)
 	}

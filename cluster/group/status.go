@@ -44,9 +44,9 @@ func (g *Group) Status() Status {
 		Commit:   r.raft.CommitIndex(),
 		Applied:  r.applied(),
 		Last:     r.raft.LastIndex(),
-		Voters:   append([]raft.ServerID{g.o.Self}, r.lease.voters...),
+		Voters:   append([]raft.ServerID{g.o.Self}, r.others...),
 		Leads:    r.office.Load() != 0,
-		Contacts: r.lease.contacts(r.raft.CurrentTerm()),
+		Contacts: r.lease.Contacts(r.raft.CurrentTerm()),
 	}
 }
 

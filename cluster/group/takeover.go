@@ -107,7 +107,7 @@ func (r *replica) ask(ctx context.Context, leader raft.ServerID) map[raft.Server
 	var mu sync.Mutex
 	agreeing := map[raft.ServerID]Standing{}
 	var asking sync.WaitGroup
-	for _, id := range r.lease.voters {
+	for _, id := range r.others {
 		if id == leader {
 			continue
 		}
@@ -137,8 +137,8 @@ func (r *replica) standing(ctx context.Context, leader raft.ServerID) Standing {
 		return Standing{}
 	}
 	end := r.raft.LastContact().Add(leaseOf(r.beat))
-	if r.trans.grace.After(end) {
-		end = r.trans.grace
+	if r.grace.After(end) {
+		end = r.grace
 	}
 	last, term := r.g.o.Entries.Tail()
 	label, labelTerm := r.g.o.Snapshots.Label()

@@ -46,7 +46,8 @@ type calls struct {
 	mux    *http.ServeMux
 	server *http.Server
 	client *http.Client
-	// handling waits for handlers, which http.Server.Close does not.
+	// handling waits for handlers, which http.Server.Close does not. It grows
+	// under mu, and not once dialed is nil.
 	handling sync.WaitGroup
 
 	mu       sync.Mutex // guards the rest
@@ -158,6 +159,17 @@ func (p *Port) Handle(method string, h Handler) {
 	c.mux.Handle(prefix+method, c.guarded(unary))
 }
 
+// begin counts a handler, unless the port is closing.
+func (c *calls) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dialed == nil {
+		return false
+	}
+	c.handling.Add(1)
+	return true
+}
+
 type callerKey struct{}
 
 func callerOf(ctx context.Context) string {
@@ -168,7 +180,10 @@ func callerOf(ctx context.Context) string {
 // guarded lets calls of members of this cluster through.
 func (c *calls) guarded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c.handling.Add(1)
+		if !c.begin() {
+			http.Error(w, "closing", http.StatusServiceUnavailable)
+			return
+		}
 		defer c.handling.Done()
 		from := r.Header.Get(fromHeader)
 		if r.TLS != nil {

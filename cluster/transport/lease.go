@@ -1,4 +1,4 @@
-package group
+package transport
 
 import (
 	"slices"
@@ -8,12 +8,12 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// lease tells how long no other node can lead (PROTOCOL 25). A follower that
+// Lease tells how long no other node can lead (PROTOCOL 25). A follower that
 // answered an append which was sent at t gives nobody its vote before t plus
 // the heartbeat time-out, of which a fifth is left for clocks that run at
 // different speeds. It counts from sending, on the monotonic clock: an answer
 // that lay in a buffer while the process was paused renews nothing.
-type lease struct {
+type Lease struct {
 	length time.Duration
 
 	mu     sync.Mutex // guards the rest
@@ -23,12 +23,13 @@ type lease struct {
 	voters []raft.ServerID             // without this node
 }
 
-func newLease(length time.Duration, voters []raft.ServerID) *lease {
-	return &lease{length: length, sent: map[raft.ServerID]time.Time{}, voters: voters}
+// NewLease makes the lease of a replica; voters are the others.
+func NewLease(length time.Duration, voters []raft.ServerID) *Lease {
+	return &Lease{length: length, sent: map[raft.ServerID]time.Time{}, voters: voters}
 }
 
 // answered notes that the peer has accepted an append of the term.
-func (l *lease) answered(term uint64, peer raft.ServerID, sent time.Time) {
+func (l *Lease) answered(term uint64, peer raft.ServerID, sent time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if term < l.term {
@@ -43,22 +44,22 @@ func (l *lease) answered(term uint64, peer raft.ServerID, sent time.Time) {
 	}
 }
 
-// end ends the lease of the term for good: the office was offered to another.
-func (l *lease) end(term uint64) {
+// End ends the lease of the term for good: the office was offered to another.
+func (l *Lease) End(term uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ended = max(l.ended, term)
 }
 
-// over reports whether the lease of the term was ended by a transfer.
-func (l *lease) over(term uint64) bool {
+// Over reports whether the lease of the term was ended by a transfer.
+func (l *Lease) Over(term uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return term <= l.ended
 }
 
-// runs reports whether the lease of the term runs at now.
-func (l *lease) runs(term uint64, now time.Time) bool {
+// Runs reports whether the lease of the term runs at now.
+func (l *Lease) Runs(term uint64, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if term <= l.ended {
@@ -80,8 +81,8 @@ func (l *lease) runs(term uint64, now time.Time) bool {
 	return !from.IsZero() && now.Before(from.Add(l.length))
 }
 
-// contacts is when each peer last accepted an append of the term.
-func (l *lease) contacts(term uint64) map[raft.ServerID]time.Time {
+// Contacts is when each peer last accepted an append of the term.
+func (l *Lease) Contacts(term uint64) map[raft.ServerID]time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := map[raft.ServerID]time.Time{}

@@ -1,16 +1,17 @@
-package group
+package transport
 
 import (
 	"errors"
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
 
 const (
-	// rpcTimeout bounds one exchange between two replicas.
-	rpcTimeout = 3 * time.Second
+	// Timeout bounds one exchange between two replicas.
+	Timeout = 3 * time.Second
 	// appendLimit cuts an append, bytes (PROTOCOL 12).
 	appendLimit = 4 << 20
 	// entryOverhead is about what an entry costs on the wire besides its data.
@@ -22,18 +23,28 @@ var (
 	errPassive = errors.New("withheld: this node takes no office")
 )
 
-// transport is Raft's network transport with our guards around it.
-type transport struct {
-	*raft.NetworkTransport
-	lease *lease
-	term  func() uint64 // of this replica, now
-	// silent and passive tell whether the node keeps quiet as a leader, and
+// Options says what a transport is; every field is needed.
+type Options struct {
+	Stream raft.StreamLayer
+	Lease  *Lease
+	// Term is the replica's current term.
+	Term func() uint64
+	// Silent and Passive tell whether the node keeps quiet as a leader, and
 	// does not want to become one.
-	silent, passive func() bool
-	modesty         modesty
-	// grace is until when no vote is given: before this restart the node may
+	Silent, Passive func() bool
+	// Modesty is for how long a passive node leaves the office to others.
+	Modesty time.Duration
+	// Grace is until when no vote is given: before this restart the node may
 	// have promised a leader its patience (PROTOCOL 25).
-	grace time.Time
+	Grace time.Time
+	Log   hclog.Logger
+}
+
+// Transport is Raft's network transport with our guards around it.
+type Transport struct {
+	*raft.NetworkTransport
+	o       Options
+	modesty modesty
 
 	rpcs  chan raft.RPC
 	done  chan struct{}
@@ -42,14 +53,26 @@ type transport struct {
 }
 
 var (
-	_ raft.Transport   = (*transport)(nil)
-	_ raft.WithPreVote = (*transport)(nil)
-	_ raft.WithClose   = (*transport)(nil)
+	_ raft.Transport   = (*Transport)(nil)
+	_ raft.WithPreVote = (*Transport)(nil)
+	_ raft.WithClose   = (*Transport)(nil)
 )
 
-// start makes the wrapper work; the fields above rpcs are set.
-func (t *transport) start() {
-	t.rpcs, t.done = make(chan raft.RPC), make(chan struct{})
+// New opens a transport, which is closed by Close.
+func New(o Options) *Transport {
+	t := &Transport{
+		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+			Logger:          o.Log,
+			Stream:          o.Stream,
+			MaxPool:         3,
+			MaxRPCsInFlight: 1, // a pipeline never resumes after a failed append (#612)
+			Timeout:         Timeout,
+		}),
+		o:       o,
+		modesty: modesty{length: o.Modesty},
+		rpcs:    make(chan raft.RPC),
+		done:    make(chan struct{}),
+	}
 	t.close = sync.OnceFunc(func() {
 		close(t.done)
 		_ = t.NetworkTransport.Close()
@@ -57,16 +80,17 @@ func (t *transport) start() {
 		t.relay.Wait()
 	})
 	t.relay.Go(t.pass)
+	return t
 }
 
 // SetHeartbeatHandler does nothing: a heartbeat that is handled beside the
 // main loop can raise the term under a leader that is about to append, which
 // then writes an entry of a term it does not lead (hashicorp/raft#695).
-func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
+func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
 // AppendEntries implements raft.Transport.
-func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if t.silent() {
+func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if t.o.Silent() {
 		return errSilent
 	}
 	trim(args)
@@ -75,7 +99,7 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 		return err
 	}
 	if resp.Success && resp.Term == args.Term {
-		t.lease.answered(args.Term, id, sent)
+		t.o.Lease.answered(args.Term, id, sent)
 	}
 	return nil
 }
@@ -98,14 +122,14 @@ func trim(args *raft.AppendEntriesRequest) {
 
 // TimeoutNow implements raft.Transport. From here on the target may be elected
 // at any moment.
-func (t *transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
-	t.lease.end(t.term())
+func (t *Transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	t.o.Lease.End(t.o.Term())
 	return t.NetworkTransport.TimeoutNow(id, target, args, resp)
 }
 
 // RequestPreVote implements raft.WithPreVote.
-func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	if t.silent() || (t.passive() && t.modesty.holds(time.Now())) {
+func (t *Transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if t.o.Silent() || (t.o.Passive() && t.modesty.holds(time.Now())) {
 		return errPassive
 	}
 	return t.NetworkTransport.RequestPreVote(id, target, args, resp)
@@ -133,14 +157,14 @@ func (m *modesty) holds(now time.Time) bool {
 }
 
 // Consumer implements raft.Transport.
-func (t *transport) Consumer() <-chan raft.RPC { return t.rpcs }
+func (t *Transport) Consumer() <-chan raft.RPC { return t.rpcs }
 
 // pass hands on what comes in, but for votes within the grace.
-func (t *transport) pass() {
+func (t *Transport) pass() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
-			if time.Now().Before(t.grace) && t.withhold(rpc) {
+			if time.Now().Before(t.o.Grace) && t.withhold(rpc) {
 				continue
 			}
 			select {
@@ -155,7 +179,7 @@ func (t *transport) pass() {
 }
 
 // withhold answers a request for a vote with no.
-func (t *transport) withhold(rpc raft.RPC) bool {
+func (t *Transport) withhold(rpc raft.RPC) bool {
 	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.LocalAddr()), Addr: []byte(t.LocalAddr())}
 	switch req := rpc.Command.(type) {
 	case *raft.RequestVoteRequest:
@@ -172,7 +196,7 @@ func (t *transport) withhold(rpc raft.RPC) bool {
 }
 
 // Close implements raft.WithClose: it ends every connection.
-func (t *transport) Close() error {
+func (t *Transport) Close() error {
 	t.close()
 	return nil
 }

@@ -1,43 +1,51 @@
-package group
+package transport
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+	"go.opentelemetry.io/otel/metric/noop"
 
+	"quorumta/cluster/wire"
 	"quorumta/internal/sim"
 )
 
-// join opens the transports of two replicas that do not run, and asks f to use
-// them: from the first to the second.
-func join(t *testing.T, f func(from, to *transport)) {
-	inBubble(t, 2, func(t *testing.T, _ *sim.Network, all []*bench) {
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
+// join gives f the transports of two replicas without Raft: it sends from the
+// first to the second.
+func join(t *testing.T, f func(from, to *Transport)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		net := sim.NewNetwork()
+		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 2)
-		var both []*transport
-		for _, b := range all {
-			go func() { ended <- b.port.Run(ctx) }()
-			w := &transport{
-				NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-					Logger: newLogger(b.o.Log), Stream: b.o.Connect(func(string) {}), MaxPool: 1, MaxRPCsInFlight: 1, Timeout: rpcTimeout,
-				}),
-				lease:   newLease(800*time.Millisecond, []raft.ServerID{"n2/i"}),
-				term:    func() uint64 { return 5 },
-				silent:  func() bool { return b.silent },
-				passive: func() bool { return b.passive },
-				modesty: modesty{length: 3 * time.Second},
-				grace:   time.Now().Add(time.Second),
+		var both []*Transport
+		for _, name := range []string{"n1", "n2"} {
+			port, err := wire.New(wire.Options{
+				Self: name + "/i", Cluster: "c", Listen: name + ":1",
+				Members: map[string]string{"n1": "n1:1", "n2": "n2:1"},
+				Network: net.Host(name), Log: slog.New(slog.DiscardHandler), Meter: noop.NewMeterProvider().Meter(""),
+			})
+			if err != nil {
+				t.Fatal(err)
 			}
-			w.start()
-			both = append(both, w)
+			go func() { ended <- port.Run(ctx) }()
+			both = append(both, New(Options{
+				Stream:  port.Open(1, func(string) {}),
+				Lease:   NewLease(800*time.Millisecond, []raft.ServerID{"n2/i"}),
+				Term:    func() uint64 { return 5 },
+				Silent:  func() bool { return false },
+				Passive: func() bool { return false },
+				Modesty: 3 * time.Second,
+				Grace:   time.Now().Add(time.Second),
+				Log:     hclog.NewNullLogger(),
+			}))
 		}
 		synctest.Wait()
 		f(both[0], both[1])
@@ -57,7 +65,7 @@ func heartbeat(term uint64) *raft.AppendEntriesRequest {
 // A heartbeat goes the way of every request, through the main loop, whatever
 // handler Raft installs for it (hashicorp/raft#695).
 func TestHeartbeatsGoThroughTheMainLoop(t *testing.T) {
-	join(t, func(from, to *transport) {
+	join(t, func(from, to *Transport) {
 		to.SetHeartbeatHandler(func(rpc raft.RPC) {
 			rpc.Respond(nil, errors.New("answered beside the main loop"))
 		})
@@ -75,7 +83,7 @@ func TestHeartbeatsGoThroughTheMainLoop(t *testing.T) {
 // The lease counts from when an append was sent, not from when its answer was
 // read; an answer of another term, or a refusal, renews nothing.
 func TestLeaseCountsFromSending(t *testing.T) {
-	join(t, func(from, to *transport) {
+	join(t, func(from, to *Transport) {
 		answer := func(delay time.Duration, resp raft.AppendEntriesResponse) {
 			rpc := <-to.Consumer()
 			time.Sleep(delay)
@@ -89,7 +97,7 @@ func TestLeaseCountsFromSending(t *testing.T) {
 			if err := from.AppendEntries("n2/i", "n2/i", heartbeat(5), &raft.AppendEntriesResponse{}); err != nil {
 				t.Fatal(err)
 			}
-			if from.lease.runs(5, time.Now()) {
+			if from.o.Lease.Runs(5, time.Now()) {
 				t.Errorf("%s renews the lease", what)
 			}
 		}
@@ -98,16 +106,16 @@ func TestLeaseCountsFromSending(t *testing.T) {
 		if err := from.AppendEntries("n2/i", "n2/i", heartbeat(5), &raft.AppendEntriesResponse{}); err != nil {
 			t.Fatal(err)
 		}
-		if !from.lease.runs(5, sent.Add(799*time.Millisecond)) || from.lease.runs(5, sent.Add(800*time.Millisecond)) {
+		if !from.o.Lease.Runs(5, sent.Add(799*time.Millisecond)) || from.o.Lease.Runs(5, sent.Add(800*time.Millisecond)) {
 			t.Error("the lease does not end 800 ms after sending")
 		}
-		if from.lease.runs(4, sent) || from.lease.runs(6, sent) {
+		if from.o.Lease.Runs(4, sent) || from.o.Lease.Runs(6, sent) {
 			t.Error("another term has the lease")
 		}
 		// Offering the lead to another ends it before the offer is sent.
 		go func() {
 			rpc := <-to.Consumer()
-			if from.lease.runs(5, sent) {
+			if from.o.Lease.Runs(5, sent) {
 				t.Error("the lease runs while the offer is under way")
 			}
 			rpc.Respond(&raft.TimeoutNowResponse{}, nil)
@@ -139,15 +147,15 @@ func TestLeaseNeedsAMajority(t *testing.T) {
 		for i := range c.others {
 			ids = append(ids, raft.ServerID(fmt.Sprint(i)))
 		}
-		l := newLease(800*time.Millisecond, ids)
+		l := NewLease(800*time.Millisecond, ids)
 		for i, ago := range c.answered {
 			l.answered(3, ids[i], start.Add(-ago))
 			l.answered(2, ids[i], start) // late, of a term gone by
 		}
-		if got := l.runs(3, start); got != c.runs {
+		if got := l.Runs(3, start); got != c.runs {
 			t.Errorf("%d others, answered before %v: runs is %t", c.others, c.answered, got)
 		}
-		if l.end(3); l.runs(3, start) {
+		if l.End(3); l.Runs(3, start) {
 			t.Errorf("%d others: a lease that was ended runs", c.others)
 		}
 	}
@@ -179,7 +187,7 @@ func TestAppendsAreCut(t *testing.T) {
 // Before this start the node may have promised a leader its patience: no vote
 // is given until that has run out, but to whom the leader itself named.
 func TestVotesAreWithheldAfterARestart(t *testing.T) {
-	join(t, func(from, to *transport) {
+	join(t, func(from, to *Transport) {
 		grant := func() {
 			rpc := <-to.Consumer()
 			switch rpc.Command.(type) {
@@ -224,8 +232,8 @@ func TestVotesAreWithheldAfterARestart(t *testing.T) {
 
 // A silent node sends no appends and does not campaign.
 func TestSilence(t *testing.T) {
-	join(t, func(from, _ *transport) {
-		from.silent = func() bool { return true }
+	join(t, func(from, _ *Transport) {
+		from.o.Silent = func() bool { return true }
 		if err := from.AppendEntries("n2/i", "n2/i", heartbeat(5), &raft.AppendEntriesResponse{}); !errors.Is(err, errSilent) {
 			t.Error(err)
 		}
@@ -247,93 +255,4 @@ func TestModesty(t *testing.T) {
 	if !m.holds(now.Add(time.Minute)) {
 		t.Error("the next time begins without modesty")
 	}
-}
-
-// The state and the running digest do not depend on how entries are batched,
-// and what is replayed is folded once.
-func TestFoldIsTheSameHoweverBatched(t *testing.T) {
-	inBubble(t, 2, func(t *testing.T, _ *sim.Network, all []*bench) {
-		var logs []*raft.Log
-		for i := uint64(2); i < 40; i++ {
-			l := &raft.Log{Index: i, Term: 3, Type: raft.LogCommand, Data: []byte(fmt.Sprint("k", i))}
-			if i%7 == 0 {
-				l = &raft.Log{Index: i, Term: 3, Type: raft.LogConfiguration}
-			}
-			logs = append(logs, l)
-		}
-		one, other := all[0].g.fsm, all[1].g.fsm
-		one.ApplyBatch(logs)
-		for i, l := range logs {
-			other.Apply(l)
-			other.ApplyBatch(logs[:i/2+1])
-		}
-		if one.state.Chain() != other.state.Chain() {
-			t.Error("the running digests differ")
-		}
-		v, w := one.state.View(), other.state.View()
-		defer v.Close()
-		defer w.Close()
-		if v.SHA256() != w.SHA256() {
-			t.Error("the states differ")
-		}
-		if index, term := one.state.Applied(); index != 39 || term != 3 {
-			t.Errorf("applied is %d of term %d", index, term)
-		}
-	})
-}
-
-// A panic discards the batch that it is in, and nothing is applied afterwards.
-func TestFoldPanicDiscardsItsBatch(t *testing.T) {
-	inBubble(t, 1, func(t *testing.T, _ *sim.Network, all []*bench) {
-		f := all[0].g.fsm
-		command := func(i uint64, data string) *raft.Log {
-			return &raft.Log{Index: i, Term: 1, Type: raft.LogCommand, Data: []byte(data)}
-		}
-		f.ApplyBatch([]*raft.Log{command(2, "a")})
-		for _, a := range f.ApplyBatch([]*raft.Log{command(3, "b"), command(4, "panic"), command(5, "c")}) {
-			if a != nil {
-				t.Errorf("answer %v", a)
-			}
-		}
-		if a := f.Apply(command(6, "d")); a != nil {
-			t.Errorf("answer %v after the panic", a)
-		}
-		if index, _ := f.state.Applied(); index != 2 || !all[0].has("a") || all[0].has("b") {
-			t.Errorf("applied is %d", index)
-		}
-		if err := <-f.broken; !strings.Contains(err.Error(), "entry 4") {
-			t.Error(err)
-		}
-	})
-}
-
-// A mark shows the state exactly where it stands, whatever comes after it in
-// the same batch.
-func TestMarksStandWhereTheyStand(t *testing.T) {
-	inBubble(t, 2, func(t *testing.T, _ *sim.Network, all []*bench) {
-		mark := newMark([16]byte{1}, true)
-		mark.Index, mark.Term, mark.Type = 3, 1, raft.LogCommand
-		before := &raft.Log{Index: 2, Term: 1, Type: raft.LogCommand, Data: []byte("a")}
-		after := &raft.Log{Index: 4, Term: 1, Type: raft.LogCommand, Data: []byte("b")}
-		all[0].g.fsm.ApplyBatch([]*raft.Log{before, &mark, after})
-		all[1].g.fsm.ApplyBatch([]*raft.Log{before, &mark})
-		first, err := all[0].g.DigestAt(context.Background(), mark.Extensions)
-		if err != nil {
-			t.Fatal(err)
-		}
-		second, err := all[1].g.DigestAt(context.Background(), mark.Extensions)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if first != second || first.Applied != 3 || first.SHA256 == "" {
-			t.Errorf("%+v and %+v", first, second)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if _, err := all[1].g.DigestAt(ctx, bytes.Repeat([]byte{7}, markLength)); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a mark that never comes: %v", err)
-		}
-		all[0].g.fsm.marks.clear()
-		all[1].g.fsm.marks.clear()
-	})
 }
