@@ -90,7 +90,7 @@ func FuzzConnection(f *testing.F) {
 		if !slices.EqualFunc(one.all(), two.all(), func(a, b taken) bool { return a.content == b.content && a.from == b.from }) {
 			t.Fatalf("messages depend on the steps: %q, %q", one.all(), two.all())
 		}
-		if !strings.Contains(string(data), "STARTTLS") && codes(replies1) != codes(replies2) {
+		if verdicts(replies1) != verdicts(replies2) {
 			t.Fatalf("replies depend on the steps: %s, %s", codes(replies1), codes(replies2))
 		}
 		for _, m := range one.all() {
@@ -101,4 +101,10 @@ func FuzzConnection(f *testing.F) {
 			}
 		}
 	})
+}
+
+// verdicts are the codes, with one name for all faults of content: which of
+// several is named depends on how the octets come.
+func verdicts(replies string) string {
+	return strings.NewReplacer("550/5.5.2", "fault", "550/5.6.0", "fault", "552/5.3.4", "fault").Replace(codes(replies))
 }
