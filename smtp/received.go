@@ -15,7 +15,8 @@ import (
 //
 //	Received: from helo (name [address])
 //		by hostname with ESMTPS id 01j…
-//		for <only@recipient> tls TLS_AES_128_GCM_SHA256;
+//		for <only@recipient>
+//		tls TLS_AES_128_GCM_SHA256;
 //		Mon, 23 Nov 2026 12:00:00 +0000
 //
 // The clause tls is that of RFC 8314, section 4.3. Recipients are named only
@@ -26,17 +27,14 @@ func receivedField(hostname string, c event.Client, recipients []mail.Recipient,
 	if c.Name != "" {
 		b.WriteString(c.Name + " ")
 	}
-	b.WriteString(literal(c.IP) + ")\r\n\tby " + hostname + " with " + c.Protocol + " id " + string(id) + "\r\n\t")
+	b.WriteString(literal(c.IP) + ")\r\n\tby " + hostname + " with " + c.Protocol + " id " + string(id))
 	if len(recipients) == 1 {
-		b.WriteString("for <" + recipients[0].Address.String() + ">")
-		if cipher != "" {
-			b.WriteString(" ")
-		}
+		b.WriteString("\r\n\tfor <" + recipients[0].Address.String() + ">")
 	}
 	if cipher != "" {
-		b.WriteString("tls " + cipher)
+		b.WriteString("\r\n\ttls " + cipher)
 	}
-	b.WriteString("; " + at.UTC().Format("Mon, 2 Jan 2006 15:04:05 -0700") + "\r\n")
+	b.WriteString(";\r\n\t" + at.UTC().Format("Mon, 2 Jan 2006 15:04:05 -0700") + "\r\n")
 	return []byte(b.String())
 }
 

@@ -35,7 +35,7 @@ func TestAMessageIsAccepted(t *testing.T) {
 	_, stored := h.message(id)
 	pattern := `^Received: from client\.example\.net \(\[127\.0\.0\.1\]\)\r\n` +
 		`\tby relay1\.example\.com with ESMTP id ` + string(id) + `\r\n` +
-		`\tfor <bob@example\.org>; \w{3}, \d+ \w{3} \d{4} \d\d:\d\d:\d\d \+0000\r\n`
+		`\tfor <bob@example\.org>;\r\n\t\w{3}, \d+ \w{3} \d{4} \d\d:\d\d:\d\d \+0000\r\n`
 	received := regexp.MustCompile(pattern).FindString(stored)
 	if received == "" || stored[len(received):] != content {
 		t.Errorf("stored %q", stored)

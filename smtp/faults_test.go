@@ -1,0 +1,133 @@
+package smtp_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"quorumta/cluster"
+	"quorumta/queue"
+	"quorumta/smtp"
+)
+
+func TestWithoutMajorityMailIsA451(t *testing.T) {
+	h := open(t, func(o *smtp.Options) {
+		// A queue whose node does not run has no shard that takes mail.
+		quiet := slog.New(slog.DiscardHandler)
+		node, err := cluster.Open(cluster.Options{Name: "n1", Shards: 1, FS: vfs.NewMem(), MemoryBytes: 16 << 20, Log: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = node.Close() })
+		o.Queue = queue.New(node, queue.Options{Log: quiet, SpoolDir: t.TempDir()})
+	})
+	c := h.dial()
+	c.hear("220")
+	c.ask("EHLO x", "250")
+	began := time.Now()
+	c.ask("MAIL FROM:<a@example.net>", "451 4.3.0")
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("took %v", took)
+	}
+	c.ask("RCPT TO:<b@example.org>", "503")
+	c.ask("DATA", "503")
+	c.ask("NOOP", "250")
+}
+
+func TestClientCutOffInContent(t *testing.T) {
+	h := open(t, nil)
+	c := h.dial()
+	c.hear("220")
+	c.ask("EHLO x", "250")
+	c.ask("MAIL FROM:<a@example.net>", "250")
+	c.ask("RCPT TO:<b@example.org>", "250")
+	c.ask("DATA", "354")
+	c.say("half a mess")
+	if err := c.conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.server.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if h.count() != 0 {
+		t.Error("half a message was queued")
+	}
+}
+
+func TestSetPolicy(t *testing.T) {
+	h := open(t, nil)
+	c := h.dial()
+	c.hear("220")
+	c.ask("EHLO x", "250")
+	c.ask("MAIL FROM:<a@example.net>", "250")
+	h.server.SetPolicy(testPolicy(t, `rcpt.domain == "example.com"`))
+	c.ask("RCPT TO:<b@example.org>", "250") // the transaction goes on as it began
+	c.ask("RSET", "250")
+	c.ask("MAIL FROM:<a@example.net>", "250")
+	c.ask("RCPT TO:<b@example.org>", "550 5.7.1")
+	c.ask("RCPT TO:<b@example.com>", "250")
+}
+
+func TestTraceOfTrustedClientsGoesOn(t *testing.T) {
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for _, trusted := range []string{"loopback", "nobody", ""} {
+		spans := tracetest.NewSpanRecorder()
+		h := open(t, func(o *smtp.Options) {
+			o.Policy.Trusted = trusted
+			o.Tracer = sdk.NewTracerProvider(sdk.WithSpanProcessor(spans)).Tracer("")
+		})
+		c := h.dial()
+		c.hear("220")
+		c.ask("EHLO x", "250")
+		id := c.send("traceparent: " + parent + "\r\n\r\nx\r\n")
+		c.ask("QUIT", "221")
+		c.gone()
+		got := h.accepted(id).Trace
+		believed := fmt.Sprintf("%x", got.TraceID) == "0af7651916cd43dd8448eb211c80319c"
+		if believed != (trusted == "loopback") || got.SpanID == [8]byte{} {
+			t.Errorf("trusted %q: trace %x", trusted, got)
+		}
+		var names []string
+		for _, s := range spans.Ended() {
+			names = append(names, s.Name())
+			if s.SpanContext().TraceID() != got.TraceID {
+				t.Errorf("span %s is of another trace", s.Name())
+			}
+		}
+		if strings.Join(names, " ") != "policy.rcpt smtp.transaction" {
+			t.Errorf("spans %v", names)
+		}
+	}
+}
+
+func TestIdleConnectionsAreCheap(t *testing.T) {
+	const connections, most = 500, 50_000 // both ends of each are in this process
+	h := open(t, func(o *smtp.Options) { o.Limits.PerClient = connections + 1 })
+	used := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc + m.StackInuse
+	}
+	before := used()
+	var conns []net.Conn
+	for range connections {
+		c := h.dial()
+		c.hear("220")
+		c.ask("EHLO x", "250")
+		c.send(strings.Repeat("0123456789\r\n", 100))
+		conns = append(conns, c.conn)
+	}
+	if per := (int64(used()) - int64(before)) / connections; per > most {
+		t.Errorf("an idle connection and its message cost %d octets", per)
+	}
+	runtime.KeepAlive(conns)
+}
