@@ -256,14 +256,14 @@ func (w *world) equal(shard cluster.ShardID, on ...string) {
 }
 
 // testLog logs to the test, where it is wanted.
-func testLog(t *testing.T, name string) *slog.Logger {
+func testLog(t testing.TB, name string) *slog.Logger {
 	if !testing.Verbose() {
 		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(writer{t}, &slog.HandlerOptions{Level: slog.LevelInfo})).With("on", name)
 }
 
-type writer struct{ t *testing.T }
+type writer struct{ t testing.TB }
 
 func (w writer) Write(p []byte) (int, error) {
 	w.t.Logf("%s %s", time.Now().Format("05.000"), p)
