@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"reflect"
 	"testing"
 	"time"
 
@@ -169,7 +170,7 @@ func TestTheLifeOfAMessage(t *testing.T) {
 		t.Errorf("%d attempts are left in the table", n)
 	}
 	totals, err := h.Count(t.Context())
-	if want := (Totals{Total: 1, Deferred: 1}); err != nil || totals != want {
+	if want := (Totals{Total: 1, Deferred: 1}); err != nil || !reflect.DeepEqual(totals, want) {
 		t.Errorf("totals %+v, %v; want %+v", totals, err, want)
 	}
 	if err := h.Operate(t.Context(), ActRetry, id, "op", ""); err != nil {

@@ -148,6 +148,8 @@ type Count struct {
 	Deferred int `json:"deferred"`
 	Held     int `json:"held"`
 	InFlight int `json:"in_flight"`
+	// Stale names shards that could not be asked at their leader.
+	Stale []int `json:"stale"`
 }
 
 // Query runs a command that asks the first node that answers and decodes its

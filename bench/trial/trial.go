@@ -137,7 +137,7 @@ func (t *Trial) WaitEmpty(ctx context.Context) error {
 		if err := t.Cluster.Query(ctx, &c, "queue", "count"); err != nil {
 			return false, nil
 		}
-		return c.Total == 0, nil
+		return c.Total == 0 && len(c.Stale) == 0, nil
 	})
 }
 

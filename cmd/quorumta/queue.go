@@ -86,13 +86,18 @@ func (c *queueListCmd) Run(ctx context.Context, s streams) error {
 	if err := printMessages(s.out, all.Messages); err != nil {
 		return err
 	}
-	for _, shard := range all.Stale {
-		fmt.Fprintf(s.err, "shard %d has no leader in reach: its messages are as the asked node knows them\n", shard)
-	}
+	warnStale(s, all.Stale)
 	if all.Cursor != "" {
 		fmt.Fprintf(s.err, "more: --cursor %s\n", all.Cursor)
 	}
 	return nil
+}
+
+// warnStale says which shards could not be asked at their leader.
+func warnStale(s streams, shards []uint16) {
+	for _, shard := range shards {
+		fmt.Fprintf(s.err, "shard %d has no leader in reach: its messages are as the asked node knows them\n", shard)
+	}
 }
 
 func printMessages(out io.Writer, messages []admin.Message) error {
@@ -139,6 +144,7 @@ func (c *queueCountCmd) Run(ctx context.Context, s streams) error {
 	if c.JSON {
 		return printJSON(s.out, t)
 	}
+	warnStale(s, t.Stale)
 	_, err = fmt.Fprintf(s.out, "total %d\ndue %d\ndeferred %d\nheld %d\nin flight %d\n", t.Total, t.Due, t.Deferred, t.Held, t.InFlight)
 	return err
 }

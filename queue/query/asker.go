@@ -45,9 +45,28 @@ func New(o Options) *Asker { return &Asker{o} }
 // Handlers are the methods that other nodes call, by name.
 func (a *Asker) Handlers() map[string]call.Handler {
 	return map[string]call.Handler{
-		callList:  call.Answer(a.serveList),
-		callCount: call.Answer(a.serveCount),
-		callShow:  call.Answer(a.serveShow),
+		callList:  call.Answer(inOffice(a, a.serveList)),
+		callCount: call.Answer(inOffice(a, a.serveCount)),
+		callShow:  call.Answer(inOffice(a, a.serveShow)),
+	}
+}
+
+// request is what a shard is asked.
+type request interface{ of() uint16 }
+
+// errNotInOffice: whoever asked takes this node for the leader, but it has not
+// folded everything yet, or not any more.
+var errNotInOffice = errors.New("not in office: this replica may be behind")
+
+// inOffice answers other nodes only while this node leads the shard: one that
+// has just won an election, or has just started, does not know all yet.
+func inOffice[Q request, R any](a *Asker, serve func(context.Context, Q) (R, error)) func(context.Context, Q) (R, error) {
+	return func(ctx context.Context, q Q) (R, error) {
+		if !a.o.Led(q.of()) {
+			var none R
+			return none, errNotInOffice
+		}
+		return serve(ctx, q)
 	}
 }
 

@@ -26,6 +26,8 @@ type showing struct {
 	ID mail.MessageID `json:"id"`
 }
 
+func (s showing) of() uint16 { return s.ID.Shard() }
+
 // shown is the answer; History has each record in the encoding of events.
 type shown struct {
 	Message *state.Message `json:"message"`

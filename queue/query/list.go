@@ -51,6 +51,9 @@ type Totals struct {
 	Deferred uint64 `json:"deferred"`
 	Held     uint64 `json:"held"`
 	InFlight uint64 `json:"in_flight"`
+	// Stale names shards that answered without their leader: what they have
+	// accepted last may be missing.
+	Stale []uint16 `json:"stale,omitempty"`
 }
 
 // State is the state of an open message at the time now: "held", "in_flight"
@@ -116,6 +119,8 @@ type listing struct {
 	After     mail.MessageID `json:"after"`
 	Limit     int            `json:"limit"`
 }
+
+func (l listing) of() uint16 { return l.Shard }
 
 // listed is the answer: all chosen messages up to Until, included; More: there
 // are open ones above it.
@@ -222,6 +227,8 @@ type counting struct {
 	Shard uint16 `json:"shard"`
 }
 
+func (c counting) of() uint16 { return c.Shard }
+
 // counted is the answer.
 type counted struct {
 	Totals
@@ -247,7 +254,8 @@ func (a *Asker) serveCount(_ context.Context, ask counting) (counted, error) {
 // Count counts the open messages of all shards.
 func (a *Asker) Count(ctx context.Context) (Totals, error) {
 	var t Totals
-	answers, _, err := eachShard(ctx, a, callCount, a.serveCount, func(shard uint16) counting { return counting{shard} })
+	answers, stale, err := eachShard(ctx, a, callCount, a.serveCount, func(shard uint16) counting { return counting{shard} })
+	t.Stale = stale
 	for _, c := range answers {
 		t.Total += c.Total
 		t.Due += c.Due
