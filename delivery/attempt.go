@@ -241,15 +241,17 @@ func (w *worker) send(ctx context.Context, a *attempt) (smtpc.Result, error) {
 	a.host = site.Failure{Host: w.conn.Host, IP: w.conn.IP}
 	a.secrecy = w.conn.Secrecy
 	a.relaysDSN = w.conn.Extensions().DSN
-	res := smtpc.Result{Rcpts: make([]mail.Reply, len(a.recipients))}
 	content, size, err := a.office.Content(a.m.Accepted.ID)
 	if err != nil {
 		a.damaged = errors.Is(err, queue.ErrDamaged)
-		return res, &smtpc.Error{Phase: smtpc.PhaseMail, Err: fmt.Errorf("read the content: %w", err), Ours: true}
+		return untried(a), &smtpc.Error{Phase: smtpc.PhaseMail, Err: fmt.Errorf("read the content: %w", err), Ours: true}
 	}
 	defer func() { _ = content.Close() }()
+	if most := w.conn.Extensions().Recipients; most > 0 && a.claimed == nil {
+		a.recipients = a.recipients[:min(most, len(a.recipients))]
+	}
 	if err := w.begin(ctx, a); err != nil {
-		return res, &smtpc.Error{Phase: smtpc.PhaseMail, Err: err, Ours: true}
+		return untried(a), &smtpc.Error{Phase: smtpc.PhaseMail, Err: err, Ours: true}
 	}
 	ctx, span := w.d.o.Tracer.Start(ctx, "smtp.data")
 	defer span.End()
@@ -261,12 +263,17 @@ func (w *worker) send(ctx context.Context, a *attempt) (smtpc.Result, error) {
 	for _, n := range a.recipients {
 		message.Recipients = append(message.Recipients, a.m.Recipients[n].Recipient)
 	}
-	res, err = w.conn.Send(ctx, &message)
+	res, err := w.conn.Send(ctx, &message)
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())
 		a.damaged = errors.Is(err, queue.ErrDamaged)
 	}
 	return res, err
+}
+
+// untried is the result of a transaction that was not begun.
+func untried(a *attempt) smtpc.Result {
+	return smtpc.Result{Rcpts: make([]mail.Reply, len(a.recipients))}
 }
 
 // begin has the recipients claimed, in a goroutine: it takes about as long as
@@ -324,6 +331,9 @@ func (w *worker) settle(a *attempt, j *job, verdicts []verdict) {
 		again := w.d.record(a, verdicts)
 		if a.claimed != nil {
 			w.unsettled.Release(1)
+		}
+		if len(a.recipients) < len(j.recipients) {
+			again = w.d.o.Now() // the server takes fewer at a time
 		}
 		w.d.window.done(j, again)
 	})

@@ -166,6 +166,21 @@ func TestTooManyRecipients(t *testing.T) {
 	})
 }
 
+// TestRecipientLimit: a server that says what it takes gets no more.
+func TestRecipientLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, nil)
+		a := h.remote("a.example")
+		a.ehlo = []string{"PIPELINING", "LIMITS MAILMAX=100 RCPTMAX=2"}
+		began := time.Now()
+		h.submit(nil, "1@a.example", "2@a.example", "3@a.example", "4@a.example", "5@a.example")
+		h.waitEmpty()
+		if len(a.got()) != 3 || time.Since(began) > 3*time.Second {
+			t.Errorf("%d transactions in %v", len(a.got()), time.Since(began))
+		}
+	})
+}
+
 // TestInDoubt: a dot that is never answered is on record for everybody who may
 // get a second copy.
 func TestInDoubt(t *testing.T) {

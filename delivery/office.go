@@ -15,15 +15,17 @@ const (
 	// pageRows is how many rows of the index are read at once.
 	pageRows = 500
 	// overlap is how far behind the newest rows new ones may still appear:
-	// what is committed in order was stamped a little earlier.
+	// entries under way together may overtake each other.
 	overlap = 250 * time.Millisecond
 	// sweepRest is the shortest time between two sweeps of the whole index,
 	// and sweepShare how many times its own duration a sweep rests.
 	sweepRest  = 5 * time.Second
 	sweepShare = 20
 	// tailShare is how many times its own duration reading the newest rows
-	// rests, so that it stays a small part of what the processor does.
+	// rests, so that it stays a small part of what the processor does; it
+	// rests tailRest at most.
 	tailShare = 10
+	tailRest  = 25 * time.Millisecond
 )
 
 // office is an Office and what this process does about it.
@@ -63,7 +65,7 @@ func (o *office) scan(ctx context.Context) {
 		if o.sweepPage(ctx) {
 			continue
 		}
-		if !pause(ctx, took*tailShare, nil) {
+		if !pause(ctx, min(took*tailShare, tailRest), nil) {
 			return
 		}
 		if !pause(ctx, o.untilNext(), changed) {
@@ -100,7 +102,10 @@ func (o *office) untilNext() time.Duration {
 	return max(wait, time.Millisecond)
 }
 
-// readTail takes the rows that became due since the last time.
+// readTail takes the rows that became due since the last time. It goes by the
+// rows that it has seen, not by the clock: a row appears when its entry is
+// committed, which may be long after it was stamped, but in the order of the
+// stamps.
 func (o *office) readTail(ctx context.Context, now time.Time) {
 	after := state.DueRow{Due: o.tail.Add(-overlap)}
 	for ctx.Err() == nil {
@@ -108,12 +113,16 @@ func (o *office) readTail(ctx context.Context, now time.Time) {
 		for _, row := range rows {
 			o.take(ctx, row.ID)
 		}
+		if len(rows) > 0 {
+			after = rows[len(rows)-1]
+		}
 		if len(rows) < pageRows {
 			break
 		}
-		after = rows[len(rows)-1]
 	}
-	o.tail = now
+	if after.Due.After(o.tail) {
+		o.tail = after.Due
+	}
 }
 
 // sweepPage reads a page of the whole index; false between sweeps. A sweep

@@ -250,15 +250,16 @@ func (w *window) requeue(j *job) {
 	w.waiting++
 }
 
-// done forgets a job. Recipients of it are due again at the time again; if the
-// message has other jobs, its row in the index does not tell. The zero time
-// means that none are.
+// done forgets a job. Recipients of it are due again at the time again, of
+// which the index does not tell if that is now, or the message has other jobs.
+// The zero time means that none are.
 func (w *window) done(j *job, again time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	k := entryKey{j.office, j.id}
 	w.doneLocked(j)
-	if _, known := w.entries[k]; known && !again.IsZero() && !j.office.gone {
+	_, known := w.entries[k]
+	if !again.IsZero() && !j.office.gone && (known || !again.After(w.now())) {
 		w.alarms = append(w.alarms, alarm{again, k})
 	}
 }
