@@ -5,37 +5,48 @@ import (
 	"time"
 )
 
+// turn is who takes turns: a sender, apart for each office. So the mail of a
+// shard that was taken over moves at once, however much of our own waits.
+type turn struct {
+	office *office
+	sender string
+}
+
 // fair is a queue that serves its senders in turn, the messages of each in the
 // order they came: a mailing of many messages delays nobody else's one.
 type fair struct {
-	senders map[string][]*job
+	senders map[turn][]*job
 	// turns are the senders with something to send, the next one first.
-	turns []string
+	turns []turn
 	n     int
 }
+
+func (j *job) turn() turn { return turn{j.office, j.sender} }
 
 func (f *fair) len() int { return f.n }
 
 func (f *fair) push(j *job) {
 	if f.senders == nil {
-		f.senders = map[string][]*job{}
+		f.senders = map[turn][]*job{}
 	}
-	list := f.senders[j.sender]
+	t := j.turn()
+	list := f.senders[t]
 	if len(list) == 0 {
-		f.turns = append(f.turns, j.sender)
+		f.turns = append(f.turns, t)
 	}
-	f.senders[j.sender] = append(list, j)
+	f.senders[t] = append(list, j)
 	f.n++
 }
 
 // pushFront puts back what was popped and could not be done.
 func (f *fair) pushFront(j *job) {
-	list := f.senders[j.sender]
+	t := j.turn()
+	list := f.senders[t]
 	if len(list) == 0 {
 		f.push(j)
 		return
 	}
-	f.senders[j.sender] = slices.Insert(list, 0, j)
+	f.senders[t] = slices.Insert(list, 0, j)
 	f.n++
 }
 
@@ -44,18 +55,18 @@ func (f *fair) pop() *job {
 	if f.n == 0 {
 		return nil
 	}
-	sender := f.turns[0]
+	t := f.turns[0]
 	f.turns = f.turns[1:]
-	list := f.senders[sender]
+	list := f.senders[t]
 	j := list[0]
 	list[0] = nil
 	f.n--
 	if len(list) == 1 {
-		delete(f.senders, sender)
+		delete(f.senders, t)
 		return j
 	}
-	f.senders[sender] = list[1:]
-	f.turns = append(f.turns, sender)
+	f.senders[t] = list[1:]
+	f.turns = append(f.turns, t)
 	return j
 }
 
@@ -74,16 +85,16 @@ func (f *fair) waitingSince(t time.Time, n int) []*job {
 
 // filter keeps the jobs for which keep says so.
 func (f *fair) filter(keep func(*job) bool) {
-	f.turns = slices.DeleteFunc(f.turns, func(sender string) bool {
-		list := f.senders[sender]
+	f.turns = slices.DeleteFunc(f.turns, func(t turn) bool {
+		list := f.senders[t]
 		before := len(list)
 		list = slices.DeleteFunc(list, func(j *job) bool { return !keep(j) })
 		f.n -= before - len(list)
 		if len(list) == 0 {
-			delete(f.senders, sender)
+			delete(f.senders, t)
 			return true
 		}
-		f.senders[sender] = list
+		f.senders[t] = list
 		return false
 	})
 }
