@@ -42,7 +42,7 @@ func (c *Conn) bdat(arg string) {
 	}
 	c.in.enlarge()
 	r.begin(size, last)
-	err := c.session.Data(r)
+	err := whole(c.session.Data(r), r.last && r.left == 0)
 	c.answered = "DOT"
 	switch broken := r.finish(); {
 	case r.err == errReset:
@@ -174,9 +174,12 @@ func (r *chunkReader) finish() error {
 	if r.guard.fault != sound && r.left > 2*r.guard.max+largeBuffer {
 		return errTooMuch
 	}
-	var scratch [4 << 10]byte
+	if r.left == 0 {
+		return nil
+	}
+	scratch := make([]byte, 4<<10)
 	for r.left > 0 {
-		if _, err := r.take(scratch[:]); err != nil {
+		if _, err := r.take(scratch); err != nil {
 			return err
 		}
 	}

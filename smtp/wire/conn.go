@@ -18,6 +18,7 @@ import (
 var (
 	errDraining = errors.New("the server is draining")
 	errSlow     = errors.New("the client is too slow")
+	errUnread   = errors.New("the session took content that it did not read")
 	errNoTLS    = errors.New("the TLS handshake failed")
 )
 
@@ -149,7 +150,7 @@ func (c *Conn) next() (command, error) {
 		return *p, nil
 	}
 	c.waitFor(false)
-	c.in.shrink(c.o.MaxCommand)
+	c.in.shrink()
 	for !c.closing {
 		c.answered = "?"
 		line, err := c.in.line(c.o.MaxCommand)

@@ -76,9 +76,9 @@ func (g *guard) fail(f fault) {
 // client that goes on far beyond the limit is cut off.
 func (g *guard) skip(next func([]byte) (int, error)) error {
 	limit := 2*g.max + largeBuffer
-	var scratch [4 << 10]byte
+	scratch := make([]byte, 4<<10)
 	for {
-		_, err := next(scratch[:])
+		_, err := next(scratch)
 		switch {
 		case err == io.EOF:
 			return nil
@@ -130,7 +130,12 @@ func (d *dotReader) Read(p []byte) (int, error) {
 }
 
 // finish reads to the end of the content. An error is the connection's.
-func (d *dotReader) finish() error { return d.guard.skip(d.next) }
+func (d *dotReader) finish() error {
+	if d.done {
+		return nil
+	}
+	return d.guard.skip(d.next)
+}
 
 // next decodes as much as is at hand, and waits only for the first octet.
 func (d *dotReader) next(p []byte) (int, error) {

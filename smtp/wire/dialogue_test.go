@@ -116,3 +116,11 @@ func TestSessionRefusesEarly(t *testing.T) {
 		})
 	}
 }
+
+func TestSessionThatDoesNotReadIsNotBelieved(t *testing.T) {
+	begin := strings.Replace(begin4, "a@", "lazy@", 1)
+	replies, _ := talk(begin+"DATA\r\nx\r\n.\r\n"+begin+"BDAT 3 LAST\r\nx\r\nQUIT\r\n", 100, testOptions(&recorder{}))
+	if got := codes(replies); got != opened+"354 451/4.3.0 250 250/2.1.0 250/2.1.5 451/4.3.0 221/2.0.0" {
+		t.Errorf("got %s", got)
+	}
+}

@@ -38,6 +38,7 @@ type reader struct {
 	buf    []byte
 	r, w   int     // buf[r:w] is unread
 	large  *[]byte // buf, if it is of the pool
+	small  []byte  // the other buffer meanwhile
 	total  int64   // octets read so far
 }
 
@@ -97,20 +98,20 @@ func (r *reader) enlarge() {
 		b := make([]byte, largeBuffer)
 		r.large = &b
 	}
+	r.small = r.buf
 	r.w = copy(*r.large, r.buf[r.r:r.w])
 	r.r = 0
 	r.buf = *r.large
 }
 
-// shrink gives the large buffer back, if what is unread fits a small one.
-func (r *reader) shrink(least int) {
-	if r.large == nil || r.w-r.r > max(smallBuffer, least) {
+// shrink gives the large buffer back, if what is unread fits the small one.
+func (r *reader) shrink() {
+	if r.large == nil || r.w-r.r > len(r.small) {
 		return
 	}
-	small := make([]byte, max(smallBuffer, least))
-	r.w = copy(small, r.buf[r.r:r.w])
+	r.w = copy(r.small, r.buf[r.r:r.w])
 	r.r = 0
-	r.buf = small
+	r.buf, r.small = r.small, nil
 	r.pool.Put(r.large)
 	r.large = nil
 }
@@ -120,7 +121,7 @@ func (r *reader) release() {
 	if r.large != nil {
 		r.pool.Put(r.large)
 	}
-	r.buf, r.large, r.r, r.w = nil, nil, 0, 0
+	r.buf, r.small, r.large, r.r, r.w = nil, nil, nil, 0, 0
 }
 
 // line reads a command line of at most limit octets with its CR LF and returns

@@ -194,7 +194,7 @@ func (c *Conn) data(arg string) {
 	c.waitFor(true)
 	c.answered = "DOT"
 	d := newDotReader(&c.in, c.o.MaxMessage, c.o.MaxLine)
-	err := c.session.Data(d)
+	err := whole(c.session.Data(d), d.done)
 	if broken := d.finish(); broken != nil {
 		c.contentBroken(broken, d.guard.fault)
 		return
@@ -202,21 +202,34 @@ func (c *Conn) data(arg string) {
 	c.contentEnded(err, d.guard.fault)
 }
 
+// whole guards against a session that says yes to content it did not read.
+func whole(err error, ended bool) error {
+	if !ended && accepts(err) {
+		return errUnread
+	}
+	return err
+}
+
+// accepts reports whether a session took the message: an SMTPError with a code
+// 2yz is go-smtp's way to choose the text of success.
+func accepts(err error) bool {
+	var e *gosmtp.SMTPError
+	return err == nil || errors.As(err, &e) && e.Code/100 == 2
+}
+
 // contentEnded answers content that has come to its end. A fault of the
 // content comes before what the session made of the part that it saw.
 func (c *Conn) contentEnded(err error, f fault) {
+	if f == sound && accepts(err) {
+		c.errors = 0
+	}
 	switch {
 	case f != sound:
 		c.refuse(f.reply())
-	case err == nil:
-		c.errors = 0
-		c.give(250, 2, 0, 0, "Ok")
-	default:
-		var e *gosmtp.SMTPError
-		if errors.As(err, &e) && e.Code/100 == 2 {
-			c.errors = 0
-		}
+	case err != nil:
 		c.refuse(err)
+	default:
+		c.give(250, 2, 0, 0, "Ok")
 	}
 	c.reset()
 }
