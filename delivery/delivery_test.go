@@ -120,6 +120,70 @@ func TestRefusingAndSilentSites(t *testing.T) {
 	})
 }
 
+// TestWaitingMailExpires: mail that only waits for a site that is down is told
+// to be late, and fails in the end, though hardly any of it was ever tried.
+func TestWaitingMailExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, func(o *Options) {
+			o.Retry = every(t, 15*time.Minute, 2*time.Hour)
+			o.Warnings = []time.Duration{time.Hour}
+		})
+		dead, sender := h.remote("dead.example"), h.remote("sender.example")
+		dead.refuse = true
+		var ids []mail.MessageID
+		for i := range 30 {
+			ids = append(ids, h.submit(nil, fmt.Sprint(i, "@dead.example")))
+		}
+		began := time.Now()
+		h.waitEmpty()
+		if took := time.Since(began); took < 2*time.Hour || took > 4*time.Hour {
+			t.Errorf("it took %v", took)
+		}
+		for _, id := range ids {
+			if story := h.story(id); strings.Count(story, "warned") != 1 || !strings.HasSuffix(story, "expired[0] 0") || strings.Contains(story, "claimed") {
+				t.Error(story)
+			}
+		}
+		if n := len(sender.got()); n != 60 {
+			t.Errorf("%d reports", n)
+		}
+	})
+}
+
+// TestHeldWhileWaiting: what an operator holds is not sent, though it is in a
+// lane already; released, it is.
+func TestHeldWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, nil)
+		a := h.remote("a.example")
+		a.refuse = true
+		var ids []mail.MessageID
+		for i := range 10 {
+			ids = append(ids, h.submit(nil, fmt.Sprint(i, "@a.example")))
+		}
+		h.waitFor("the site is suspended", func() bool { return h.delivery.window.load().suspended == 1 })
+		for _, id := range ids {
+			if err := h.Operate(t.Context(), queue.ActHold, id, "operator", "test"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.change(func(r *remote) { r.refuse = false })
+		time.Sleep(2 * time.Hour)
+		if len(a.got()) != 0 {
+			t.Fatalf("%d were sent", len(a.got()))
+		}
+		for _, id := range ids {
+			if err := h.Operate(t.Context(), queue.ActRelease, id, "operator", "test"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.waitEmpty()
+		if len(a.got()) != 10 {
+			t.Errorf("%d were sent", len(a.got()))
+		}
+	})
+}
+
 // TestTooManyConnections: a site that takes two at once gets no more, and no
 // message uses up a retry step for that.
 func TestTooManyConnections(t *testing.T) {
