@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"quorumta/internal/mail"
@@ -15,8 +14,6 @@ import (
 
 const (
 	callClock = "queue.clock"
-	// clockTime is how often clocks are compared.
-	clockTime = 10 * time.Second
 	// mostSwept bounds the uploads that one event sweeps.
 	mostSwept = 500
 	day       = 24 * time.Hour
@@ -75,59 +72,27 @@ func (q *Queue) serveClock(context.Context, struct{}) (reading, error) {
 	return reading{q.o.Now().UnixMilli()}, nil
 }
 
-// watchClock compares this node's clock with the others' until ctx ends
-// (PROTOCOL 20).
-func (q *Queue) watchClock(ctx context.Context) {
-	trusted := true
-	for {
-		if jump := q.clock.Tick(q.o.Now(), q.steady()); jump != 0 {
-			q.o.Log.Error("the wall clock has jumped; nothing expires until other nodes agree with it: check time synchronization", "by", jump)
-		}
-		ahead, members := q.otherClocks(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		offset := q.clock.Compare(ahead, members)
-		q.meters.clock.Record(ctx, offset.Seconds())
-		if now := q.ClockTrusted(); now != trusted {
-			trusted = now
-			if trusted {
-				q.o.Log.Info("the clock is trusted again", "offset", offset)
-			} else {
-				q.o.Log.Error("this node's clock cannot be trusted; it lets nothing expire: check time synchronization", "offset", offset)
-			}
-		}
-		if !clock.Pause(ctx, clockTime) {
-			return
-		}
-	}
+// newWatch makes the watch over this node's clock (PROTOCOL 20).
+func (q *Queue) newWatch() *clock.Watch {
+	return clock.NewWatch(clock.Options{
+		Now:    q.o.Now,
+		Others: q.others,
+		Ask: func(ctx context.Context, node string) (time.Time, error) {
+			there, err := call.Ask[struct{}, reading](ctx, q.way.Call, node, callClock, struct{}{})
+			return time.UnixMilli(there.Milliseconds), err
+		},
+		Observe: func(offset time.Duration) { q.meters.clock.Record(context.Background(), offset.Seconds()) },
+		Log:     q.o.Log,
+	})
 }
 
-// otherClocks asks by how much the other members' clocks are ahead. members
-// counts all, this node included.
-func (q *Queue) otherClocks(ctx context.Context) (ahead []time.Duration, members int) {
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	members = 1
+// others names the other members.
+func (q *Queue) others() []string {
+	var names []string
 	for _, n := range q.node.Nodes() {
-		if n.Name == q.self.Node {
-			continue
+		if n.Name != q.self.Node {
+			names = append(names, n.Name)
 		}
-		members++
-		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, time.Second)
-			defer cancel()
-			asked := time.Now()
-			there, err := call.Ask[struct{}, reading](ctx, q.way.Call, n.Name, callClock, struct{}{})
-			if err != nil {
-				return
-			}
-			here := q.o.Now().Add(-time.Since(asked) / 2)
-			mu.Lock()
-			defer mu.Unlock()
-			ahead = append(ahead, time.UnixMilli(there.Milliseconds).Sub(here.Round(0)))
-		})
 	}
-	wg.Wait()
-	return ahead, members
+	return names
 }

@@ -31,6 +31,9 @@ func (o *Office) Claim(ctx context.Context, id mail.MessageID, recipients []uint
 	if !o.inOffice() {
 		return Claim{}, ErrNotInOffice
 	}
+	if o.shard.q.unsettled.has(id) {
+		return Claim{}, ErrStale
+	}
 	c, err := o.propound(id, recipients)
 	if err != nil {
 		return Claim{}, err

@@ -6,11 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"hash"
 	"io"
 	"time"
 
 	"quorumta/internal/mail"
+	"quorumta/queue/content"
 	"quorumta/queue/event"
 	"quorumta/queue/lane"
 	"quorumta/queue/state"
@@ -41,7 +41,7 @@ func (o *Office) Content(id mail.MessageID) (io.ReadCloser, int64, error) {
 	}
 	a := &m.Accepted
 	if a.Parts > 0 {
-		return &parts{office: o, accepted: a, digest: sha256.New()}, a.Size, nil
+		return content.NewReader(a.Parts, a.Digest, o.loader(a), func() error { return o.damaged(a) }), a.Size, nil
 	}
 	whole := func(b []byte) bool { return sha256.Sum256(b) == a.Digest }
 	b, ok := o.piece(piece{id, 0}, whole)
@@ -49,6 +49,18 @@ func (o *Office) Content(id mail.MessageID) (io.ReadCloser, int64, error) {
 		return nil, 0, o.damaged(a)
 	}
 	return io.NopCloser(bytes.NewReader(b)), a.Size, nil
+}
+
+// loader loads the parts of a message, one at a time: no view of the store is
+// kept while a slow host takes it.
+func (o *Office) loader(a *event.Accepted) func(uint32) ([]byte, error) {
+	whole := func(b []byte) bool { return len(b) > 0 }
+	return func(n uint32) ([]byte, error) {
+		if b, ok := o.piece(piece{a.ID, n}, whole); ok {
+			return b, nil
+		}
+		return nil, o.damaged(a)
+	}
 }
 
 // piece reads a piece of content that good accepts, from this node's replica
@@ -69,12 +81,9 @@ func (o *Office) piece(p piece, good func([]byte) bool) ([]byte, bool) {
 	if err != nil {
 		return nil, false
 	}
-	for _, n := range q.node.Nodes() {
-		if n.Name == q.self.Node {
-			continue
-		}
+	for _, name := range q.others() {
 		ctx, cancel := context.WithTimeout(o.ctx, fetchTime)
-		b, err := q.way.Call(ctx, n.Name, callContent, request)
+		b, err := q.way.Call(ctx, name, callContent, request)
 		cancel()
 		if err == nil && good(b) {
 			return b, true
@@ -111,54 +120,4 @@ func (o *Office) damaged(a *event.Accepted) error {
 	held := &event.Held{By: "quorumta", Why: "the stored content is damaged"}
 	o.facts.Add(event.Group{ID: a.ID, Events: []event.Event{held}}, func(lane.Verdict) {})
 	return fmt.Errorf("%w: message %s", ErrDamaged, a.ID)
-}
-
-// parts reads content that was streamed, a part at a time: no view of the
-// store is kept while a slow host takes it.
-type parts struct {
-	office   *Office
-	accepted *event.Accepted
-	digest   hash.Hash
-	next     uint32
-	left     []byte
-	err      error
-}
-
-// Read implements io.Reader.
-func (p *parts) Read(b []byte) (int, error) {
-	for len(p.left) == 0 && p.err == nil {
-		p.err = p.advance()
-	}
-	if len(p.left) == 0 {
-		return 0, p.err
-	}
-	n := copy(b, p.left)
-	p.left = p.left[n:]
-	return n, nil
-}
-
-// advance loads the next part. The last one is given out only when the digest
-// of the whole is right.
-func (p *parts) advance() error {
-	a := p.accepted
-	if p.next == a.Parts {
-		return io.EOF
-	}
-	any := func(b []byte) bool { return len(b) > 0 }
-	b, ok := p.office.piece(piece{a.ID, p.next}, any)
-	if !ok {
-		return p.office.damaged(a)
-	}
-	p.digest.Write(b)
-	if p.next++; p.next == a.Parts && !bytes.Equal(p.digest.Sum(nil), a.Digest[:]) {
-		return p.office.damaged(a)
-	}
-	p.left = b
-	return nil
-}
-
-// Close implements io.Closer.
-func (p *parts) Close() error {
-	p.left, p.err = nil, io.ErrClosedPipe
-	return nil
 }

@@ -87,7 +87,10 @@ type desk struct {
 	changed chan struct{} // closed when an office was taken
 	closed  bool
 
-	running sync.WaitGroup // goroutines of lanes; added under mu while not closed
+	running sync.WaitGroup // what spawn started; added under mu while not closed
+
+	ctx context.Context // ends with the desk
+	end context.CancelFunc
 }
 
 func (d *desk) open(q *Queue) {
@@ -95,6 +98,7 @@ func (d *desk) open(q *Queue) {
 	d.shards = map[uint16]*shard{}
 	d.offices = map[uint16]*Office{}
 	d.changed = make(chan struct{})
+	d.ctx, d.end = context.WithCancel(context.Background())
 }
 
 // close ends all offices and waits for what runs for them.
@@ -104,6 +108,7 @@ func (d *desk) close() {
 	left := d.offices
 	d.offices = map[uint16]*Office{}
 	d.mu.Unlock()
+	d.end()
 	for _, o := range left {
 		o.end()
 	}

@@ -126,7 +126,7 @@ func (o *Office) Due(after state.DueRow, until time.Time, limit int) []state.Due
 		for len(free) < limit {
 			rows := state.Due(r, after, until, limit)
 			for _, row := range rows {
-				if len(free) < limit && !o.overlay.Has(row.ID) {
+				if len(free) < limit && !o.withheld(row.ID) {
 					free = append(free, row)
 				}
 			}

@@ -398,7 +398,7 @@ func TestAnOutcomeThatCannotBeRecordedIsLost(t *testing.T) {
 func TestAnUntrustedClockLetsNothingExpire(t *testing.T) {
 	h := open(t, 1, Options{})
 	o := h.office()
-	h.clock.Compare([]time.Duration{time.Hour, time.Hour}, 3)
+	h.clock.Guard.Compare([]time.Duration{time.Hour, time.Hour}, 3)
 	if h.ClockTrusted() {
 		t.Fatal("trusted")
 	}

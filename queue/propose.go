@@ -22,7 +22,7 @@ const (
 // failed sorts an error of cluster.Node.Propose.
 func failed(err error) lane.Verdict {
 	switch {
-	case errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrNoSuchShard), errors.Is(err, cluster.ErrDiskFull):
+	case errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrNoSuchShard), errors.Is(err, cluster.ErrDiskFull), errors.Is(err, cluster.ErrTooLarge):
 		return lane.Verdict{Err: fmt.Errorf("%w: %w", lane.ErrNotProposed, err)}
 	}
 	return lane.Verdict{Err: err}

@@ -90,13 +90,14 @@ type Queue struct {
 	seq      atomic.Uint64 // of Submitter.Seq
 	turn     atomic.Uint64 // takes shards in turn
 	attempts *attempt.Table
-	clock    clock.Guard
-	started  time.Time // the monotonic clock counts from here
+	clock    *clock.Watch
 	buffers  sync.Pool // of *[]byte: encoded entries
 	meters   meters
 	desk     desk
 	intake   *intake.Intake
 	queries  *query.Asker
+
+	unsettled unsettled
 }
 
 // way is how a queue reaches logs: a node, or a node with faults in its way.
@@ -121,11 +122,11 @@ func newQueue(node *cluster.Node, w way, o Options) *Queue {
 		o:        o,
 		self:     event.Process{Node: node.Name(), Boot: node.Boot()},
 		attempts: attempt.NewTable(),
-		started:  time.Now(),
 		buffers:  sync.Pool{New: func() any { return new([]byte) }},
 	}
 	q.desk.open(q)
 	q.meters = newMeters(q)
+	q.clock = q.newWatch()
 	q.intake = q.newIntake()
 	q.queries = q.newQueries()
 	node.Host(func(id cluster.ShardID) cluster.Machine { return q.desk.shard(id) })
@@ -140,6 +141,7 @@ func (q *Queue) newIntake() *intake.Intake {
 		Draw:          q.draw,
 		Submitter:     q.submitter,
 		Spawn:         q.desk.spawn,
+		Unsettled:     q.unsettle,
 		SubmitWait:    q.o.SubmitWait,
 		UploadTimeout: q.o.UploadTimeout,
 		SpoolDir:      q.o.SpoolDir,
@@ -208,10 +210,10 @@ func (q *Queue) Run(ctx context.Context) error {
 	defer q.meters.close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var clockwatch sync.WaitGroup
-	clockwatch.Go(func() { q.watchClock(ctx) })
+	var watch sync.WaitGroup
+	watch.Go(func() { q.clock.Run(ctx) })
 	err := q.Offices(ctx, func(ctx context.Context, o *Office) { o.keep(ctx) })
-	clockwatch.Wait()
+	watch.Wait()
 	q.desk.close()
 	return err
 }
@@ -228,7 +230,7 @@ func (q *Queue) Ready() error {
 
 // ClockTrusted reports whether this node's clock may decide that time is up:
 // Expired and Warned of a node whose clock is off are not recorded.
-func (q *Queue) ClockTrusted() bool { return q.clock.Trusted(q.steady()) }
+func (q *Queue) ClockTrusted() bool { return q.clock.Trusted() }
 
 // Submission is what smtp knows of a message beside its content.
 type Submission = intake.Submission
@@ -295,6 +297,3 @@ func (q *Queue) submitter() event.Submitter {
 
 // now is the wall clock as events have it.
 func (q *Queue) now() time.Time { return q.o.Now().UTC().Truncate(time.Millisecond) }
-
-// steady is the monotonic clock.
-func (q *Queue) steady() time.Duration { return time.Since(q.started) }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -130,6 +132,50 @@ func TestAMessageNobodyKnowsAboutIsUnsettled(t *testing.T) {
 	if _, err := h.trySubmit([]byte("x\r\n")); !errors.Is(err, ErrUnsettled) {
 		t.Errorf("err = %v", err)
 	}
+}
+
+// What got 451 is not delivered when its shard is back, though it was
+// committed.
+func TestAnUnsettledMessageIsNeverSent(t *testing.T) {
+	for _, committed := range []bool{true, false} {
+		h := open(t, 1, Options{SubmitWait: 100 * time.Millisecond})
+		o := h.office()
+		var lost atomic.Bool
+		lost.Store(true)
+		h.faults.set(func() {
+			h.faults.propose = func(_ uint16, e event.Entry, next func() ([]cluster.Result, error)) ([]cluster.Result, error) {
+				if lost.Load() && committed && has(e, event.KindAccepted) {
+					if _, err := next(); err != nil {
+						t.Error(err)
+					}
+				}
+				if lost.Load() {
+					return nil, cluster.ErrUnknownOutcome
+				}
+				return next()
+			}
+		})
+		if _, err := h.trySubmit([]byte("x\r\n")); !errors.Is(err, ErrUnsettled) {
+			t.Fatalf("err = %v", err)
+		}
+		if rows := o.Due(state.DueRow{}, time.Now(), 10); len(rows) != 0 {
+			t.Errorf("an unsettled message is due: %v", rows)
+		}
+		if committed != (h.total() == 1) {
+			t.Errorf("committed %v, %d messages", committed, h.total())
+		}
+		lost.Store(false)
+		eventually(t, "it is settled", func() bool { return len(h.unsettledIDs()) == 0 })
+		if n := h.total(); n != 0 {
+			t.Errorf("committed %v: %d messages are left", committed, n)
+		}
+	}
+}
+
+func (h *house) unsettledIDs() []mail.MessageID {
+	h.unsettled.mu.Lock()
+	defer h.unsettled.mu.Unlock()
+	return slices.Collect(maps.Keys(h.unsettled.ids))
 }
 
 func TestAShardThatIsNotLedIsLeftForAnother(t *testing.T) {

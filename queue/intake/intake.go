@@ -45,6 +45,9 @@ type Options struct {
 	Submitter func() event.Submitter
 	// Spawn runs what outlives an upload; false if nothing may any more.
 	Spawn func(func()) bool
+	// Unsettled is told of a message that ErrUnsettled is returned for while
+	// nobody knows what becomes of it. It does not wait.
+	Unsettled func(*event.Accepted)
 
 	SubmitWait    time.Duration
 	UploadTimeout time.Duration

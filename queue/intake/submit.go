@@ -96,6 +96,7 @@ func (n *Intake) abandon(ctx context.Context, a *event.Accepted) error {
 		if !clock.Pause(ctx, wait) {
 			n.meters.unsettled.Add(ctx, 1)
 			n.o.Log.Error("unsettled", "id", a.ID, "from", a.Envelope.From.String(), "client", a.Client.IP, "error", v.Err)
+			n.o.Unsettled(a)
 			return ErrUnsettled
 		}
 	}

@@ -1,0 +1,84 @@
+package clock
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// every is how often clocks are compared.
+const every = 10 * time.Second
+
+// Options says what a watch looks at; every field is needed.
+type Options struct {
+	Now func() time.Time
+	// Others names the other members, Ask asks one for its wall clock.
+	Others func() []string
+	Ask    func(ctx context.Context, node string) (time.Time, error)
+	// Observe is told by how much the others are ahead, by their median.
+	Observe func(offset time.Duration)
+	Log     *slog.Logger
+}
+
+// Watch compares a node's wall clock with the other members'.
+type Watch struct {
+	Guard   Guard
+	o       Options
+	started time.Time // the monotonic clock counts from here
+}
+
+// NewWatch makes a watch; until Run has compared, the clock is trusted.
+func NewWatch(o Options) *Watch { return &Watch{o: o, started: time.Now()} }
+
+// Trusted reports whether the clock may decide that time is up.
+func (w *Watch) Trusted() bool { return w.Guard.Trusted(w.steady()) }
+
+func (w *Watch) steady() time.Duration { return time.Since(w.started) }
+
+// Run compares until ctx ends.
+func (w *Watch) Run(ctx context.Context) {
+	for trusted := true; ctx.Err() == nil; Pause(ctx, every) {
+		if jump := w.Guard.Tick(w.o.Now(), w.steady()); jump != 0 {
+			w.o.Log.Error("the wall clock has jumped; nothing expires until other nodes agree with it: check time synchronization", "by", jump)
+		}
+		ahead, members := w.ask(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		offset := w.Guard.Compare(ahead, members)
+		w.o.Observe(offset)
+		switch now := w.Trusted(); {
+		case now && !trusted:
+			w.o.Log.Info("the clock is trusted again", "offset", offset)
+		case !now && trusted:
+			w.o.Log.Error("this node's clock cannot be trusted; it lets nothing expire: check time synchronization", "offset", offset)
+		}
+		trusted = w.Trusted()
+	}
+}
+
+// ask asks by how much the other members' clocks are ahead. members counts
+// all, this node included.
+func (w *Watch) ask(ctx context.Context) (ahead []time.Duration, members int) {
+	others := w.o.Others()
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	for _, node := range others {
+		asking.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			asked := time.Now()
+			there, err := w.o.Ask(ctx, node)
+			if err != nil {
+				return
+			}
+			here := w.o.Now().Round(0).Add(-time.Since(asked) / 2)
+			mu.Lock()
+			defer mu.Unlock()
+			ahead = append(ahead, there.Sub(here))
+		})
+	}
+	asking.Wait()
+	return ahead, len(others) + 1
+}
