@@ -256,3 +256,58 @@ func TestModesty(t *testing.T) {
 		t.Error("the next time begins without modesty")
 	}
 }
+
+// The cut reaches the wire, and what Raft sees of the request afterwards.
+func TestLongAppendIsSentCut(t *testing.T) {
+	join(t, func(from, to *Transport) {
+		args := heartbeat(5)
+		for i := range 64 {
+			args.Entries = append(args.Entries, &raft.Log{Index: uint64(i + 1), Data: make([]byte, 512<<10)})
+		}
+		got := make(chan int, 1)
+		go func() {
+			rpc := <-to.Consumer()
+			got <- len(rpc.Command.(*raft.AppendEntriesRequest).Entries)
+			rpc.Respond(&raft.AppendEntriesResponse{Term: 5, Success: true}, nil)
+		}()
+		if err := from.AppendEntries("n2/i", "n2/i", args, &raft.AppendEntriesResponse{}); err != nil {
+			t.Fatal(err)
+		}
+		if n := <-got; n != 7 || len(args.Entries) != n {
+			t.Errorf("%d entries were sent, Raft believes in %d", n, len(args.Entries))
+		}
+	})
+}
+
+// Appends are not pipelined: a pipeline never resumes after a failed append
+// (hashicorp/raft#612).
+func TestNoPipeline(t *testing.T) {
+	join(t, func(from, _ *Transport) {
+		if _, err := from.AppendEntriesPipeline("n2/i", "n2/i"); !errors.Is(err, raft.ErrPipelineReplicationNotSupported) {
+			t.Error(err)
+		}
+	})
+}
+
+// A passive node does campaign when it goes on without a leader.
+func TestPassiveNodeCampaignsLate(t *testing.T) {
+	join(t, func(from, to *Transport) {
+		from.o.Passive = func() bool { return true }
+		time.Sleep(2 * time.Second)
+		go func() {
+			rpc := <-to.Consumer()
+			rpc.Respond(&raft.RequestPreVoteResponse{Term: 9, Granted: true}, nil)
+		}()
+		for attempt := range 5 {
+			var resp raft.RequestPreVoteResponse
+			err := from.RequestPreVote("n2/i", "n2/i", &raft.RequestPreVoteRequest{Term: 9}, &resp)
+			if late := attempt >= 3; late != resp.Granted || errors.Is(err, errPassive) == late {
+				t.Errorf("attempt %d: granted %t, %v", attempt, resp.Granted, err)
+			}
+			if resp.Granted {
+				return
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
