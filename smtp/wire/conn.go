@@ -69,6 +69,7 @@ type gate struct {
 	conn     net.Conn
 	between  bool
 	draining bool
+	ended    bool // nothing is waited for but the client's end
 }
 
 // NewConn makes a connection that Serve will speak on. conn is a *tls.Conn for
@@ -96,6 +97,9 @@ func (c *Conn) Drain() {
 	c.gate.mu.Lock()
 	defer c.gate.mu.Unlock()
 	c.gate.draining = true
+	if c.gate.ended {
+		return
+	}
 	until := time.Unix(1, 0)
 	if !c.gate.between {
 		until = time.Now().Add(min(c.o.Idle, drainingIdle))
@@ -283,7 +287,11 @@ func (c *Conn) linger() {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	if c.conn.SetReadDeadline(time.Now().Add(patience)) == nil {
+	c.gate.mu.Lock()
+	c.gate.ended = true
+	err := c.conn.SetReadDeadline(time.Now().Add(patience))
+	c.gate.mu.Unlock()
+	if err == nil {
 		_, _ = io.CopyN(io.Discard, c.conn, most)
 	}
 }
