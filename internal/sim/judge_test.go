@@ -1,0 +1,262 @@
+package sim_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"quorumta/internal/mail"
+	"quorumta/queue/event"
+	"quorumta/queue/state"
+)
+
+// record is what the cluster itself says of what happened.
+type record struct {
+	// births are the queue's ids of a letter, by its own.
+	births map[string][]mail.MessageID
+	// reports are the reports about a message.
+	reports map[mail.MessageID][]mail.MessageID
+	// doubts count how often a recipient of a message was in doubt.
+	doubts map[doubted]int
+}
+
+type doubted struct {
+	id mail.MessageID
+	to string
+}
+
+// read reads the history of all messages as the node tells it.
+func (c *Cluster) read(name string) (*record, error) {
+	rec := &record{births: map[string][]mail.MessageID{}, reports: map[mail.MessageID][]mail.MessageID{}, doubts: map[doubted]int{}}
+	envelopes := map[mail.MessageID]mail.Envelope{}
+	err := c.machines[name].run.Load().queue.Events(context.Background(), "", false, func(r state.Record) bool {
+		switch e := r.Event.(type) {
+		case *event.Accepted:
+			if e.ID != r.ID {
+				break // a report, in the history of its cause: it has its own
+			}
+			envelopes[e.ID] = e.Envelope
+			if e.Cause != "" {
+				rec.reports[e.Cause] = append(rec.reports[e.Cause], e.ID)
+				break
+			}
+			id := strings.TrimSuffix(strings.TrimPrefix(e.HeaderID, "<"), "@sim>")
+			rec.births[id] = append(rec.births[id], e.ID)
+		case *event.Doubted:
+			for _, n := range e.Recipients {
+				rec.doubts[doubted{r.ID, envelopes[r.ID].Recipients[n].Address.String()}]++
+			}
+		}
+		return true
+	})
+	return rec, err
+}
+
+// drained waits until the queue is empty and says so, or what is left.
+func (c *Cluster) drained(patience time.Duration) error {
+	var last error
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+		if names := c.Bury(); len(names) > 0 {
+			return fmt.Errorf("%v ended themselves though nothing was wrong any more", names)
+		}
+		if last = c.empty(); last == nil {
+			return nil
+		}
+	}
+	return last
+}
+
+// empty says what is left in the queue.
+func (c *Cluster) empty() error {
+	p := c.machines[c.names[0]].run.Load()
+	totals, err := p.queue.Count(context.Background())
+	if err != nil {
+		return err
+	}
+	uploads := uint64(0)
+	for _, shard := range p.node.Shards() {
+		if p.node.Leader(shard) == "" {
+			return fmt.Errorf("shard %d has no leader: %+v", shard, p.node.Status()[shard-1])
+		}
+		view, done, err := p.node.View(shard)
+		if err != nil {
+			return err
+		}
+		uploads += state.Count(view).Uploads
+		done()
+	}
+	if totals.Total > 0 || uploads > 0 {
+		return fmt.Errorf("%+v and %d uploads are left", totals, uploads)
+	}
+	return nil
+}
+
+// equal compares the replicas of all shards, bit by bit.
+func (c *Cluster) equal() (faults []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	digests, err := c.machines[c.names[0]].run.Load().node.Digest(ctx, true)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, d := range digests {
+		if d.Differs() || len(d.Replicas) != len(c.names) {
+			faults = append(faults, fmt.Sprintf("the replicas of shard %d differ: %+v", d.ID, d.Replicas))
+		}
+		for _, r := range d.Replicas {
+			if r.Error != "" || r.SHA256 == "" {
+				faults = append(faults, fmt.Sprintf("shard %d on %s has no digest: %s", d.ID, r.Node, r.Error))
+			}
+		}
+	}
+	return faults
+}
+
+// counted compares counters and indexes of all replicas with a scan.
+func (c *Cluster) counted() (faults []string) {
+	for _, name := range c.names {
+		p := c.machines[name].run.Load()
+		if p == nil {
+			continue
+		}
+		for _, s := range p.node.Status() {
+			if s.Stopped != "" {
+				faults = append(faults, fmt.Sprintf("shard %d has stopped on %s: %s", s.ID, name, s.Stopped))
+			}
+			view, done, err := p.node.View(s.ID)
+			if err != nil {
+				faults = append(faults, err.Error())
+				continue
+			}
+			for _, f := range scan(view) {
+				faults = append(faults, fmt.Sprintf("shard %d on %s: %s", s.ID, name, f))
+			}
+			done()
+		}
+	}
+	return faults
+}
+
+// scan compares counters and indexes of a state with its messages.
+func scan(r state.Reader) (faults []string) {
+	var c state.Counts
+	due := map[state.DueRow]bool{}
+	flights := map[string]bool{}
+	state.Open(r, "", func(id mail.MessageID) bool {
+		m, _ := state.Load(r, id)
+		c.Messages++
+		c.Content += uint64(m.Accepted.Size)
+		if _, ok := state.Content(r, id, max(m.Accepted.Parts, 1)-1); !ok {
+			faults = append(faults, fmt.Sprintf("%s has no content", id))
+		}
+		var earliest time.Time
+		flying := uint64(0)
+		for _, x := range m.Recipients {
+			switch x.Phase {
+			case state.Pending:
+				if earliest.IsZero() || x.Due.Before(earliest) {
+					earliest = x.Due
+				}
+			case state.InFlight:
+				flying = 1
+				flights[fmt.Sprint(id, " ", x.Attempt)] = true
+			}
+		}
+		c.InFlight += flying
+		if m.Held {
+			c.Held++
+		} else if !earliest.IsZero() {
+			due[state.DueRow{Due: earliest, ID: id}] = true
+		}
+		return true
+	})
+	state.Uploads(r, func(state.Upload) bool { c.Uploads++; return true })
+	if got := state.Count(r); got != c {
+		faults = append(faults, fmt.Sprintf("the counters are %+v, a scan counts %+v", got, c))
+	}
+	rows := state.Due(r, state.DueRow{}, time.UnixMilli(1<<48-1), 1<<30)
+	for _, row := range rows {
+		if !due[row] {
+			faults = append(faults, fmt.Sprintf("%v is in the due index", row))
+		}
+	}
+	if len(rows) != len(due) {
+		faults = append(faults, fmt.Sprintf("the due index has %d rows, not %d", len(rows), len(due)))
+	}
+	state.Claims(r, func(x state.Claim) bool {
+		key := fmt.Sprint(x.ID, " ", x.Number)
+		if !flights[key] {
+			faults = append(faults, fmt.Sprintf("claim %+v", x))
+		}
+		delete(flights, key)
+		return true
+	})
+	if len(flights) > 0 {
+		faults = append(faults, fmt.Sprintf("%v are not in the index of claims", flights))
+	}
+	return faults
+}
+
+// judge compares what clients were told with what arrived and with what the
+// cluster says of itself.
+func judge(letters []*letter, k *sink, rec *record, log *diary) (faults []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	blame := func(l *letter, format string, args ...any) {
+		faults = append(faults, fmt.Sprintf("letter %s (%s by smtp=%t at %s, %q, queued as %v): ", l.id, l.fate, l.smtp, l.node, l.told, rec.births[l.id])+
+			fmt.Sprintf(format, args...))
+	}
+	for _, l := range letters {
+		births := rec.births[l.id]
+		var id mail.MessageID
+		if len(births) > 0 {
+			id = births[0]
+		}
+		arrived := k.reports[l.from()]
+		for _, to := range l.to {
+			arrived += k.copies[copyOf{l.id, to}]
+		}
+		switch {
+		case l.fate == permanent:
+			blame(l, "it was refused for good")
+		case l.fate == acknowledged && !slices.Contains(births, l.queued):
+			blame(l, "the history does not know %s", l.queued)
+		case l.fate == refused && arrived+len(births) > 0:
+			blame(l, "it was refused and has come: %d arrived", arrived)
+		case l.fate == unsettled && arrived+len(births) > 0 && !log.isUnsettled(id):
+			blame(l, "451 was said, it has come, and it is not called unsettled: %d arrived", arrived)
+		}
+		if len(births) > 1 {
+			blame(l, "it was accepted %d times", len(births))
+		}
+		if len(births) == 0 && arrived > 0 {
+			blame(l, "it arrived and the history does not know it")
+		}
+		if len(births) == 1 {
+			faults = append(faults, judgeCopies(l, k, rec, id)...)
+		}
+	}
+	return append(faults, k.mangled...)
+}
+
+// judgeCopies counts the copies of a message that was accepted.
+func judgeCopies(l *letter, k *sink, rec *record, id mail.MessageID) (faults []string) {
+	for _, to := range l.to {
+		copies, most := k.copies[copyOf{l.id, to}], 1+rec.doubts[doubted{id, to}]
+		if strings.HasPrefix(to, "nobody") {
+			copies, most = k.reports[l.from()], 0
+			for _, report := range rec.reports[id] {
+				most += 1 + rec.doubts[doubted{report, l.from()}]
+			}
+		}
+		switch {
+		case copies == 0:
+			faults = append(faults, fmt.Sprintf("LOST: letter %s (%s, %s) never came to %s", l.id, id, l.fate, to))
+		case copies > most:
+			faults = append(faults, fmt.Sprintf("COPIES: letter %s (%s, %s) came %d times to %s, at most %d by the record", l.id, id, l.fate, copies, to, most))
+		}
+	}
+	return faults
+}
