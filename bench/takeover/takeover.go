@@ -180,6 +180,9 @@ func (o Options) measure(ctx context.Context, t *trial.Trial) (Run, error) {
 	if err != nil {
 		return Run{}, err
 	}
+	if err := t.Sink.SetMode(sink.Mode{}); err != nil { // what is left may go fast
+		return Run{}, err
+	}
 	waiting, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	if err := t.WaitEmpty(waiting); err != nil {
