@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"quorumta/delivery/dsn"
+	"quorumta/delivery/gate"
 	"quorumta/delivery/retry"
 	"quorumta/delivery/route"
 	"quorumta/delivery/site"
@@ -114,12 +115,14 @@ func (o Options) filled() Options {
 
 // Deliverer delivers the mail of the shards that this node leads.
 type Deliverer struct {
-	o       Options
-	sites   *site.Set
-	window  *window
-	meters  *meters
+	o      Options
+	sites  *site.Set
+	window *window
+	meters *meters
+	// routing bounds how many messages are routed at once, gate how many of
+	// them for one domain: its DNS may be slow.
 	routing *semaphore.Weighted
-	gate    *gate
+	gate    *gate.Gate
 
 	// work ends when what is in flight must be given up, records when outcomes
 	// must.
@@ -138,7 +141,7 @@ func New(o Options) (*Deliverer, error) {
 		sites:   site.New(o.Sites),
 		window:  newWindow(o.Limits, o.Now),
 		routing: semaphore.NewWeighted(int64(o.Limits.Routing)),
-		gate:    newGate(max(1, o.Limits.Routing/16)),
+		gate:    gate.New(max(1, o.Limits.Routing/16)),
 	}
 	d.work, d.giveUp = context.WithCancel(context.Background())
 	d.records, d.forget = context.WithCancel(context.Background())

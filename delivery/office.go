@@ -179,19 +179,19 @@ func (o *office) routeSoon(ctx context.Context, key entryKey, busy []uint32) {
 		return
 	}
 	domain := m.Recipients[due[0]].Address.Domain
-	if !o.d.gate.enter(ctx, domain) {
+	if !o.d.gate.Enter(ctx, domain) {
 		o.d.window.routed(key) // a later sweep finds it again
 		return
 	}
 	if o.d.routing.Acquire(ctx, 1) != nil {
-		o.d.gate.leave(domain)
+		o.d.gate.Leave(domain)
 		o.d.window.routed(key)
 		return
 	}
 	o.d.recorders.Go(func() {
 		defer o.d.window.routed(key)
 		defer o.d.routing.Release(1)
-		defer o.d.gate.leave(domain)
+		defer o.d.gate.Leave(domain)
 		o.place(ctx, m, due)
 	})
 }
