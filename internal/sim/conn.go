@@ -8,7 +8,9 @@ import (
 )
 
 // pipeLimit is how much one direction of a connection buffers, bytes: about
-// what a kernel does.
+// what a kernel does. A cut link and a paused host have no limit: whoever
+// waits in Write may hold a mutex (net/http does), and as long as somebody
+// waits for a mutex no virtual time passes that could end it.
 const pipeLimit = 256 << 10
 
 // pipe is one direction of a connection. Its fields are owned by the
@@ -103,7 +105,11 @@ func (c *conn) Write(p []byte) (int, error) {
 		case c.writeBy.passed():
 			return done, os.ErrDeadlineExceeded
 		}
-		if room := pipeLimit - len(out.data); room > 0 && !n.paused[out.from] {
+		room := pipeLimit - len(out.data)
+		if n.blockedLocked(out.from, out.to) {
+			room = len(p) - done
+		}
+		if room > 0 {
 			k := min(room, len(p)-done)
 			out.data = append(out.data, p[done:done+k]...)
 			done += k

@@ -83,7 +83,8 @@ func (n *Network) Heal() {
 }
 
 // Pause keeps the host from reading and writing, as SIGSTOP would, until
-// Resume. Its timers go on, which a stopped process's would not.
+// Resume: what it writes meanwhile is not sent before. Its timers go on, which
+// a stopped process's would not.
 func (n *Network) Pause(host string) { n.setPaused(host, true) }
 
 // Resume ends Pause.
