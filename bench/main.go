@@ -26,6 +26,8 @@ type cli struct {
 	Verdict  verdictCmd  `cmd:"" help:"Compare what was sent with what arrived."`
 	Run      runCmd      `cmd:"" help:"Sink, load and verdict in one process."`
 	Takeover takeoverCmd `cmd:"" help:"Kill or pause a node under load and see how soon its mail moves on."`
+	Memory   memoryCmd   `cmd:"" help:"What a large message and idle connections cost in memory."`
+	Backlog  backlogCmd  `cmd:"" help:"Queue mail for hosts that refuse or are silent, then drain."`
 }
 
 // errVerdict: the relay broke its promise; the verdict has said how.

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"quorumta/bench/load"
+	"quorumta/bench/proc"
+	"quorumta/bench/sink"
+	"quorumta/bench/trial"
+)
+
+// backlogCmd is bench backlog.
+type backlogCmd struct {
+	Binary   string        `help:"The program: go build -o quorumta ./cmd/quorumta." required:"" type:"existingfile"`
+	Count    int64         `help:"Messages, half to each host." default:"200000"`
+	Size     int           `help:"Bytes of each." default:"10000"`
+	Sessions int           `help:"Sessions, spread over all nodes." default:"50"`
+	Window   time.Duration `help:"How much of the start and of the end is compared." default:"20s"`
+	Drain    time.Duration `help:"How long draining may take." default:"30m"`
+}
+
+// Run queues mail for a host that refuses and for one that is silent, restarts
+// a node, lets both hosts come back, and waits until all is delivered.
+func (c *backlogCmd) Run(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "backlog-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	silent, err := sink.Listen(sink.Options{Listen: "127.0.0.1:0", Mode: sink.Mode{Action: sink.Silent}})
+	if err != nil {
+		return err
+	}
+	sinking, cancel := context.WithCancel(ctx)
+	var sunk sync.WaitGroup
+	sunk.Go(func() { _ = silent.Run(sinking) })
+	defer sunk.Wait()
+	defer cancel()
+	t, err := trial.Start(ctx, trial.Options{
+		Binary: c.Binary, Dir: dir, Nodes: 3, Sink: sink.Mode{Action: sink.Refuse},
+		Edit: func(_ string, config []byte) []byte {
+			router := fmt.Sprintf("routers:\n  - {name: silent, if: rcpt.domain == \"silent.example\", hosts: [\"%s\"]}\n", silent.Address())
+			text := strings.Replace(string(config), "routers:\n", router, 1)
+			return []byte(strings.Replace(text, "F 2h 15m", "F 2h 1m", 1))
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	if err := c.fill(ctx, t); err != nil {
+		return err
+	}
+	if err := c.report(t, dir, "queued"); err != nil {
+		return err
+	}
+	if err := restart(ctx, t.Cluster.Nodes[1]); err != nil {
+		return err
+	}
+	return c.drain(ctx, t, silent, dir)
+}
+
+// fill queues the messages and compares the first rate with the last.
+func (c *backlogCmd) fill(ctx context.Context, t *trial.Trial) error {
+	var mu sync.Mutex
+	var times []time.Time
+	r, err := t.Load(ctx, load.Options{
+		Sessions: c.Sessions, Count: c.Count, Size: c.Size, Domains: []string{"refuse.example", "silent.example"},
+		Record: func(r load.Record) {
+			if r.Class == load.Acknowledged {
+				mu.Lock()
+				times = append(times, r.At)
+				mu.Unlock()
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if r.Acknowledged != c.Count {
+		return fmt.Errorf("%d of %d were acknowledged: %v", r.Acknowledged, c.Count, r.Refusals[:min(3, len(r.Refusals))])
+	}
+	first, last := 0, 0
+	for _, at := range times {
+		if at.Sub(r.Started) < c.Window {
+			first++
+		}
+		if r.Ended.Sub(at) < c.Window {
+			last++
+		}
+	}
+	s := c.Window.Seconds()
+	fmt.Printf("accepted %d at %.0f/s; first %.0f s %.0f/s, last %.0f s %.0f/s: %.0f %%\n",
+		r.Acknowledged, r.Rate, s, float64(first)/s, s, float64(last)/s, 100*float64(last)/float64(max(1, first)))
+	return nil
+}
+
+// report prints what the nodes hold.
+func (c *backlogCmd) report(t *trial.Trial, dir, when string) error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
+	for _, n := range t.Cluster.Nodes {
+		now, peak, err := n.Memory()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "%s\t%s\tmemory %d MB\tpeak %d MB\tdisk %d MB\n", when, n.Name, now/megabyte, peak/megabyte, diskUse(filepath.Join(dir, n.Name))/megabyte)
+	}
+	return w.Flush()
+}
+
+// diskUse is the bytes of all files below a folder.
+func diskUse(dir string) int64 {
+	var sum int64
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil // files come and go while we walk
+		}
+		if info, err := d.Info(); err == nil {
+			sum += info.Size()
+		}
+		return nil
+	})
+	return sum
+}
+
+// restart kills a node and says how soon it is ready again.
+func restart(ctx context.Context, n *proc.Node) error {
+	n.Kill()
+	started := time.Now()
+	if err := n.Start(); err != nil {
+		return err
+	}
+	if err := n.WaitReady(ctx); err != nil {
+		return err
+	}
+	fmt.Printf("%s killed and started again: ready after %.2f s\n", n.Name, time.Since(started).Seconds())
+	return nil
+}
+
+// drain lets the hosts come back and waits for all mail.
+func (c *backlogCmd) drain(ctx context.Context, t *trial.Trial, silent *sink.Sink, dir string) error {
+	if err := errors.Join(t.Sink.SetMode(sink.Mode{}), silent.SetMode(sink.Mode{})); err != nil {
+		return err
+	}
+	started := time.Now()
+	waiting, cancel := context.WithTimeout(ctx, c.Drain)
+	defer cancel()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		got := t.Sink.Stats().Recipients + silent.Stats().Recipients
+		if got == c.Count {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-waiting.Done():
+			return fmt.Errorf("%d of %d delivered after %v", got, c.Count, c.Drain)
+		}
+	}
+	took := time.Since(started).Seconds()
+	copies := t.Sink.Stats().Copies + silent.Stats().Copies - c.Count
+	fmt.Printf("drained %d in %.0f s (%.0f/s), second copies %d\n", c.Count, took, float64(c.Count)/took, copies)
+	return c.report(t, dir, "drained")
+}
