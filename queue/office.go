@@ -119,7 +119,8 @@ func (o *Office) wake() {
 }
 
 // Due is state.Due on the office's shard, without what is claimed or being
-// claimed.
+// claimed. A row whose claim is applied at this very moment may still be in
+// it; its Claim is then ErrStale.
 func (o *Office) Due(after state.DueRow, until time.Time, limit int) []state.DueRow {
 	var free []state.DueRow
 	o.view(func(r state.Reader) {

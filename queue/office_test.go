@@ -174,10 +174,10 @@ func TestAClaimWhoseCallerWentAwayIsReturned(t *testing.T) {
 		t.Fatalf("err = %v", err)
 	}
 	close(gone)
+	eventually(t, "it is returned", func() bool {
+		return slices.Equal(h.kinds(id), []event.Kind{event.KindAccepted, event.KindClaimed, event.KindReturned})
+	})
 	o.waitDue(t, 1)
-	if k := h.kinds(id); !slices.Equal(k, []event.Kind{event.KindAccepted, event.KindClaimed, event.KindReturned}) {
-		t.Errorf("history %v", k)
-	}
 }
 
 // claimFor claims for a process that is not this one.
