@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"quorumta/cluster/group"
 	"quorumta/cluster/store"
@@ -34,7 +36,7 @@ type Node struct {
 	slow     atomic.Bool
 	failed   atomic.Pointer[error] // why the node stopped being trusted
 	hangUp   atomic.Pointer[context.CancelFunc]
-	moves    moves
+	moves    *moves
 }
 
 // Open opens the node's stores and identity. Nothing runs before Run.
@@ -236,7 +238,7 @@ func (n *Node) Propose(ctx context.Context, shard ShardID, term uint64, data []b
 	if err := n.err(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotLeader, err)
 	}
-	ctx, span := n.o.Tracer.Start(ctx, "raft.commit")
+	ctx, span := n.o.Tracer.Start(ctx, "raft.commit", trace.WithAttributes(attribute.Int("shard", int(shard))))
 	defer span.End()
 	results, err := g.Propose(ctx, term, data)
 	if err != nil {

@@ -29,11 +29,39 @@ const (
 
 // moves remembers when leads were moved away.
 type moves struct {
-	mu   *sync.Mutex // held during a move: one at a time
-	last map[ShardID]time.Time
+	mu       sync.Mutex // guards the rest; not held during a move
+	last     map[ShardID]time.Time
+	underWay map[ShardID]bool
 }
 
-func newMoves() moves { return moves{new(sync.Mutex), map[ShardID]time.Time{}} }
+func newMoves() *moves {
+	return &moves{last: map[ShardID]time.Time{}, underWay: map[ShardID]bool{}}
+}
+
+// begin reports whether the shard's lead is not being moved already.
+func (m *moves) begin(shard ShardID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.underWay[shard] {
+		return false
+	}
+	m.underWay[shard], m.last[shard] = true, time.Now()
+	return true
+}
+
+func (m *moves) end(shard ShardID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.underWay, shard)
+}
+
+// lately reports whether the shard's lead was moved within the duration.
+func (m *moves) lately(shard ShardID, d time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	last, moved := m.last[shard]
+	return moved && time.Since(last) < d
+}
 
 // place keeps leads even until ctx ends: shard i belongs to the member i-1 in
 // the order of names, round and round, when that one is fit.
@@ -41,7 +69,7 @@ func (n *Node) place(ctx context.Context) {
 	every(ctx, placeInterval, func(ctx context.Context) {
 		for i, g := range n.groups {
 			shard, s := ShardID(i+1), g.Status()
-			if !s.Leads || n.rests(shard) {
+			if !s.Leads || (n.moves.lately(shard, restFor) && !n.draining.Load()) {
 				continue
 			}
 			to := n.preferred(shard)
@@ -56,17 +84,6 @@ func (n *Node) place(ctx context.Context) {
 			}
 		}
 	})
-}
-
-// rests reports whether the shard's lead was moved from here lately.
-func (n *Node) rests(shard ShardID) bool {
-	if n.draining.Load() {
-		return false
-	}
-	n.moves.mu.Lock()
-	defer n.moves.mu.Unlock()
-	last, moved := n.moves.last[shard]
-	return moved && time.Since(last) < restFor
 }
 
 // preferred is the member that should lead the shard.
@@ -131,9 +148,10 @@ func (n *Node) move(ctx context.Context, shard ShardID, to string) error {
 	if id == "" {
 		return fmt.Errorf("%s is no voter of shard %d", to, shard)
 	}
-	n.moves.mu.Lock()
-	defer n.moves.mu.Unlock()
-	n.moves.last[shard] = time.Now()
+	if !n.moves.begin(shard) {
+		return fmt.Errorf("the lead of shard %d is being moved already", shard)
+	}
+	defer n.moves.end(shard)
 	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()
 	if err := g.Transfer(ctx, id); err != nil {

@@ -2,10 +2,12 @@ package cluster_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,7 +115,8 @@ func (w *world) start(name string) {
 	m.stop = cancel
 	go func() {
 		defer close(m.ended)
-		if err := node.Run(ctx); err != nil {
+		// A node that is killed before it listens fails to.
+		if err := node.Run(ctx); err != nil && !errors.Is(err, syscall.ENETDOWN) {
 			w.t.Errorf("run %s: %v", name, err)
 		}
 		if err := node.Close(); err != nil {
@@ -213,13 +216,17 @@ func (w *world) put(shard cluster.ShardID, entry string) {
 
 // try proposes once on the node.
 func (w *world) try(name string, shard cluster.ShardID, entry string) error {
+	return tryOn(w.node(name), shard, entry)
+}
+
+func tryOn(node *cluster.Node, shard cluster.ShardID, entry string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	term, ok := w.node(name).Term(shard)
+	term, ok := node.Term(shard)
 	if !ok {
 		return cluster.ErrNotLeader
 	}
-	_, err := w.node(name).Propose(ctx, shard, term, []byte(entry))
+	_, err := node.Propose(ctx, shard, term, []byte(entry))
 	return err
 }
 
