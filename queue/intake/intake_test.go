@@ -296,3 +296,21 @@ func TestAnAbortedUploadIsAbandoned(t *testing.T) {
 		t.Error("a message of which nothing was proposed is abandoned")
 	}
 }
+
+// Shards that refuse at once are not asked without a pause until time is up.
+func TestRefusingShardsAreNotStormed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		s := &shards{verdict: func(uint16, event.Event) lane.Verdict {
+			if asked++; asked > 1000 {
+				return lane.Verdict{Result: state.Applied} // or time would never pass
+			}
+			return lane.Verdict{Err: lane.ErrNoOffice}
+		}}
+		u := begin(t, s.options(t))
+		write(t, u, 10)
+		if _, err := u.Commit(Submission{}); !errors.Is(err, ErrUnavailable) || asked > 100 {
+			t.Errorf("%v after %d proposals", err, asked)
+		}
+	})
+}

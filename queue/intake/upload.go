@@ -26,8 +26,11 @@ const (
 	// that is being filled they bound its memory to a mebibyte.
 	window = 3
 	// moveTime is how long an upload looks for a shard that takes it, while a
-	// new leader may be found.
-	moveTime = 1500 * time.Millisecond
+	// new leader may be found. After the first turns, which cost no time, it
+	// waits between them: a leader that has just stepped down refuses at once.
+	moveTime   = 1500 * time.Millisecond
+	quickTurns = 2
+	turnPause  = 20 * time.Millisecond
 )
 
 // errElsewhere: this shard does not take the message, and nothing of it counts
@@ -322,7 +325,7 @@ func (u *Upload) Commit(s Submission) (mail.MessageID, error) {
 
 func (u *Upload) commit(s Submission) error {
 	started := time.Now()
-	for {
+	for turn := 1; ; turn++ {
 		err := u.land()
 		if err == nil {
 			err = u.n.admit(u.ctx, u.accepted(s))
@@ -332,6 +335,9 @@ func (u *Upload) commit(s Submission) error {
 		}
 		if time.Since(started) > moveTime {
 			return u.refusal(err)
+		}
+		if turn > quickTurns && !clock.Pause(u.ctx, turnPause) {
+			return u.ctx.Err()
 		}
 		if err := u.move(err); err != nil {
 			return err
