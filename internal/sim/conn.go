@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -17,6 +18,7 @@ const pipeLimit = 256 << 10
 // network's mutex.
 type pipe struct {
 	from, to string
+	changed  *sync.Cond // on the network's mutex: something to look at
 	data     []byte
 	closed   bool  // the writer has closed: the reader gets io.EOF after data
 	gone     bool  // the reader has closed: the writer fails
@@ -43,7 +45,7 @@ type deadline struct {
 func (d *deadline) passed() bool { return !d.at.IsZero() && !time.Now().Before(d.at) }
 
 // setLocked sets the deadline and has the waiting looked at when it passes.
-func (d *deadline) setLocked(n *Network, at time.Time) {
+func (d *deadline) setLocked(p *pipe, at time.Time) {
 	if d.timer != nil {
 		d.timer.Stop()
 		d.timer = nil
@@ -51,12 +53,12 @@ func (d *deadline) setLocked(n *Network, at time.Time) {
 	d.at = at
 	if !at.IsZero() {
 		d.timer = time.AfterFunc(time.Until(at), func() {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			n.changed.Broadcast()
+			p.changed.L.Lock()
+			defer p.changed.L.Unlock()
+			p.changed.Broadcast()
 		})
 	}
-	n.changed.Broadcast()
+	p.changed.Broadcast()
 }
 
 // Read implements net.Conn.
@@ -76,12 +78,12 @@ func (c *conn) Read(p []byte) (int, error) {
 		case len(in.data) > 0:
 			k := copy(p, in.data)
 			in.data = in.data[k:]
-			n.changed.Broadcast()
+			in.changed.Broadcast()
 			return k, nil
 		case in.closed:
 			return 0, io.EOF
 		}
-		n.changed.Wait()
+		c.in.changed.Wait()
 	}
 }
 
@@ -113,10 +115,10 @@ func (c *conn) Write(p []byte) (int, error) {
 			k := min(room, len(p)-done)
 			out.data = append(out.data, p[done:done+k]...)
 			done += k
-			n.changed.Broadcast()
+			out.changed.Broadcast()
 			continue
 		}
-		n.changed.Wait()
+		out.changed.Wait()
 	}
 }
 
@@ -135,8 +137,8 @@ func (c *conn) closeLocked() {
 	c.closed = true
 	c.out.closed = true
 	c.in.gone = true
-	c.readBy.setLocked(c.net, time.Time{})
-	c.writeBy.setLocked(c.net, time.Time{})
+	c.readBy.setLocked(c.in, time.Time{})
+	c.writeBy.setLocked(c.out, time.Time{})
 	delete(c.net.conns, c)
 }
 
@@ -150,8 +152,8 @@ func (c *conn) RemoteAddr() net.Addr { return c.remote }
 func (c *conn) SetDeadline(t time.Time) error {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
-	c.readBy.setLocked(c.net, t)
-	c.writeBy.setLocked(c.net, t)
+	c.readBy.setLocked(c.in, t)
+	c.writeBy.setLocked(c.out, t)
 	return nil
 }
 
@@ -159,7 +161,7 @@ func (c *conn) SetDeadline(t time.Time) error {
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
-	c.readBy.setLocked(c.net, t)
+	c.readBy.setLocked(c.in, t)
 	return nil
 }
 
@@ -167,6 +169,6 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
-	c.writeBy.setLocked(c.net, t)
+	c.writeBy.setLocked(c.out, t)
 	return nil
 }

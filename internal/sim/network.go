@@ -15,7 +15,7 @@ import (
 // link heals, unless a side gave up. All methods are safe for concurrent use.
 type Network struct {
 	mu        sync.Mutex
-	changed   *sync.Cond // on mu: a link, a host or a pipe has changed
+	changed   *sync.Cond // on mu: a link, a host or a listener has changed
 	listeners map[string]*listener
 	conns     map[*conn]struct{}
 	cut       map[link]bool
@@ -37,6 +37,15 @@ func NewNetwork() *Network {
 	}
 	n.changed = sync.NewCond(&n.mu)
 	return n
+}
+
+// stirLocked has everybody look again who waits.
+func (n *Network) stirLocked() {
+	n.changed.Broadcast()
+	for c := range n.conns {
+		c.in.changed.Broadcast()
+		c.out.changed.Broadcast()
+	}
 }
 
 // Host is one run of one machine on the network.
@@ -71,7 +80,7 @@ func (n *Network) CutOneWay(from, to string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cut[link{from, to}] = true
-	n.changed.Broadcast()
+	n.stirLocked()
 }
 
 // Heal restores all links.
@@ -79,7 +88,7 @@ func (n *Network) Heal() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.cut)
-	n.changed.Broadcast()
+	n.stirLocked()
 }
 
 // Pause keeps the host from reading and writing, as SIGSTOP would, until
@@ -94,7 +103,7 @@ func (n *Network) setPaused(host string, paused bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.paused[host] = paused
-	n.changed.Broadcast()
+	n.stirLocked()
 }
 
 // Crash resets every connection of the host and closes its listeners, as the
@@ -115,6 +124,8 @@ func (n *Network) Crash(host string) {
 	for c := range n.conns {
 		if c.in.from == host || c.in.to == host {
 			c.in.err, c.out.err = syscall.ECONNRESET, syscall.ECONNRESET
+			c.in.changed.Broadcast()
+			c.out.changed.Broadcast()
 			delete(n.conns, c)
 		}
 	}
@@ -178,8 +189,8 @@ func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
 
 // connectLocked makes the two ends of a connection and hands one to l.
 func (n *Network) connectLocked(from string, l *listener) net.Conn {
-	forth := &pipe{from: from, to: l.host}
-	back := &pipe{from: l.host, to: from}
+	forth := &pipe{from: from, to: l.host, changed: sync.NewCond(&n.mu)}
+	back := &pipe{from: l.host, to: from, changed: sync.NewCond(&n.mu)}
 	near := &conn{net: n, in: back, out: forth, local: addr(from), remote: addr(l.address)}
 	far := &conn{net: n, in: forth, out: back, local: addr(l.address), remote: addr(from)}
 	n.conns[near], n.conns[far] = struct{}{}, struct{}{}
