@@ -142,6 +142,16 @@ func TestAllKilledAndStartedAgain(t *testing.T) {
 	}
 }
 
+// replaceOnce changes a configuration, and fails where it has not what is to
+// be changed.
+func replaceOnce(t *testing.T, text, old, new string) string {
+	t.Helper()
+	if !strings.Contains(text, old) {
+		t.Fatalf("the configuration has no %q", old)
+	}
+	return strings.Replace(text, old, new, 1)
+}
+
 // quickRetry tries deferred mail again after a second.
 func quickRetry(_ string, config []byte) []byte {
 	return []byte(strings.Replace(string(config), "F 2h 15m", "F 2h 1s", 1))
