@@ -303,6 +303,9 @@ func TestFoldPanicStopsTheShard(t *testing.T) {
 	inWorld(t, 3, 2, func(w *world) {
 		w.put(1, "a=1")
 		w.put(2, "a=1")
+		w.within(5*time.Second, "all have it", func() bool { // or the panic would discard it with its batch
+			return !slices.ContainsFunc(w.names, func(n string) bool { _, ok := w.get(n, 1, "a"); return !ok })
+		})
 		leader := w.leader(1)
 		if err := w.try(leader, 1, "panic"); !errors.Is(err, cluster.ErrUnknownOutcome) {
 			w.t.Errorf("the entry that panics: %v", err)
