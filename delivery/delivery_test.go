@@ -315,6 +315,9 @@ func TestWarns(t *testing.T) {
 		if story := h.story(id); strings.Count(story, "warned[0]") != 1 || len(sender.got()) != 1 {
 			t.Errorf("%s, %d warnings", story, len(sender.got()))
 		}
+		if text := sender.got()[0].content; !strings.Contains(text, "\r\nWill-Retry-Until: ") {
+			t.Errorf("a warning that does not say until when (RFC 3464, section 2.3.9):\n%s", text)
+		}
 	})
 }
 

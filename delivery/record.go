@@ -78,7 +78,9 @@ func (d *Deliverer) schedule(a *attempt, v *verdict, now time.Time) {
 		}
 		if v.due, v.expired = d.o.Retry.Next(e); v.expired {
 			v.due = time.Time{}
+			return
 		}
+		v.until = d.o.Retry.Until(e)
 	}
 }
 
@@ -300,7 +302,7 @@ func (s *settlement) statuses(g alike) []dsn.Status {
 func (s *settlement) status(v *verdict) dsn.Status {
 	return dsn.Status{
 		N: int(v.recipient), Reply: v.reply, Host: s.a.host.Host, Error: v.kind,
-		Expired: v.expired, LastAttempt: s.now,
+		Expired: v.expired, LastAttempt: s.now, RetryUntil: v.until,
 	}
 }
 

@@ -37,6 +37,8 @@ type verdict struct {
 	// doubted.
 	expired bool
 	due     time.Time
+	// until is when a further failure would be final.
+	until time.Time
 }
 
 // judge reads a transaction: res and err are those of smtpc's Send, failure is
