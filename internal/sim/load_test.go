@@ -35,6 +35,7 @@ type letter struct {
 	smtp bool // else by the queue's own door
 	to   []string
 	size int
+	rest time.Duration // that the client takes half-way
 
 	fate   fate
 	told   string
@@ -52,6 +53,16 @@ func (l *letter) content() string {
 	}
 	body := b.String()
 	return fmt.Sprintf("Message-ID: <%s@sim>\nSubject: %s\nX-Sim: %s %x\n\n%s", l.id, l.id, l.id, sha256.Sum256([]byte(body)), body)
+}
+
+// write writes the content, with a rest half-way.
+func (l *letter) write(w io.Writer, content string) error {
+	if _, err := io.WriteString(w, content[:len(content)/2]); err != nil {
+		return err
+	}
+	time.Sleep(l.rest)
+	_, err := io.WriteString(w, content[len(content)/2:])
+	return err
 }
 
 // load submits messages, one after the other at its own pace whatever becomes
@@ -91,6 +102,9 @@ func (s *load) draw() *letter {
 	}
 	if r.IntN(25) == 0 {
 		l.size = 300_000 + r.IntN(500_000) // streamed in parts
+	}
+	if r.IntN(4) == 0 {
+		l.rest = time.Duration(r.Int64N(int64(3 * time.Second)))
 	}
 	for i := range 1 + r.IntN(3) {
 		l.to = append(l.to, fmt.Sprintf("r%d@sink%d.example", i, 1+r.IntN(2)))
@@ -140,7 +154,7 @@ func submit(q *queue.Queue, l *letter) (mail.MessageID, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := io.WriteString(u, strings.ReplaceAll(l.content(), "\n", "\r\n")); err != nil {
+	if err := l.write(u, strings.ReplaceAll(l.content(), "\n", "\r\n")); err != nil {
 		u.Abort()
 		return "", err
 	}
@@ -198,7 +212,7 @@ func (s *load) speak(l *letter) (fate, string) {
 		return early(err)
 	}
 	w := c.DotWriter()
-	if _, err := io.WriteString(w, l.content()); err != nil {
+	if err := l.write(w, l.content()); err != nil {
 		return unknown, err.Error()
 	}
 	if err := w.Close(); err != nil {

@@ -156,7 +156,7 @@ func outage(what string, kept, spared int) fault {
 }
 
 func drawMood(r *rand.Rand) fault {
-	var m mood
+	m := calm
 	what := ""
 	switch r.IntN(4) {
 	case 0:
@@ -170,7 +170,7 @@ func drawMood(r *rand.Rand) fault {
 	}
 	return fault{name: fmt.Sprintf("the sinks %s: %+v", what, m), begin: func(_ *Cluster, s *sink) func() {
 		s.setMood(m)
-		return func() { s.setMood(mood{}) }
+		return func() { s.setMood(calm) }
 	}}
 }
 
@@ -207,6 +207,7 @@ func (s schedule) play(c *Cluster, k *sink) {
 		}
 		if d := agenda[0]; d.at <= time.Since(began) {
 			agenda = agenda[1:]
+			fail(c.t, c.counted())
 			c.log.note("%s", d.what)
 			d.do()
 			continue
@@ -219,7 +220,7 @@ func (s schedule) play(c *Cluster, k *sink) {
 func (c *Cluster) heal(k *sink) {
 	c.log.note("heal all")
 	c.net.Heal()
-	k.setMood(mood{})
+	k.setMood(calm)
 	for _, name := range c.names {
 		c.Resume(name)
 	}

@@ -42,8 +42,12 @@ type mood struct {
 	delay time.Duration
 }
 
+// calm is the mood of a sink that does its work: it takes a moment, so that
+// there is always a dot without an answer.
+var calm = mood{delay: 300 * time.Millisecond}
+
 func newSink(n *sim.Network, random *rand.Rand) *sink {
-	return &sink{net: n, random: random, copies: map[copyOf]int{}, reports: map[string]int{}}
+	return &sink{net: n, random: random, mood: calm, copies: map[copyOf]int{}, reports: map[string]int{}}
 }
 
 // open listens on all hosts of the sink.
