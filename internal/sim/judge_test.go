@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"quorumta/internal/mail"
@@ -20,6 +21,16 @@ type record struct {
 	reports map[mail.MessageID][]mail.MessageID
 	// doubts count how often a recipient of a message was in doubt.
 	doubts map[doubted]int
+	// removed are those whose client was told 451 and which were found to be
+	// accepted when that could be known.
+	removed map[mail.MessageID]bool
+}
+
+func newRecord() *record {
+	return &record{
+		births: map[string][]mail.MessageID{}, reports: map[mail.MessageID][]mail.MessageID{},
+		doubts: map[doubted]int{}, removed: map[mail.MessageID]bool{},
+	}
 }
 
 type doubted struct {
@@ -29,7 +40,7 @@ type doubted struct {
 
 // read reads the history of all messages as the node tells it.
 func (c *Cluster) read(name string) (*record, error) {
-	rec := &record{births: map[string][]mail.MessageID{}, reports: map[mail.MessageID][]mail.MessageID{}, doubts: map[doubted]int{}}
+	rec := newRecord()
 	envelopes := map[mail.MessageID]mail.Envelope{}
 	err := c.machines[name].run.Load().queue.Events(context.Background(), "", false, func(r state.Record) bool {
 		switch e := r.Event.(type) {
@@ -44,6 +55,8 @@ func (c *Cluster) read(name string) (*record, error) {
 			}
 			id := strings.TrimSuffix(strings.TrimPrefix(e.HeaderID, "<"), "@sim>")
 			rec.births[id] = append(rec.births[id], e.ID)
+		case *event.Removed:
+			rec.removed[r.ID] = true
 		case *event.Doubted:
 			for _, n := range e.Recipients {
 				rec.doubts[doubted{r.ID, envelopes[r.ID].Recipients[n].Address.String()}]++
@@ -223,9 +236,11 @@ func judge(letters []*letter, k *sink, rec *record, log *diary) (faults []string
 			blame(l, "it was refused for good")
 		case l.fate == acknowledged && !slices.Contains(births, l.queued):
 			blame(l, "the history does not know %s", l.queued)
+		case l.fate != unsettled && rec.removed[id]:
+			blame(l, "it was removed")
 		case l.fate == refused && arrived+len(births) > 0:
 			blame(l, "it was refused and has come: %d arrived", arrived)
-		case l.fate == unsettled && arrived+len(births) > 0 && !log.isUnsettled(id):
+		case l.fate == unsettled && arrived+len(births) > 0 && !rec.removed[id] && !log.isUnsettled(id):
 			blame(l, "451 was said, it has come, and it is not called unsettled: %d arrived", arrived)
 		}
 		if len(births) > 1 {
@@ -252,11 +267,54 @@ func judgeCopies(l *letter, k *sink, rec *record, id mail.MessageID) (faults []s
 			}
 		}
 		switch {
-		case copies == 0:
+		case copies == 0 && !rec.removed[id]:
 			faults = append(faults, fmt.Sprintf("LOST: letter %s (%s, %s) never came to %s", l.id, id, l.fate, to))
 		case copies > most:
 			faults = append(faults, fmt.Sprintf("COPIES: letter %s (%s, %s) came %d times to %s, at most %d by the record", l.id, id, l.fate, copies, to, most))
 		}
 	}
 	return faults
+}
+
+// A judge that finds nothing proves nothing: it must see each kind of fault.
+func TestTheJudgeSees(t *testing.T) {
+	const id, report, to = mail.MessageID("03e6nkxybg012x5e2259"), mail.MessageID("03e6nkxybg012x5e225a"), "r0@sink1.example"
+	l := letter{id: "1", to: []string{to}, fate: acknowledged, queued: id}
+	for _, c := range []struct {
+		what   string
+		spoil  func(l *letter, k *sink, rec *record)
+		faults int
+	}{
+		{"nothing", func(*letter, *sink, *record) {}, 0},
+		{"lost", func(_ *letter, k *sink, _ *record) { clear(k.copies) }, 1},
+		{"lost for one recipient", func(l *letter, _ *sink, _ *record) { l.to = append(l.to, "r1@sink1.example") }, 1},
+		{"two copies", func(_ *letter, k *sink, _ *record) { k.copies[copyOf{"1", to}]++ }, 1},
+		{"two copies, in doubt", func(_ *letter, k *sink, rec *record) { k.copies[copyOf{"1", to}]++; rec.doubts[doubted{id, to}]++ }, 0},
+		{"refused, came", func(l *letter, _ *sink, _ *record) { l.fate = refused }, 1},
+		{"451, came", func(l *letter, _ *sink, _ *record) { l.fate = unsettled }, 1},
+		{"5yz", func(l *letter, _ *sink, _ *record) { l.fate = permanent }, 1},
+		{"accepted twice", func(_ *letter, _ *sink, rec *record) { rec.births["1"] = append(rec.births["1"], report) }, 1},
+		{"not in the history", func(_ *letter, _ *sink, rec *record) { clear(rec.births) }, 2},
+		{"removed", func(_ *letter, _ *sink, rec *record) { rec.removed[id] = true }, 1},
+		{"removed after 451", func(l *letter, k *sink, rec *record) { l.fate = unsettled; clear(k.copies); rec.removed[id] = true }, 0},
+		{"mangled", func(_ *letter, k *sink, _ *record) { k.mangled = []string{"x"} }, 1},
+		{"no report", func(l *letter, _ *sink, rec *record) {
+			l.to[0] = "nobody@sink1.example"
+			rec.reports[id] = []mail.MessageID{report}
+		}, 1},
+		{"two reports", func(l *letter, k *sink, rec *record) {
+			l.to[0] = "nobody@sink1.example"
+			rec.reports[id] = []mail.MessageID{report}
+			k.reports[l.from()] = 2
+		}, 1},
+	} {
+		l, k, rec := l, newSink(nil, nil), newRecord()
+		l.to = slices.Clone(l.to)
+		k.copies[copyOf{"1", to}] = 1
+		rec.births["1"] = []mail.MessageID{id}
+		c.spoil(&l, k, rec)
+		if faults := judge([]*letter{&l}, k, rec, newDiary(nil)); len(faults) != c.faults {
+			t.Errorf("%s: %d faults, want %d: %q", c.what, len(faults), c.faults, faults)
+		}
+	}
 }

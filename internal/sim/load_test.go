@@ -32,6 +32,7 @@ const (
 type letter struct {
 	id   string
 	node string
+	at   time.Time
 	smtp bool // else by the queue's own door
 	to   []string
 	size int
@@ -96,6 +97,7 @@ func (s *load) draw() *letter {
 	r := s.random
 	l := &letter{
 		id:   fmt.Sprint(len(s.letters) + 1),
+		at:   time.Now(),
 		node: s.cluster.names[r.IntN(len(s.cluster.names))],
 		smtp: r.IntN(3) > 0,
 		size: 100 + r.IntN(3000),
