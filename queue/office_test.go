@@ -281,6 +281,26 @@ func TestAnOrphanedClaimIsReturned(t *testing.T) {
 	o.waitDue(t, 1)
 }
 
+// A verdict that is not put on record is given again soon, not at the next
+// look for idle claims.
+func TestAVerdictThatIsRefusedIsGivenAgainSoon(t *testing.T) {
+	h := open(t, 1, Options{})
+	o := h.office()
+	id := h.submit([]byte("x\r\n"), "a@b.example")
+	h.claimFor(o, h.self, id)
+	h.faults.set(func() {
+		h.faults.propose = func(uint16, event.Entry, func() ([]cluster.Result, error)) ([]cluster.Result, error) {
+			return nil, cluster.ErrNotLeader
+		}
+	})
+	s := settling{office: o, silent: map[event.Process]time.Time{}}
+	for p, claims := range s.old() {
+		if wait := s.process(t.Context(), p, claims); wait != retryTime {
+			t.Errorf("given again after %v, want %v", wait, retryTime)
+		}
+	}
+}
+
 func TestAnsweringANewLeader(t *testing.T) {
 	h := open(t, 1, Options{})
 	sent, unsent := Claim{ID: "a", Number: 1}, Claim{ID: "a", Number: 2}
