@@ -404,3 +404,29 @@ func TestTrace(t *testing.T) {
 		}
 	})
 }
+
+// TestBacklogBeyondTheWindow: what does not fit into the window follows as
+// soon as there is room, not with the next sweep that time brings.
+func TestBacklogBeyondTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, func(o *Options) { o.Limits.Window = 80 })
+		a := h.remote("a.example")
+		a.refuse = true
+		for i := range 300 {
+			h.submit(nil, fmt.Sprint(i, "@a.example"))
+		}
+		time.Sleep(time.Minute) // virtual: the site rests, and most of the mail has found no room
+		a.change(func(r *remote) { r.refuse = false })
+		for len(a.got()) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		began := time.Now()
+		for len(a.got()) < 280 { // the few that were tried in vain wait for their time
+			time.Sleep(time.Millisecond)
+		}
+		if took := time.Since(began); took > 4*time.Second {
+			t.Errorf("it took %v once the site was back", took)
+		}
+		h.waitEmpty()
+	})
+}

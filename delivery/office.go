@@ -42,8 +42,10 @@ type office struct {
 	// sweep is the place in the sweep under way; began is zero between sweeps.
 	sweep state.DueRow
 	began time.Time
-	// next is when the next sweep begins.
+	// next is when the next sweep begins, fed how many were asked for when the
+	// last one did.
 	next time.Time
+	fed  uint64
 }
 
 // serve is what an office is for; the queue calls it in a goroutine of its own.
@@ -59,23 +61,25 @@ func (d *Deliverer) serve(ctx context.Context, q *queue.Office) {
 func (o *office) scan(ctx context.Context) {
 	for ctx.Err() == nil {
 		changed := o.Changed()
+		_, hunger := o.d.window.appetite()
 		began := o.d.o.Now()
 		o.readTail(ctx, began)
 		took := o.d.o.Now().Sub(began)
 		if o.sweepPage(ctx) {
 			continue
 		}
-		if !pause(ctx, min(took*tailShare, tailRest), nil) {
+		if !pause(ctx, min(took*tailShare, tailRest), nil, nil) {
 			return
 		}
-		if !pause(ctx, o.untilNext(), changed) {
+		if !pause(ctx, o.untilNext(), changed, hunger) {
 			return
 		}
 	}
 }
 
-// pause waits for d, or until changed is closed; false when ctx ended.
-func pause(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
+// pause waits for d, or until one of the channels is closed; false when ctx
+// ended.
+func pause(ctx context.Context, d time.Duration, changed, hunger <-chan struct{}) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
 	}
@@ -85,6 +89,7 @@ func pause(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
 	case <-ctx.Done():
 		return false
 	case <-changed:
+	case <-hunger:
 	case <-timer.C:
 	}
 	return true
@@ -130,10 +135,11 @@ func (o *office) readTail(ctx context.Context, now time.Time) {
 func (o *office) sweepPage(ctx context.Context) bool {
 	now := o.d.o.Now()
 	if o.began.IsZero() {
-		if now.Before(o.next) && !o.d.window.hungry() {
+		meals, _ := o.d.window.appetite()
+		if now.Before(o.next) && meals == o.fed {
 			return false
 		}
-		o.began, o.sweep = now, state.DueRow{}
+		o.fed, o.began, o.sweep = meals, now, state.DueRow{}
 	}
 	rows := o.Due(o.sweep, now, pageRows)
 	for _, row := range rows {

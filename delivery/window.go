@@ -70,6 +70,10 @@ type window struct {
 	closed           bool
 	// stirred is sent to when a worker has ended.
 	stirred chan struct{}
+	// meals counts how often a lane that had dropped jobs could take more
+	// again; hunger is closed, and made anew, each time.
+	meals  uint64
+	hunger chan struct{}
 }
 
 func newWindow(l Limits, now func() time.Time) *window {
@@ -79,6 +83,7 @@ func newWindow(l Limits, now func() time.Time) *window {
 		entries: map[entryKey]*entry{},
 		lanes:   map[string]*lane{},
 		stirred: make(chan struct{}, 1),
+		hunger:  make(chan struct{}),
 	}
 }
 
@@ -180,6 +185,7 @@ func (w *window) starts() []*lane {
 	defer w.mu.Unlock()
 	var list []*lane
 	for key, l := range w.lanes {
+		w.askLocked(l)
 		switch {
 		case l.queue.len() > 0:
 			if w.startLocked(l) {
@@ -199,6 +205,7 @@ func (w *window) next(l *lane, wait time.Duration) *job {
 	j := l.queue.pop()
 	if j != nil {
 		w.waiting--
+		w.askLocked(l)
 	}
 	if j != nil || wait == 0 || w.closed {
 		w.mu.Unlock()
@@ -311,18 +318,23 @@ func (w *window) impatient(n int) []*job {
 	return list
 }
 
-// hungry reports whether a lane that dropped jobs could take more again.
-func (w *window) hungry() bool {
+// askLocked has all offices sweep when a lane that dropped jobs could take
+// more again: what did not fit is in the index alone.
+func (w *window) askLocked(l *lane) {
+	if l.dropped && l.queue.len() < w.limits.Window/16 && w.waiting < w.limits.Window {
+		l.dropped = false
+		w.meals++
+		close(w.hunger)
+		w.hunger = make(chan struct{})
+	}
+}
+
+// appetite is how many sweeps were asked for so far, and what is closed with
+// the next.
+func (w *window) appetite() (meals uint64, next <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	hungry := false
-	for _, l := range w.lanes {
-		if l.dropped && l.queue.len() < w.limits.Window/16 && w.waiting < w.limits.Window {
-			l.dropped = false
-			hungry = true
-		}
-	}
-	return hungry
+	return w.meals, w.hunger
 }
 
 // leave drops what waits of an office that has ended.

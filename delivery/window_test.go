@@ -99,15 +99,21 @@ func TestWindowShare(t *testing.T) {
 	if j, _ := l.put("b", "alive"); j != nil {
 		t.Error("a known message is admitted twice")
 	}
-	if l.hungry() {
+	if meals, _ := l.appetite(); meals != 0 {
 		t.Error("hungry while the lane is full")
 	}
+	_, hunger := l.appetite()
 	lane := l.window.lanes["dead"]
 	for lane.queue.len() > 0 {
 		l.done(l.next(lane, 0), time.Time{})
 	}
-	if !l.hungry() || l.hungry() {
-		t.Error("one sweep is to follow when the lane has run dry")
+	if meals, _ := l.appetite(); meals != 1 {
+		t.Errorf("%d sweeps are asked for when the lane has run dry, want one", meals)
+	}
+	select {
+	case <-hunger:
+	default:
+		t.Error("nobody is told that the lane has run dry")
 	}
 }
 
