@@ -161,3 +161,44 @@ func TestClosedGroup(t *testing.T) {
 		}
 	})
 }
+
+// A lead may be lost while a replica closes, when nobody reads any more that it
+// is; Raft's main loop, which the last snapshot needs, must not wait for one.
+func TestClosingReadsWhoLeads(t *testing.T) {
+	inBubble(t, 2, func(t *testing.T, net *sim.Network, all []*bench) {
+		all[1].passive = true
+		all[1].run()
+		ctx, closePort := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- all[0].port.Run(ctx) }()
+		r, err := all[0].g.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if won := <-r.notify; !won {
+			t.Fatal("n1 does not lead")
+		}
+		if err := r.raft.Apply([]byte("1"), time.Second).Error(); err != nil {
+			t.Fatal(err)
+		}
+		r.notify <- true // there is no room for another word
+		net.Cut("n1", "n2")
+		time.Sleep(5 * time.Second) // of virtual time: the lead is lost
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			r.close()
+		}()
+		select {
+		case <-closed:
+		case <-time.After(time.Minute):
+			t.Error("closing waits for somebody who reads who leads")
+			<-r.notify
+			<-closed
+		}
+		closePort()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -142,7 +142,6 @@ func (r *replica) askReopen(why string) {
 // for another reason.
 func (r *replica) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer r.helpers.Wait()
 	defer cancel()
 	r.helpers.Go(func() { r.keepOffice(ctx) })
 	tick := time.NewTicker(watchInterval)
@@ -200,14 +199,9 @@ func (r *replica) reload(change func(*raft.ReloadableConfig)) {
 	}
 }
 
-// close stops Raft. run has returned.
+// close stops Raft, and returns when nothing of the replica is running. run has
+// returned.
 func (r *replica) close() {
-	applied, _ := r.g.o.State.Applied()
-	label, _ := r.g.o.Snapshots.Label()
-	if applied > label && !r.g.fsm.failed.Load() && r.g.o.Failed() == nil {
-		r.snapshot() // the next start has less to replay
-	}
-	r.futures.close()
 	stopped := make(chan struct{})
 	defer close(stopped)
 	go func() { // or the main loop would wait for a reader
@@ -219,6 +213,13 @@ func (r *replica) close() {
 			}
 		}
 	}()
+	r.helpers.Wait()
+	applied, _ := r.g.o.State.Applied()
+	label, _ := r.g.o.Snapshots.Label()
+	if applied > label && !r.g.fsm.failed.Load() && r.g.o.Failed() == nil {
+		r.snapshot() // the next start has less to replay
+	}
+	r.futures.close()
 	// Without connections a leader steps down, and what it has in flight is
 	// answered.
 	_ = r.trans.Close()
