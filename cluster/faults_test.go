@@ -256,6 +256,27 @@ func TestTransferOnRequest(t *testing.T) {
 	})
 }
 
+// A lead that was handed over on request stays where it was put: the one who
+// got it does not give it back at once to the one that leads by custom
+// (PROTOCOL 29).
+func TestALeadStaysWhereItWasPut(t *testing.T) {
+	inWorld(t, 3, 1, func(w *world) {
+		w.within(30*time.Second, "n1 leads", func() bool { return w.leader(1) == "n1" })
+		time.Sleep(3 * time.Second)
+		if err := w.node("n2").Transfer(w.t.Context(), 1, "n3"); err != nil {
+			w.t.Fatal(err)
+		}
+		w.within(time.Second, "n3 leads", func() bool { _, ok := w.node("n3").Term(1); return ok })
+		for range 50 {
+			time.Sleep(time.Second)
+			if leads := w.leader(1); leads != "n3" {
+				w.t.Fatalf("%s leads", leads)
+			}
+		}
+		w.within(30*time.Second, "n1 leads again", func() bool { return w.leader(1) == "n1" })
+	})
+}
+
 // A wiped disk must not vote: its promises are gone.
 func TestWipedDiskIsRefused(t *testing.T) {
 	inWorld(t, 3, 1, func(w *world) {

@@ -213,6 +213,10 @@ func (n *Node) handleOwn() {
 		return g.Standing(ctx, r.Dead), nil
 	}))
 	n.Handle(methodTransfer, answering(n.transferHere))
+	n.Handle(methodNotice, answering(func(_ context.Context, shard ShardID) (struct{}, error) {
+		n.moves.note(shard)
+		return struct{}{}, nil
+	}))
 	n.Handle(methodDigest, answering(n.digestHere))
 	n.Handle(methodDigestAt, answering(n.digestAt))
 }

@@ -25,6 +25,9 @@ const (
 
 	transferTimeout = 10 * time.Second
 	methodTransfer  = "cluster.transfer"
+	// noticeTimeout bounds telling a node that a lead is on its way.
+	noticeTimeout = 300 * time.Millisecond
+	methodNotice  = "cluster.notice"
 )
 
 // moves remembers when leads were moved away.
@@ -47,6 +50,13 @@ func (m *moves) begin(shard ShardID) bool {
 	}
 	m.underWay[shard], m.last[shard] = true, time.Now()
 	return true
+}
+
+// note notes that another node moves the shard's lead here.
+func (m *moves) note(shard ShardID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last[shard] = time.Now()
 }
 
 func (m *moves) end(shard ShardID) {
@@ -154,11 +164,22 @@ func (n *Node) move(ctx context.Context, shard ShardID, to string) error {
 	defer n.moves.end(shard)
 	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()
+	n.announce(ctx, shard, to)
 	if err := g.Transfer(ctx, id); err != nil {
 		return err
 	}
 	n.o.Log.Info("the lead was moved", "shard", shard, "to", to)
 	return nil
+}
+
+// announce tells the node that a lead is on its way, so that it keeps it for a
+// while. If it does not hear, the lead may move once more.
+func (n *Node) announce(ctx context.Context, shard ShardID, to string) {
+	ctx, cancel := context.WithTimeout(ctx, noticeTimeout)
+	defer cancel()
+	if err := n.ask(ctx, to, methodNotice, shard, &struct{}{}); err != nil {
+		n.o.Log.Info("a lead is moved unannounced", "shard", shard, "to", to, "err", err)
+	}
 }
 
 // transferRequest asks a leader to hand its lead over.
