@@ -46,6 +46,27 @@ func TestDeadLeaderIsFollowedFast(t *testing.T) {
 	}
 }
 
+// A follower that was away for long is replicated to as soon as it is back,
+// not when a back-off of ten seconds ends: the shard may live by it alone.
+func TestAFollowerThatComesBackIsReplicatedTo(t *testing.T) {
+	inWorld(t, 3, 1, func(w *world) {
+		w.within(30*time.Second, "n1 leads", func() bool { return w.leader(1) == "n1" })
+		time.Sleep(3 * time.Second)
+		w.put(1, "a=1")
+		w.kill("n2")
+		time.Sleep(25 * time.Second)
+		w.start("n2")
+		time.Sleep(2 * time.Second)
+		bury := w.die("n3")
+		defer bury()
+		began := time.Now()
+		w.put(1, "b=1")
+		if took := time.Since(began); took > time.Second {
+			w.t.Errorf("it took %v", took)
+		}
+	})
+}
+
 // A leader that is cut off loses its lease before another can be elected, and
 // says no at once; what it had in flight is unknown.
 func TestPartitionedLeader(t *testing.T) {

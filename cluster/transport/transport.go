@@ -43,8 +43,9 @@ type Options struct {
 // Transport is Raft's network transport with our guards around it.
 type Transport struct {
 	*raft.NetworkTransport
-	o       Options
-	modesty modesty
+	o        Options
+	modesty  modesty
+	contacts contacts
 
 	rpcs  chan raft.RPC
 	done  chan struct{}
@@ -94,14 +95,25 @@ func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 		return errSilent
 	}
 	trim(args)
+	t.contacts.acts(args.Term)
 	sent := time.Now()
 	if err := t.NetworkTransport.AppendEntries(id, target, args, resp); err != nil {
+		if !beats(args) {
+			t.contacts.hold(id, args.Term, t.done)
+		}
 		return err
 	}
+	t.contacts.answered(id)
 	if resp.Success && resp.Term == args.Term {
 		t.o.Lease.answered(args.Term, id, sent)
 	}
 	return nil
+}
+
+// beats reports whether the append is a heartbeat, which Raft sends beside the
+// others and paces better.
+func beats(args *raft.AppendEntriesRequest) bool {
+	return args.PrevLogEntry == 0 && len(args.Entries) == 0
 }
 
 // trim cuts an append to appendLimit, in place, because Raft takes the end of
@@ -132,6 +144,7 @@ func (t *Transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, 
 	if t.o.Silent() || (t.o.Passive() && t.modesty.holds(time.Now())) {
 		return errPassive
 	}
+	t.contacts.acts(args.Term)
 	return t.NetworkTransport.RequestPreVote(id, target, args, resp)
 }
 
