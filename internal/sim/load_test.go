@@ -40,6 +40,7 @@ type letter struct {
 
 	fate   fate
 	told   string
+	took   time.Duration // from at, without the rest
 	queued mail.MessageID // of an acknowledged one
 }
 
@@ -85,7 +86,10 @@ func (s *load) run(ctx context.Context) {
 		case <-tick.C:
 			l := s.draw()
 			s.letters = append(s.letters, l)
-			s.sending.Go(func() { s.send(l) })
+			s.sending.Go(func() {
+				s.send(l)
+				l.took = time.Since(l.at) - l.rest
+			})
 		case <-ctx.Done():
 			s.sending.Wait()
 			return

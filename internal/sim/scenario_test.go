@@ -94,3 +94,27 @@ func TestTheOthersGoOnWhenANodeDies(t *testing.T) {
 		}
 	})
 }
+
+// A node that was away for long counts as soon as it is back: another one may
+// die three seconds later.
+func TestANodeThatIsBackCounts(t *testing.T) {
+	var from time.Time
+	dead := ""
+	inCluster(t, func(c *Cluster, _ *sink, _ *load) {
+		c.Crash("n1")
+		time.Sleep(32 * time.Second) // of virtual time
+		c.Start("n1")
+		time.Sleep(3 * time.Second)
+		dead = "n2"
+		from = time.Now()
+		c.Crash(dead)
+		time.Sleep(20 * time.Second)
+	}, func(t *testing.T, v verdict) {
+		const takeover = 3 * time.Second
+		for _, l := range v.letters {
+			if l.node != dead && l.at.After(from.Add(takeover)) && (l.fate != acknowledged || l.took > time.Second) {
+				t.Errorf("letter %s at %s, %s after %s died: %s after %s, %q", l.id, l.node, l.at.Sub(from), dead, l.fate, l.took, l.told)
+			}
+		}
+	})
+}
