@@ -40,7 +40,7 @@ type letter struct {
 
 	fate   fate
 	told   string
-	took   time.Duration // from at, without the rest
+	took   time.Duration  // from at, without the rest
 	queued mail.MessageID // of an acknowledged one
 }
 
