@@ -64,14 +64,16 @@ func (o *Office) lane(g event.Group) *lane.Lane {
 }
 
 // stamp is the time of an entry: never below what was folded or stamped
-// before (PROTOCOL 20). What an entry leaves without a due time is due then.
+// before (PROTOCOL 20). What an entry leaves without a due time is due then; so
+// a clock that cannot be trusted does not move it on, or all that is stamped
+// later would be due when real time has come there.
 func (o *Office) stamp() time.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.last.IsZero() {
 		o.view(func(r state.Reader) { o.last = state.LastTime(r) })
 	}
-	if now := o.shard.q.now(); now.After(o.last) {
+	if now := o.shard.q.now(); o.last.IsZero() || now.After(o.last) && o.shard.q.ClockTrusted() {
 		o.last = now
 	}
 	return o.last

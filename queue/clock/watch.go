@@ -31,17 +31,26 @@ type Watch struct {
 // NewWatch makes a watch; until Run has compared, the clock is trusted.
 func NewWatch(o Options) *Watch { return &Watch{o: o, started: time.Now()} }
 
-// Trusted reports whether the clock may decide that time is up.
-func (w *Watch) Trusted() bool { return w.Guard.Trusted(w.steady()) }
+// Trusted reports whether the clock may decide that time is up. It notices a
+// jump at once.
+func (w *Watch) Trusted() bool {
+	w.look()
+	return w.Guard.Trusted(w.steady())
+}
+
+// look takes a reading.
+func (w *Watch) look() {
+	if jump := w.Guard.Tick(w.o.Now(), w.steady()); jump != 0 {
+		w.o.Log.Error("the wall clock has jumped; nothing expires until other nodes agree with it: check time synchronization", "by", jump)
+	}
+}
 
 func (w *Watch) steady() time.Duration { return time.Since(w.started) }
 
 // Run compares until ctx ends.
 func (w *Watch) Run(ctx context.Context) {
 	for trusted := true; ctx.Err() == nil; Pause(ctx, every) {
-		if jump := w.Guard.Tick(w.o.Now(), w.steady()); jump != 0 {
-			w.o.Log.Error("the wall clock has jumped; nothing expires until other nodes agree with it: check time synchronization", "by", jump)
-		}
+		w.look()
 		ahead, members := w.ask(ctx)
 		if ctx.Err() != nil {
 			return
