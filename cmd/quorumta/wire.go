@@ -28,6 +28,10 @@ import (
 	"quorumta/smtp"
 )
 
+// storeMemory bounds memtables and caches of a node's stores, bytes. With C's
+// allocator under them they may take twice as much.
+const storeMemory = 192 << 20
+
 // wire makes the rooms, inner ones first.
 func (n *node) wire() error {
 	if err := n.wireCluster(); err != nil {
@@ -82,6 +86,7 @@ func (n *node) wireCluster() error {
 		TLS:          mutual,
 		Heartbeat:    time.Duration(f.Cluster.Heartbeat),
 		FreeDisk:     uint64(f.Keep.FreeDisk),
+		MemoryBytes:  storeMemory,
 		Version:      n.version,
 		Log:          n.log,
 		Tracer:       n.telemetry.Tracer("raft"),
