@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -199,6 +200,33 @@ func TestClosingReadsWhoLeads(t *testing.T) {
 		closePort()
 		if err := <-ended; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// What is committed while the node's own store has failed is not acknowledged:
+// nobody knows what of it is applied here.
+func TestNothingIsAcknowledgedOnAFailedStore(t *testing.T) {
+	one(t, func(t *testing.T, b *bench) {
+		var failed atomic.Bool
+		b.o.Failed = func() error {
+			if failed.Load() {
+				return errors.New("the disk is gone")
+			}
+			return nil
+		}
+		var err error
+		if b.g, err = New(b.o); err != nil {
+			t.Fatal(err)
+		}
+		b.run()
+		leader(t, []*bench{b})
+		if err := b.put("1"); err != nil {
+			t.Fatal(err)
+		}
+		failed.Store(true)
+		if err := b.put("2"); !errors.Is(err, ErrUnknownOutcome) {
+			t.Errorf("err = %v, want ErrUnknownOutcome", err)
 		}
 	})
 }
