@@ -219,7 +219,7 @@ func TestDrainHandsLeadsAway(t *testing.T) {
 			w.t.Fatal(err)
 		}
 		w.t.Log("drained after", time.Since(start))
-		if took := time.Since(start); took > time.Second {
+		if took := time.Since(start); took > 2*time.Second { // what the others say of themselves may be half a second old
 			w.t.Errorf("draining took %v", took)
 		}
 		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
