@@ -47,6 +47,41 @@ func TestFoldIsTheSameHoweverBatched(t *testing.T) {
 	})
 }
 
+// The running digest tells what was folded, in what order and with what
+// results (PROTOCOL 23).
+func TestRunningDigestTellsWhatWasFolded(t *testing.T) {
+	seen := map[[32]byte]string{}
+	for name, logs := range map[string][]raft.Log{
+		"nothing":       {},
+		"one":           {{Index: 2, Term: 3, Data: []byte("a")}},
+		"other data":    {{Index: 2, Term: 3, Data: []byte("b")}},
+		"other results": {{Index: 2, Term: 3, Data: []byte("a")}},
+		"another term":  {{Index: 2, Term: 4, Data: []byte("a")}},
+		"another index": {{Index: 3, Term: 3, Data: []byte("a")}},
+		"two":           {{Index: 2, Term: 3, Data: []byte("a")}, {Index: 3, Term: 3, Data: []byte("b")}},
+		"other order":   {{Index: 2, Term: 3, Data: []byte("b")}, {Index: 3, Term: 3, Data: []byte("a")}},
+	} {
+		one(t, func(t *testing.T, b *bench) {
+			if name == "other results" {
+				b.g.fsm.machine = &refusing{}
+			}
+			for _, l := range logs {
+				b.g.fsm.Apply(&l)
+			}
+			chain := b.g.fsm.state.Chain()
+			if other, ok := seen[chain]; ok {
+				t.Errorf("%s and %s have the same digest", name, other)
+			}
+			seen[chain] = name
+		})
+	}
+}
+
+// refusing is a machine that refuses everything.
+type refusing struct{ sum }
+
+func (*refusing) Apply(View, Batch, Entry) []Result { return []Result{9} }
+
 // A panic discards the batch that it is in, and nothing is applied afterwards.
 func TestFoldPanicDiscardsItsBatch(t *testing.T) {
 	inBubble(t, 1, func(t *testing.T, _ *sim.Network, all []*bench) {
