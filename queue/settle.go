@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -133,24 +134,14 @@ func (s *settling) process(ctx context.Context, p event.Process, claims []state.
 		}
 		groups = append(groups, event.Group{ID: c.ID, Events: []event.Event{s.verdict(c, k)}})
 	}
-	if !s.put(ctx, groups) {
-		wait = min(wait, retryTime)
+	for some := range slices.Chunk(groups, lane.MostGroups) {
+		for _, v := range s.office.propose(ctx, some) {
+			if !v.Definite() {
+				wait = min(wait, retryTime)
+			}
+		}
 	}
 	return wait
-}
-
-// put has the verdicts recorded; false if one is not on record and has to be
-// given again.
-func (s *settling) put(ctx context.Context, groups []event.Group) bool {
-	all := true
-	for len(groups) > 0 {
-		n := min(len(groups), lane.MostGroups)
-		for _, v := range s.office.propose(ctx, groups[:n]) {
-			all = all && v.Definite()
-		}
-		groups = groups[n:]
-	}
-	return all
 }
 
 // verdict is what becomes of a claim that nobody will resolve.
