@@ -312,23 +312,13 @@ func filter(env *policy.Env) func(string) (func(*state.Message) (bool, error), e
 func facts(m *state.Message, now time.Time) *policy.MessageFacts {
 	f := &policy.MessageFacts{
 		Sender: m.Accepted.Envelope.From, Size: m.Accepted.Size, Age: now.Sub(m.At),
-		Subject: m.Accepted.Subject, State: "deferred",
+		Subject: m.Accepted.Subject, State: queue.State(m, now),
 	}
 	for _, r := range m.Recipients {
-		if !r.Phase.Open() {
-			continue
+		if r.Phase.Open() {
+			f.Recipients = append(f.Recipients, r.Address)
+			f.Tries = max(f.Tries, r.Tries)
 		}
-		f.Recipients = append(f.Recipients, r.Address)
-		f.Tries = max(f.Tries, r.Tries)
-		switch {
-		case r.Phase == state.InFlight:
-			f.State = "in_flight"
-		case f.State != "in_flight" && !r.Due.After(now):
-			f.State = "due"
-		}
-	}
-	if m.Held {
-		f.State = "held"
 	}
 	return f
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quorumta/internal/mail"
+	"quorumta/queue"
 	"quorumta/queue/event"
 	"quorumta/queue/state"
 )
@@ -37,7 +38,7 @@ func name[T ~uint8](names []string, v T) string {
 // message turns an open message into its JSON form, as it is at the time now.
 func message(m *state.Message, now time.Time) Message {
 	out := Message{
-		ID: m.Accepted.ID, At: Time{m.At}, State: standing(m, now), From: m.Accepted.Envelope.From.String(),
+		ID: m.Accepted.ID, At: Time{m.At}, State: queue.State(m, now), From: m.Accepted.Envelope.From.String(),
 		Size: m.Accepted.Size, HeaderID: m.Accepted.HeaderID, Subject: m.Accepted.Subject,
 		Client: m.Accepted.Client.IP, Cause: m.Accepted.Cause,
 		Held: m.Held, HeldBy: m.HeldBy, HeldWhy: m.HeldWhy, Attempts: m.Attempts,
@@ -50,24 +51,6 @@ func message(m *state.Message, now time.Time) Message {
 		})
 	}
 	return out
-}
-
-// standing is a message's state as "queue list --state" chooses by it: held,
-// in_flight while an attempt is under way, due or deferred.
-func standing(m *state.Message, now time.Time) string {
-	if m.Held {
-		return "held"
-	}
-	due := "deferred"
-	for _, r := range m.Recipients {
-		switch {
-		case r.Phase == state.InFlight:
-			return "in_flight"
-		case r.Phase == state.Pending && !r.Due.After(now):
-			due = "due"
-		}
-	}
-	return due
 }
 
 func maybe(t time.Time) *Time {
