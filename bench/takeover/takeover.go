@@ -188,7 +188,7 @@ func (o Options) measure(ctx context.Context, t *trial.Trial) (Run, error) {
 	if err := t.WaitEmpty(waiting); err != nil {
 		return Run{}, err
 	}
-	run := Run{Acknowledged: report.Acknowledged, Takeover: f.takeover(t, acked)}
+	run := Run{Acknowledged: report.Acknowledged, Takeover: f.takeover(t, acked, flying+o.Delay)}
 	for _, target := range report.Targets {
 		if target.Address != f.victim.SMTP {
 			run.Refused += target.Refused
@@ -236,13 +236,13 @@ func (o Options) strike(ctx context.Context, t *trial.Trial) (fault, error) {
 	return f, victim.Signal(syscall.SIGCONT)
 }
 
-// flying is how long after the fault a delivery may still be one that the
-// victim had sent before it.
-const flying = 200 * time.Millisecond
+// flying is how long after the fault, beside the next hop's delay, a delivery
+// may still be one that the victim had sent before it.
+const flying = 100 * time.Millisecond
 
 // takeover finds the first delivery after the fault of a message that the
 // victim's shards had before it.
-func (f fault) takeover(t *trial.Trial, acked map[string]load.Record) float64 {
+func (f fault) takeover(t *trial.Trial, acked map[string]load.Record, flying time.Duration) float64 {
 	first := -1.0
 	_ = t.Sink.Each(func(s sink.Seen) error {
 		r, ok := acked[s.ID]
