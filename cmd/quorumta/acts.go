@@ -46,7 +46,7 @@ func (c *chosen) act(ctx context.Context, s streams, act queue.Act) error {
 	defer client.Close()
 	total := 0
 	if len(ids) == 0 {
-		total, err = client.Act(ctx, admin.ActRequest{Act: act, Selection: sel, By: whoami(), Why: c.Why})
+		total, err = client.Act(ctx, admin.ActRequest{Act: act, Selection: sel, All: c.All, By: whoami(), Why: c.Why})
 	}
 	for _, id := range ids {
 		if err == nil {

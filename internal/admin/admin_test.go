@@ -194,6 +194,9 @@ func TestRefusals(t *testing.T) {
 	if _, err := h.client.Show(ctx, ShowRequest{ID: "x"}); err == nil {
 		t.Error("a bad id is taken")
 	}
+	if _, err := h.client.Act(ctx, ActRequest{Act: queue.ActRemove, By: "me"}); err == nil {
+		t.Error("a selection that was forgotten selects everything")
+	}
 	if _, err := h.client.Act(ctx, ActRequest{Act: "explode", ID: unknown, By: "me"}); err == nil {
 		t.Error("an act that is none is taken")
 	}

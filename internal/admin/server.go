@@ -227,6 +227,9 @@ func (s *Server) act(ctx context.Context, q *ActRequest) (*Done, error) {
 	if by == "" {
 		return nil, invalid("say by whom: it goes on record")
 	}
+	if q.ID == "" && q.Selection == (queue.Selection{}) && !q.All {
+		return nil, invalid("name a message, choose some, or say that all are meant")
+	}
 	if q.ID == "" {
 		n, err := s.queue.OperateAll(ctx, q.Act, q.Selection, by, q.Why)
 		return &Done{Count: n}, err

@@ -181,7 +181,8 @@ type ActRequest struct {
 	Act queue.Act      `json:"act"`
 	ID  mail.MessageID `json:"id,omitempty"`
 	queue.Selection
-	// By is who does it, as they say; the server adds who it knows them to be.
+	// All must be said where neither ID nor a selection narrows the act.
+	All bool   `json:"all,omitempty"`
 	By  string `json:"by"`
 	Why string `json:"why,omitempty"`
 }
