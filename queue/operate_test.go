@@ -179,6 +179,7 @@ func TestFollowingMissesNothing(t *testing.T) {
 			t.Errorf("%s was seen %d times", id, n)
 		}
 	}
+	submitting.Wait() // followers are told a moment before the state shows it
 	n := 0
 	if err := h.Events(ctx, "", false, func(state.Record) bool { n++; return true }); err != nil || n != count {
 		t.Errorf("%d records, %v", n, err)

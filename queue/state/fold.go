@@ -12,16 +12,16 @@ import (
 // is total over decodable events, and a function of its arguments alone. It
 // panics when a row of the state cannot be read.
 //
-// A group's time is raised to the shard's newest (PROTOCOL 20). Its cost is
-// that of the rows of the group's own message.
+// A group's time is raised to the shard's newest (PROTOCOL 20), in place. Its
+// cost is that of the rows of the group's own message.
 func Fold(r Reader, w Writer, index, term uint64, e event.Entry) []Result {
 	f := folding{r: r, w: w, decided: e.Term, term: term}
 	if s, ok := read(r, shardKey(), describeShard); ok {
 		f.shard = *s
 	}
 	results := make([]Result, len(e.Groups))
-	for i, g := range e.Groups {
-		results[i] = f.group(g)
+	for i := range e.Groups {
+		results[i] = f.group(&e.Groups[i])
 	}
 	if slices.Contains(results, Applied) {
 		w.Set(shardKey(), encode(&f.shard, describeShard))
@@ -40,20 +40,19 @@ type folding struct {
 	shard shard
 }
 
-func (f *folding) group(g event.Group) Result {
+func (f *folding) group(g *event.Group) Result {
 	if g.At.IsZero() || len(g.Events) == 0 {
 		return Malformed
 	}
 	if f.decided != f.term && slices.ContainsFunc(g.Events, bindsTerm) {
 		return Late
 	}
-	at := g.At
-	if at.Before(f.shard.last) {
-		at = f.shard.last
+	if g.At.Before(f.shard.last) {
+		g.At = f.shard.last
 	}
-	result := f.dispatch(g, at)
+	result := f.dispatch(*g, g.At)
 	if result == Applied {
-		f.shard.last = at
+		f.shard.last = g.At
 	}
 	return result
 }
