@@ -171,6 +171,7 @@ func (d *Deliverer) Run(ctx context.Context) error {
 	chores.Wait()
 	late := time.AfterFunc(recordBound, d.forget)
 	d.recorders.Wait()
+	d.workers.Wait() // one that the last routing began: it ends at once
 	late.Stop()
 	d.giveUp()
 	d.forget()
