@@ -92,6 +92,10 @@ func TestOneFileForAllNodes(t *testing.T) {
 	if err != nil || f.Node != "n3" {
 		t.Errorf("node %v, %v", f, err)
 	}
+	shared := write(t, strings.Replace(example, "  listen: 10.0.0.1:7900\n", "", 1))
+	if f, err := Load(shared, "n3"); err != nil || f.Cluster.Listen != "10.0.0.3:7900" {
+		t.Errorf("a node of a shared file listens on %q, %v", f.Cluster.Listen, err)
+	}
 	if _, err := Load(path, "n9"); err == nil || !strings.Contains(err.Error(), "not among the members") {
 		t.Errorf("a node that is no member: %v", err)
 	}

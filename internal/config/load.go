@@ -31,6 +31,9 @@ func Load(path, node string) (*File, error) {
 		if node != "" {
 			f.Node = node
 		}
+		if f.Cluster.Listen == "" { // one file for all nodes cannot name one
+			f.Cluster.Listen = f.Cluster.Members[f.Node]
+		}
 		f.path = absolute
 		f.resolve(filepath.Dir(absolute))
 		c := checker{decoder: faults, file: f}
