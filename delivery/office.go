@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"quorumta/delivery/route"
@@ -37,8 +38,11 @@ type office struct {
 
 	// The rest belongs to the goroutine that scans.
 
-	// tail is up to where the newest rows were read.
-	tail time.Time
+	// tail is up to where the newest rows were read, recent which of them are
+	// still overlapped: a row that found no room is the sweep's, and must not
+	// be read and routed again and again until it is out of sight.
+	tail   time.Time
+	recent map[state.DueRow]struct{}
 	// sweep is the place in the sweep under way; began is zero between sweeps.
 	sweep state.DueRow
 	began time.Time
@@ -51,7 +55,7 @@ type office struct {
 // serve is what an office is for; the queue calls it in a goroutine of its own.
 func (d *Deliverer) serve(ctx context.Context, q *queue.Office) {
 	now := d.o.Now()
-	o := &office{Office: q, d: d, tail: now, next: now}
+	o := &office{Office: q, d: d, tail: now, recent: map[state.DueRow]struct{}{}, next: now}
 	o.scan(ctx)
 	d.window.leave(o)
 }
@@ -116,7 +120,10 @@ func (o *office) readTail(ctx context.Context, now time.Time) {
 	for ctx.Err() == nil {
 		rows := o.Due(after, now, pageRows)
 		for _, row := range rows {
-			o.take(ctx, row.ID)
+			if _, seen := o.recent[row]; !seen {
+				o.recent[row] = struct{}{}
+				o.take(ctx, row.ID)
+			}
 		}
 		if len(rows) > 0 {
 			after = rows[len(rows)-1]
@@ -128,6 +135,9 @@ func (o *office) readTail(ctx context.Context, now time.Time) {
 	if after.Due.After(o.tail) {
 		o.tail = after.Due
 	}
+	maps.DeleteFunc(o.recent, func(row state.DueRow, _ struct{}) bool {
+		return row.Due.Before(o.tail.Add(-overlap))
+	})
 }
 
 // sweepPage reads a page of the whole index; false between sweeps. A sweep

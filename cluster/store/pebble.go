@@ -56,7 +56,7 @@ func (s *Store) common(what string, share int64) *pebble.Options {
 		return pebble.ValueSeparationPolicy{
 			Enabled:               true,
 			MinimumSize:           separateFrom,
-			MaxBlobReferenceDepth: 10,
+			MaxBlobReferenceDepth: 500,
 			TargetGarbageRatio:    0.5,
 			RewriteMinimumAge:     time.Minute,
 		}
