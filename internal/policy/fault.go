@@ -167,7 +167,7 @@ func (w *nameWalk) suggest(name, group string) string {
 	nearest, distance := "", 3
 	var members []string
 	for _, known := range w.names {
-		if d := editDistance(name, known); d < distance {
+		if d := Distance(name, known); d < distance {
 			nearest, distance = known, d
 		}
 		if rest, ok := strings.CutPrefix(known, group+"."); ok {
@@ -196,8 +196,9 @@ func (w *nameWalk) roots() []string {
 	return roots
 }
 
-// editDistance is Levenshtein's.
-func editDistance(a, b string) int {
+// Distance is how many letters are to be changed, added or dropped to make one
+// word of the other (Levenshtein): what was probably meant by a misspelt name.
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
