@@ -18,6 +18,9 @@ const (
 	// overlap is how far behind the newest rows new ones may still appear:
 	// entries under way together may overtake each other.
 	overlap = 250 * time.Millisecond
+	// recentRows is how many of the newest rows are remembered: an operator may
+	// make a million due at once.
+	recentRows = 10_000
 	// sweepRest is the shortest time between two sweeps of the whole index,
 	// and sweepShare how many times its own duration a sweep rests.
 	sweepRest  = 5 * time.Second
@@ -38,11 +41,12 @@ type office struct {
 
 	// The rest belongs to the goroutine that scans.
 
-	// tail is up to where the newest rows were read, recent which of them are
-	// still overlapped: a row that found no room is the sweep's, and must not
-	// be read and routed again and again until it is out of sight.
+	// tail is up to where the newest rows were read, recent when those were
+	// taken that are still overlapped: a row that found no room must not be
+	// routed again with each reading. What a row stands for may have changed
+	// after that, as by a hold and its release: it is remembered for overlap.
 	tail   time.Time
-	recent map[state.DueRow]struct{}
+	recent map[state.DueRow]time.Time
 	// sweep is the place in the sweep under way; began is zero between sweeps.
 	sweep state.DueRow
 	began time.Time
@@ -55,7 +59,7 @@ type office struct {
 // serve is what an office is for; the queue calls it in a goroutine of its own.
 func (d *Deliverer) serve(ctx context.Context, q *queue.Office) {
 	now := d.o.Now()
-	o := &office{Office: q, d: d, tail: now, recent: map[state.DueRow]struct{}{}, next: now}
+	o := &office{Office: q, d: d, tail: now, recent: map[state.DueRow]time.Time{}, next: now}
 	o.scan(ctx)
 	d.window.leave(o)
 }
@@ -120,10 +124,13 @@ func (o *office) readTail(ctx context.Context, now time.Time) {
 	for ctx.Err() == nil {
 		rows := o.Due(after, now, pageRows)
 		for _, row := range rows {
-			if _, seen := o.recent[row]; !seen {
-				o.recent[row] = struct{}{}
-				o.take(ctx, row.ID)
+			if _, seen := o.recent[row]; seen {
+				continue
 			}
+			if len(o.recent) < recentRows {
+				o.recent[row] = now
+			}
+			o.take(ctx, row.ID)
 		}
 		if len(rows) > 0 {
 			after = rows[len(rows)-1]
@@ -135,8 +142,8 @@ func (o *office) readTail(ctx context.Context, now time.Time) {
 	if after.Due.After(o.tail) {
 		o.tail = after.Due
 	}
-	maps.DeleteFunc(o.recent, func(row state.DueRow, _ struct{}) bool {
-		return row.Due.Before(o.tail.Add(-overlap))
+	maps.DeleteFunc(o.recent, func(row state.DueRow, taken time.Time) bool {
+		return row.Due.Before(o.tail.Add(-overlap)) || now.Sub(taken) > overlap
 	})
 }
 
