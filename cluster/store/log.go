@@ -22,6 +22,7 @@ type Log struct {
 	shard    uint16
 	appended atomic.Int64
 	writes   stopwatch
+	gone     atomic.Bool // the shard was dropped
 
 	mu       sync.RWMutex // guards the rest; never held during a write
 	first    uint64       // 0: the log is empty
@@ -241,7 +242,7 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 			}
 		}
 	}
-	if err := l.store.commit("append to log", batch, pebble.Sync); err != nil {
+	if err := l.commit("append to log", batch, pebble.Sync); err != nil {
 		return err
 	}
 	l.appended.Add(int64(total - before))
@@ -261,6 +262,14 @@ func (l *Log) stored(logs []*raft.Log, points []entry.Point, total uint64) {
 	l.sizes.Points = append(l.sizes.Points, points...)
 	l.sizes.Total = total
 	l.recent.Add(logs, l.store.recent/max(l.store.logCount.Load(), 1))
+}
+
+// commit commits a batch unless the shard was dropped.
+func (l *Log) commit(what string, batch *pebble.Batch, o *pebble.WriteOptions) error {
+	if l.gone.Load() {
+		return errors.Join(fmt.Errorf("shard %d: %s: %w", l.shard, what, ErrDropped), batch.Close())
+	}
+	return l.store.commit(what, batch, o)
 }
 
 // DeleteRange implements raft.LogStore: it deletes from the beginning, from
@@ -300,7 +309,7 @@ func (l *Log) Drop() error {
 			return errors.Join(err, batch.Close())
 		}
 	}
-	return l.store.commit("drop log", batch, pebble.Sync)
+	return l.commit("drop log", batch, pebble.Sync)
 }
 
 // empty deletes [lo, hi], which was all there is. Entries may be appended
@@ -362,7 +371,7 @@ func (l *Log) delete(lo, hi uint64, o *pebble.WriteOptions) error {
 	if err := l.deletes(batch, lo, hi); err != nil {
 		return errors.Join(err, batch.Close())
 	}
-	return l.store.commit("cut log", batch, o)
+	return l.commit("cut log", batch, o)
 }
 
 // deletes puts the deletion of [lo, hi] into the batch.
@@ -398,7 +407,7 @@ func (l *Log) Set(key, value []byte) error {
 	if err := batch.Set(nameKey(l.shard, kindStable, key), value, nil); err != nil {
 		return errors.Join(err, batch.Close())
 	}
-	return l.store.commit("write term or vote", batch, pebble.Sync)
+	return l.commit("write term or vote", batch, pebble.Sync)
 }
 
 // Get implements raft.StableStore. The error of an absent key reads "not

@@ -87,6 +87,9 @@ func (st *State) fill(in *stream.Reader) error {
 		}
 		b := batch
 		batch = nil
+		if st.gone.Load() {
+			return errors.Join(ErrDropped, b.Close())
+		}
 		return st.store.commit("restore state", b, pebble.NoSync)
 	}
 	err := in.Body(func(key, value []byte) error {

@@ -17,6 +17,7 @@ type State struct {
 	store  *Store
 	shard  uint16
 	writes stopwatch
+	gone   atomic.Bool // the shard was dropped
 
 	head atomic.Pointer[head] // replaced under mu
 
@@ -169,6 +170,9 @@ func (st *State) RaiseApplied(index, term uint64) error {
 // commitLocked commits a batch together with the head that it leads to.
 func (st *State) commitLocked(batch *pebble.Batch, h head) error {
 	defer st.writes.start()()
+	if st.gone.Load() {
+		return errors.Join(fmt.Errorf("shard %d: %w", st.shard, ErrDropped), batch.Close())
+	}
 	if err := batch.Set(nameKey(st.shard, kindLocal, []byte(headName)), h.encode(), nil); err != nil {
 		return errors.Join(st.store.fail(fmt.Errorf("write state: %w", err)), batch.Close())
 	}
@@ -281,7 +285,7 @@ func (u *Update) Len() int { return u.batch.Len() }
 
 // Commit makes the batch visible together with the applied index and term and
 // the running digest (PROTOCOL 23): chain is the digest after the last entry.
-// On a dead store it has no effect. It panics when the index goes back, for
+// On a dead store, or when the shard was dropped, it has no effect. It panics when the index goes back, for
 // then the caller does not apply in log order.
 func (u *Update) Commit(index, term uint64, chain [32]byte) {
 	st := u.state

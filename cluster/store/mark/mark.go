@@ -248,6 +248,29 @@ func (m *Mark) loadLocked() (found bool, err error) {
 	return found, nil
 }
 
+// Drop forgets the mark of a shard, durably, as if there had never been one. Its
+// Mark refuses to be lowered from then on.
+func (f *File) Drop(shard uint16) error {
+	f.write.Lock()
+	defer f.write.Unlock()
+	f.mu.Lock()
+	delete(f.marks, shard)
+	f.mu.Unlock()
+	if f.failed != nil {
+		return f.failed
+	}
+	for slot := range uint64(2) {
+		if _, err := f.file.WriteAt(make([]byte, size), offset(shard, slot)); err != nil {
+			f.failed = f.o.Fail(fmt.Errorf("drop high-water mark: %w", err))
+			return f.failed
+		}
+	}
+	if err := f.file.SyncData(); err != nil {
+		f.failed = f.o.Fail(fmt.Errorf("sync high-water mark: %w", err))
+	}
+	return f.failed
+}
+
 // Value is the mark as it is on disk.
 func (m *Mark) Value() (term, index uint64) {
 	m.file.mu.Lock()
@@ -281,7 +304,11 @@ func (m *Mark) Lower(term, index uint64) error {
 	m.file.write.Lock()
 	defer m.file.write.Unlock()
 	m.file.mu.Lock()
+	dropped := m.file.marks[m.shard] != m
 	m.want = v
 	m.file.mu.Unlock()
+	if dropped {
+		return fmt.Errorf("shard %d: the high-water mark has been dropped", m.shard)
+	}
 	return m.file.syncLocked(map[*Mark]value{m: v})
 }

@@ -38,6 +38,14 @@ func Open(fs vfs.FS, path string) (*Dir, error) {
 	return d, nil
 }
 
+// Remove removes the directory of a shard, durably, whatever is in it.
+func Remove(fs vfs.FS, path string) error {
+	if err := fs.RemoveAll(path); err != nil {
+		return fmt.Errorf("remove snapshots: %w", err)
+	}
+	return syncDir(fs, fs.PathDir(path))
+}
+
 // load finds the newest label and removes every file that is not of it.
 func (d *Dir) load() error {
 	names, err := d.fs.List(d.path)
