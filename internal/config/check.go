@@ -98,7 +98,7 @@ func (c *checker) files() {
 		c.faultAt("tls", "tls needs cert and key", "")
 	}
 	for path, name := range map[string]string{
-		"cluster.tls.ca": t.CA, "cluster.tls.cert": t.Cert, "cluster.tls.key": t.Key,
+		"cluster.tls.ca": t.CA, "cluster.tls.cert": t.Cert, "cluster.tls.key": t.Key, "cluster.tls.ca_key": t.CAKey,
 		"tls.cert": f.TLS.Cert, "tls.key": f.TLS.Key,
 	} {
 		if name == "" {
@@ -108,7 +108,7 @@ func (c *checker) files() {
 		switch {
 		case err != nil:
 			c.faultAt(path, "cannot read "+name, "paths are relative to the file")
-		case strings.HasSuffix(path, ".key") && info.Mode().Perm()&0o077 != 0:
+		case strings.HasSuffix(path, "key") && info.Mode().Perm()&0o077 != 0:
 			c.faultAt(path, fmt.Sprintf("%s may be read by others (mode %o)", name, info.Mode().Perm()), "chmod 600 it")
 		}
 	}

@@ -52,7 +52,9 @@ func (f *File) Env() *policy.Env { return f.env }
 // Cluster is the node's place among the others.
 type Cluster struct {
 	Listen string `yaml:"listen"`
-	// Members are name and address of all nodes, read at first start only.
+	// Members are name and address of nodes, this one among them. The first
+	// start founds the cluster with them; later they are where the others are
+	// found, and the cluster knows its members itself.
 	Members map[string]string `yaml:"members"`
 	TLS     Triple            `yaml:"tls"`
 	// Shards of a new cluster; 0 means one per member.
@@ -66,6 +68,9 @@ type Triple struct {
 	CA   string `yaml:"ca"`
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
+	// CAKey lets this node sign the certificates of nodes that join; "" means
+	// that it does not.
+	CAKey string `yaml:"ca_key"`
 }
 
 // Pair is a certificate with its key.

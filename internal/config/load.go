@@ -91,7 +91,7 @@ func locate(err error, text []byte) (position, string) {
 func (f *File) resolve(dir string) {
 	for _, p := range []*string{
 		&f.Data, &f.Admin.Socket, &f.TLS.Cert, &f.TLS.Key,
-		&f.Cluster.TLS.CA, &f.Cluster.TLS.Cert, &f.Cluster.TLS.Key,
+		&f.Cluster.TLS.CA, &f.Cluster.TLS.Cert, &f.Cluster.TLS.Key, &f.Cluster.TLS.CAKey,
 	} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)

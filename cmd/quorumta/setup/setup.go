@@ -3,10 +3,7 @@
 package setup
 
 import (
-	"crypto/rand"
 	"embed"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -16,25 +13,15 @@ import (
 	"strconv"
 	"text/template"
 	"time"
+
+	"quorumta/cmd/quorumta/authority"
 )
 
-//go:embed quorumta.yaml.tmpl
+//go:embed *.tmpl
 var templates embed.FS
 
-// FirstStartFile is the one-time file beside a node's configuration: without
-// it an empty data directory never becomes a member.
-const FirstStartFile = "first-start.json"
-
-// FirstStart is what FirstStartFile holds.
-type FirstStart struct {
-	// Cluster is the cluster's random id.
-	Cluster string `json:"cluster"`
-	// Node is whose file it is.
-	Node string `json:"node"`
-	// Incarnations are those of all members, by name: a node's Raft id is its
-	// name and its incarnation.
-	Incarnations map[string]string `json:"incarnations"`
-}
+// configFile is a node's configuration in its folder.
+const configFile = "quorumta.yaml"
 
 // Plan is a cluster to be written.
 type Plan struct {
@@ -102,16 +89,16 @@ func Write(p Plan) error {
 	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
 		return fmt.Errorf("make the cluster's folder: %w", err)
 	}
-	ca, err := newAuthority(p.Now)
+	ca, err := authority.New(p.Now)
 	if err != nil {
 		return err
 	}
-	if err := ca.save(p.Dir); err != nil {
+	if err := ca.Save(p.Dir); err != nil {
 		return err
 	}
 	first := FirstStart{Cluster: random(16), Incarnations: map[string]string{}}
 	for _, n := range p.Nodes {
-		first.Incarnations[n.Name] = random(8)
+		first.Incarnations[n.Name] = NewIncarnation()
 	}
 	for _, n := range p.Nodes {
 		first.Node = n.Name
@@ -122,51 +109,79 @@ func Write(p Plan) error {
 	return p.writeAdmin(ca)
 }
 
-// writeNode writes one node's folder.
-func (p Plan) writeNode(n Node, ca *authority, first FirstStart) error {
+// writeNode writes one node's folder. The CA's key goes with it: any node can
+// then sign for one that joins.
+func (p Plan) writeNode(n Node, ca *authority.Authority, first FirstStart) error {
 	dir := filepath.Join(p.Dir, n.Name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), ca.pem, 0o644); err != nil {
+	if err := ca.Save(dir); err != nil {
 		return err
 	}
-	if err := ca.issue(dir, n.Name, []string{n.Name, n.Host}); err != nil {
+	if err := ca.Issue(dir, n.Name, []string{n.Name, n.Host}, p.Now); err != nil {
 		return err
 	}
-	// What the world may ask for must open no door inside: the certificate for
-	// mail has an issuer of its own, which signs nothing else.
-	outside, err := newAuthority(p.Now)
+	if err := writeMailCertificate(dir, p.hostname(n), n.Host, p.Now); err != nil {
+		return err
+	}
+	if err := first.Write(dir); err != nil {
+		return err
+	}
+	return p.writeConfig(n, filepath.Join(dir, configFile))
+}
+
+// writeMailCertificate writes mx.pem and mx.key. What the world may ask for
+// must open no door inside: this certificate has an issuer of its own, which
+// signs nothing else.
+func writeMailCertificate(dir, hostname, host string, now time.Time) error {
+	outside, err := authority.New(now)
 	if err != nil {
 		return err
 	}
-	if err := outside.issue(dir, "mx", []string{p.hostname(n), n.Host}); err != nil {
-		return err
-	}
-	text, err := json.MarshalIndent(first, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, FirstStartFile), append(text, '\n'), 0o600); err != nil {
-		return err
-	}
-	return p.writeConfig(n, filepath.Join(dir, "quorumta.yaml"))
+	return outside.Issue(dir, "mx", []string{hostname, host}, now)
 }
 
 // writeAdmin writes the folder with the administrator's client certificate.
-func (p Plan) writeAdmin(ca *authority) error {
+func (p Plan) writeAdmin(ca *authority.Authority) error {
 	dir := filepath.Join(p.Dir, "admin")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the administrator's folder: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), ca.pem, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), ca.PEM(), 0o644); err != nil {
 		return fmt.Errorf("write the administrator's CA: %w", err)
 	}
-	return ca.issue(dir, "admin", []string{"admin"})
+	return ca.Issue(dir, authority.Administrator, []string{authority.Administrator}, p.Now)
 }
 
 func (p Plan) writeConfig(n Node, path string) error {
-	tmpl, err := template.ParseFS(templates, "quorumta.yaml.tmpl")
+	page := head{
+		Name: n.Name, Hostname: p.hostname(n), Listen: n.Address(),
+		Admin: net.JoinHostPort(n.Host, strconv.Itoa(n.Admin)), Metrics: n.Metrics,
+	}
+	for _, m := range p.Nodes {
+		page.Members = append(page.Members, member{m.Name, m.Address()})
+	}
+	return render(path, "quorumta.yaml.tmpl", map[string]any{
+		"Head": page, "Plan": p, "Loopback": loopback(n.Host), "SMTP": p.smtpAddress(n),
+	})
+}
+
+// head is what differs from node to node at the beginning of a configuration.
+type head struct {
+	Name, Hostname string
+	Listen         string // host:port between nodes
+	Heartbeat      string // "" for the default
+	Members        []member
+	Admin          string // host:port
+	Metrics        int    // port on loopback
+}
+
+type member struct{ Name, Address string }
+
+// render writes a new file from a template.
+func render(path, name string, data any) error {
+	tmpl, err := template.ParseFS(templates, "*.tmpl")
 	if err != nil {
 		return err
 	}
@@ -174,13 +189,7 @@ func (p Plan) writeConfig(n Node, path string) error {
 	if err != nil {
 		return err
 	}
-	err = tmpl.Execute(f, map[string]any{
-		"Plan": p, "Node": n, "Hostname": p.hostname(n), "Loopback": loopback(n.Host),
-		"Listen": net.JoinHostPort(n.Host, strconv.Itoa(n.Cluster)),
-		"SMTP":   p.smtpAddress(n),
-		"Admin":  net.JoinHostPort(n.Host, strconv.Itoa(n.Admin)),
-	})
-	return errors.Join(err, f.Close())
+	return errors.Join(tmpl.ExecuteTemplate(f, name, data), f.Close())
 }
 
 // smtpAddress is where a node takes mail: everywhere, but for a cluster on
@@ -200,11 +209,4 @@ func (n Node) Address() string { return net.JoinHostPort(n.Host, strconv.Itoa(n.
 func loopback(host string) bool {
 	a, err := netip.ParseAddr(host)
 	return host == "localhost" || (err == nil && a.IsLoopback())
-}
-
-// random is n random bytes in hexadecimal digits.
-func random(n int) string {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails (crypto/rand since Go 1.24)
-	return hex.EncodeToString(b)
 }

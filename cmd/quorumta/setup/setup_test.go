@@ -56,7 +56,7 @@ func TestKeysAreTheOwnersAlone(t *testing.T) {
 	if err := Write(p); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"ca.key", "n1/n1.key", "n1/mx.key", "n1/first-start.json", "admin/admin.key"} {
+	for _, name := range []string{"ca.key", "n1/ca.key", "n1/n1.key", "n1/mx.key", "n1/first-start.json", "admin/admin.key"} {
 		info, err := os.Stat(filepath.Join(p.Dir, name))
 		if err != nil {
 			t.Fatal(err)
