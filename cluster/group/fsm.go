@@ -35,6 +35,9 @@ type fsm struct {
 	epoch time.Time    // what since counts from
 	since atomic.Int64 // when the fold under way began; 0 while none is
 
+	// newest is the newest committed configuration that came in an entry.
+	newest atomic.Pointer[configuration]
+
 	mu sync.Mutex // held by whoever moves the applied index
 }
 
@@ -69,6 +72,7 @@ func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 // or nil where it was not folded.
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	answers := make([]any, len(logs))
+	f.noteConfigurations(logs)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.failed.Load() {
@@ -201,11 +205,23 @@ func (marker) Release() {}
 
 // snapshots is the snapshot store as Raft sees it: sinks tell their labels,
 // and what was restored is said to be so.
-type snapshots struct{ *store.Snapshots }
+type snapshots struct {
+	*store.Snapshots
+	begin func() error // called before a snapshot is kept
+}
 
 type labelled struct {
 	raft.SnapshotSink
 	index, term uint64
+	begin       func() error
+}
+
+// Close implements raft.SnapshotSink.
+func (l *labelled) Close() error {
+	if err := l.begin(); err != nil {
+		return errors.Join(fmt.Errorf("note that the replica begins: %w", err), l.Cancel())
+	}
+	return l.SnapshotSink.Close()
 }
 
 // Create implements raft.SnapshotStore.
@@ -214,5 +230,5 @@ func (s snapshots) Create(version raft.SnapshotVersion, index, term uint64, conf
 	if err != nil {
 		return nil, err
 	}
-	return &labelled{sink, index, term}, nil
+	return &labelled{sink, index, term, s.begin}, nil
 }

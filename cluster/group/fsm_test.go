@@ -22,7 +22,7 @@ func TestFoldIsTheSameHoweverBatched(t *testing.T) {
 		for i := uint64(2); i < 40; i++ {
 			l := &raft.Log{Index: i, Term: 3, Type: raft.LogCommand, Data: []byte(fmt.Sprint("k", i))}
 			if i%7 == 0 {
-				l = &raft.Log{Index: i, Term: 3, Type: raft.LogConfiguration}
+				l = &raft.Log{Index: i, Term: 3, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(raft.Configuration{})}
 			}
 			logs = append(logs, l)
 		}

@@ -40,6 +40,13 @@ type Options struct {
 	Flush     func() error
 	Failed    func() error
 	Machine   Machine
+	// Joining reports that an empty replica is legal: the cluster has given
+	// the shard to this node, which has never had anything of it. Nil: never.
+	Joining func() bool
+	// Joined is called before such a replica stores its first entry or
+	// snapshot. What it notes must be durable when it returns: from then on an
+	// empty log is a lost one. Nil: Joining's side has noted it already.
+	Joined func() error
 	// Connect opens the stream layer of one opening of the group; lost is
 	// called when a peer's connection to us breaks, and does not block.
 	Connect func(lost func(peer string)) raft.StreamLayer

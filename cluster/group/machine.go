@@ -58,6 +58,9 @@ var (
 	ErrUnknownOutcome = errors.New("the outcome is not known")
 	// ErrTooLarge: the entry is longer than MaxEntry; nothing was proposed.
 	ErrTooLarge = errors.New("entry longer than 1 MiB")
+	// ErrRefused: the change makes no sense as the shard's configuration is;
+	// nothing was proposed.
+	ErrRefused = errors.New("refused")
 	// ErrStopped: the shard's replica on this node has stopped for good;
 	// Status says why.
 	ErrStopped = errors.New("stopped")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -71,6 +72,9 @@ func (r *replica) enter(term uint64) {
 	if !r.leads(term) {
 		return
 	}
+	// Every configuration before the term's barrier is committed, and only the
+	// holder of the office makes new ones.
+	r.change.tell(r)
 	r.office.Store(term)
 	r.g.metrics.entered()
 	r.g.o.Log.Info("leads", "shard", r.g.o.Shard, "term", term)
@@ -122,6 +126,9 @@ func (g *Group) Transfer(ctx context.Context, to raft.ServerID) error {
 	term := r.office.Load()
 	if term == 0 || !r.leads(term) {
 		return ErrNotLeader
+	}
+	if !slices.Contains(r.voters(), to) {
+		return fmt.Errorf("%w: %s has no vote in shard %d, so the lead cannot go there", ErrRefused, to, g.o.Shard)
 	}
 	r.moves.begin()
 	_, err = r.await(ctx, func() raft.Future {

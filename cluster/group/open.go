@@ -21,7 +21,7 @@ func Bootstrap(o Options, servers []raft.Server) error {
 	if err != nil {
 		return fmt.Errorf("bootstrap shard %d: %w", o.Shard, err)
 	}
-	log := journal{o.Entries, o.Mark, o.Snapshots, nil}
+	log := journal{o.Entries, o.Mark, o.Snapshots, func() error { return nil }, nil}
 	last, _ := o.Entries.Tail()
 	label, _ := o.Snapshots.Label()
 	switch {
@@ -37,28 +37,37 @@ func Bootstrap(o Options, servers []raft.Server) error {
 }
 
 // prepare brings log, snapshots and state into agreement before Raft sees
-// them, and refuses a replica that has lost something (PROTOCOL 2, 3, 6, 7).
-func (g *Group) prepare() error {
+// them, and refuses a replica that has lost something (PROTOCOL 2, 3, 6, 7). A
+// blank one is legal while the node joins.
+func (g *Group) prepare() (blank bool, err error) {
 	if err := g.restoreReceived(); err != nil {
-		return err
+		return false, err
 	}
 	log, snaps := g.o.Entries, g.o.Snapshots
 	label, labelTerm := snaps.Label()
 	last, lastTerm := log.Tail()
-	if last == 0 && label == 0 {
-		return fmt.Errorf("neither log nor snapshot is there: %w", errRejoin)
+	blank = g.blank()
+	if blank && (g.o.Joining == nil || !g.o.Joining()) {
+		return false, fmt.Errorf("neither log nor snapshot is there: %w", errRejoin)
 	}
 	have := position{lastTerm, last}.later(position{labelTerm, label})
 	if mark := markOf(g.o.Mark); have.compare(mark) < 0 {
-		return fmt.Errorf("the log ends at entry %d of term %d, and entry %d of term %d was synced: %w",
+		return false, fmt.Errorf("the log ends at entry %d of term %d, and entry %d of term %d was synced: %w",
 			have.index, have.term, mark.index, mark.term, errRejoin)
 	}
 	// The state may be ahead of the log: a received snapshot can be newer than
 	// its label.
 	if applied, _ := g.o.State.Applied(); applied < label {
-		return fmt.Errorf("the state ends at entry %d, before the snapshot's %d: %w", applied, label, errRejoin)
+		return false, fmt.Errorf("the state ends at entry %d, before the snapshot's %d: %w", applied, label, errRejoin)
 	}
-	return g.dropForeignLog(label, labelTerm)
+	return blank, g.dropForeignLog(label, labelTerm)
+}
+
+// blank reports whether the replica has neither log nor snapshot.
+func (g *Group) blank() bool {
+	label, _ := g.o.Snapshots.Label()
+	last, _ := g.o.Entries.Tail()
+	return label == 0 && last == 0
 }
 
 // restoreReceived restores a snapshot that was received and not restored.
@@ -133,6 +142,8 @@ type journal struct {
 	*store.Log
 	mark  *store.Mark
 	snaps *store.Snapshots
+	// begin is called before entries are stored.
+	begin func() error
 	// installed is called when a snapshot was installed over a log that went
 	// beyond its label: Raft goes on believing in what is gone (#697).
 	installed func()
@@ -145,6 +156,9 @@ func (j journal) StoreLog(log *raft.Log) error { return j.StoreLogs([]*raft.Log{
 
 // StoreLogs implements raft.LogStore.
 func (j journal) StoreLogs(logs []*raft.Log) error {
+	if err := j.begin(); err != nil {
+		return fmt.Errorf("note that the replica begins: %w", err)
+	}
 	if err := j.Log.StoreLogs(logs); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 func (b *bench) journal() journal {
-	return journal{b.o.Entries, b.o.Mark, b.o.Snapshots, func() {}}
+	return journal{b.o.Entries, b.o.Mark, b.o.Snapshots, func() error { return nil }, func() {}}
 }
 
 // fill appends entries of a term up to last.
@@ -62,7 +62,7 @@ func TestShorteningLowersTheMark(t *testing.T) {
 		if at := markOf(b.o.Mark); at != (position{1, 29}) {
 			t.Errorf("after a conflict the mark is at %v", at)
 		}
-		if err := b.g.prepare(); err != nil {
+		if _, err := b.g.prepare(); err != nil {
 			t.Error(err)
 		}
 		// An install removes everything; the label remains.
@@ -73,7 +73,7 @@ func TestShorteningLowersTheMark(t *testing.T) {
 		if at := markOf(b.o.Mark); at != (position{1, 20}) {
 			t.Errorf("after an install the mark is at %v", at)
 		}
-		if err := b.g.prepare(); err != nil {
+		if _, err := b.g.prepare(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -91,7 +91,7 @@ func TestCuttingKeepsTheEntryAtTheLabel(t *testing.T) {
 		if first, _ := b.o.Entries.FirstIndex(); first != 23 {
 			t.Errorf("the log begins at %d", first)
 		}
-		if err := b.g.prepare(); err != nil {
+		if _, err := b.g.prepare(); err != nil {
 			t.Fatal(err)
 		}
 		if last, _ := b.o.Entries.Tail(); last != 59 {
@@ -109,13 +109,13 @@ func TestForeignLogIsDropped(t *testing.T) {
 		one(t, func(t *testing.T, b *bench) {
 			b.fill(1, 59)
 			b.label(c.label, c.term)
-			if err := b.g.prepare(); err != nil {
+			if _, err := b.g.prepare(); err != nil {
 				t.Fatal(err)
 			}
 			if last, _ := b.o.Entries.Tail(); (last == 59) != c.kept {
 				t.Errorf("label %d of term %d: the log ends at %d", c.label, c.term, last)
 			}
-			if err := b.g.prepare(); err != nil {
+			if _, err := b.g.prepare(); err != nil {
 				t.Errorf("label %d of term %d: the next time: %v", c.label, c.term, err)
 			}
 		})

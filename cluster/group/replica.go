@@ -14,9 +14,6 @@ import (
 )
 
 const (
-	// aloneHeartbeat is the heartbeat of a shard with a single voter, which
-	// need not wait for anybody.
-	aloneHeartbeat = 20 * time.Millisecond
 	// never is an interval for what we do ourselves.
 	never = 100 * 365 * 24 * time.Hour
 	// watchInterval is how often a replica looks after itself.
@@ -25,13 +22,12 @@ const (
 
 // replica is one opening of a group.
 type replica struct {
-	g      *Group
-	raft   *raft.Raft
-	trans  *transport.Transport
-	lease  *transport.Lease
-	others []raft.ServerID // the other voters
-	grace  time.Time       // until when no vote is given
-	beat   time.Duration   // heartbeat and election time-out
+	g     *Group
+	raft  *raft.Raft
+	trans *transport.Transport
+	lease *transport.Lease
+	grace time.Time     // until when no vote is given
+	beat  time.Duration // heartbeat and election time-out
 
 	notify chan bool          // from Raft: leadership won, lost
 	again  chan string        // why to reopen
@@ -39,6 +35,7 @@ type replica struct {
 	office atomic.Uint64      // the term in which Lead was called; 0 for none
 	moves  transfers
 	follow atomic.Pointer[dead] // the fast takeover under way
+	change change               // of the configuration, under way
 
 	futures futures
 	helpers sync.WaitGroup // our goroutines
@@ -70,29 +67,20 @@ func (g *Group) open() (*replica, error) {
 	if g.fsm.failed.Load() {
 		return nil, errors.New("the fold has failed in this process")
 	}
-	if err := g.prepare(); err != nil {
+	blank, err := g.prepare()
+	if err != nil {
 		return nil, err
 	}
 	config := raftConfig(g.o)
-	r := &replica{again: make(chan string, 1)}
-	log := journal{g.o.Entries, g.o.Mark, g.o.Snapshots, func() {
-		r.askReopen("a snapshot was installed over a longer log")
-	}}
-	snaps := snapshots{g.o.Snapshots}
-	probe := *config
-	servers, err := raft.GetConfiguration(&probe, g.fsm, log, g.o.Entries, snaps, idle(g.o.Self))
-	if err != nil {
-		return nil, fmt.Errorf("read the shard's configuration: %w", err)
+	r := &replica{
+		g:      g,
+		again:  make(chan string, 1),
+		lost:   make(chan raft.ServerID, 1),
+		notify: make(chan bool, 1),
+		beat:   config.HeartbeatTimeout,
+		grace:  time.Now().Add(config.HeartbeatTimeout),
+		lease:  transport.NewLease(leaseOf(config.HeartbeatTimeout), g.o.Self),
 	}
-	others := voters(servers, g.o.Self)
-	if len(others) == 0 {
-		config.HeartbeatTimeout, config.ElectionTimeout = aloneHeartbeat, aloneHeartbeat
-		config.LeaderLeaseTimeout = leaseOf(aloneHeartbeat)
-	}
-	r.g, r.others, r.beat = g, others, config.HeartbeatTimeout
-	r.grace = time.Now().Add(r.beat)
-	r.lease = transport.NewLease(leaseOf(r.beat), others)
-	r.notify, r.lost = make(chan bool, 1), make(chan raft.ServerID, 1)
 	config.NotifyCh = r.notify
 	r.trans = transport.New(transport.Options{
 		Stream:  g.o.Connect(r.connectionLost),
@@ -102,24 +90,31 @@ func (g *Group) open() (*replica, error) {
 		Passive: g.o.Passive,
 		Modesty: 3 * r.beat,
 		Grace:   r.grace,
+		Blank:   g.blank,
 		Log:     config.Logger,
 	})
-	if r.raft, err = raft.NewRaft(config, g.fsm, log, g.o.Entries, snaps, r.trans); err != nil {
+	begin := func() error { return nil }
+	if blank && g.o.Joined != nil {
+		begin = sync.OnceValue(g.o.Joined)
+	}
+	log := journal{g.o.Entries, g.o.Mark, g.o.Snapshots, begin, func() {
+		r.askReopen("a snapshot was installed over a longer log")
+	}}
+	if r.raft, err = raft.NewRaft(config, g.fsm, log, g.o.Entries, snapshots{g.o.Snapshots, begin}, r.trans); err != nil {
 		_ = r.trans.Close()
 		return nil, fmt.Errorf("start Raft: %w", err)
 	}
+	r.hurry()
 	return r, nil
 }
 
-// voters are the voters of a configuration without self.
-func voters(c raft.Configuration, self raft.ServerID) []raft.ServerID {
-	var ids []raft.ServerID
-	for _, s := range c.Servers {
-		if s.ID != self && s.Suffrage == raft.Voter {
-			ids = append(ids, s.ID)
-		}
+// hurry has a replica that is the only voter take the lead at once: it need
+// not wait for anybody. Shortened time-outs make Raft look at its timers.
+func (r *replica) hurry() {
+	if votes := r.voters(); len(votes) == 1 && votes[0] == r.g.o.Self && r.raft.State() == raft.Follower {
+		r.setTimeouts(r.beat + time.Millisecond)
+		r.setTimeouts(r.beat)
 	}
-	return ids
 }
 
 // connectionLost is called by the stream layer and does not block.
@@ -170,6 +165,7 @@ func (r *replica) run(ctx context.Context) error {
 // watch looks after what nobody tells.
 func (r *replica) watch() {
 	r.endTakeover()
+	r.hurry()
 	r.g.metrics.observe(r)
 }
 
@@ -227,10 +223,4 @@ func (r *replica) close() {
 	if err := r.raft.Shutdown().Error(); err != nil {
 		r.g.o.Log.Error("cannot stop Raft", "shard", r.g.o.Shard, "err", err)
 	}
-}
-
-// idle is a transport for reading a configuration: it reaches nobody.
-func idle(self raft.ServerID) raft.Transport {
-	_, t := raft.NewInmemTransport(raft.ServerAddress(self))
-	return t
 }

@@ -14,8 +14,9 @@ type Status struct {
 	Commit  uint64
 	Applied uint64
 	Last    uint64
-	// Voters are all voting members, this one included.
-	Voters []raft.ServerID
+	// Voters and Nonvoters are the members of the newest configuration in this
+	// replica's log, which may not be committed.
+	Voters, Nonvoters []raft.ServerID
 	// Leads: this node holds the office.
 	Leads bool
 	// Contacts is when the others last accepted an append of ours.
@@ -38,15 +39,17 @@ func (g *Group) Status() Status {
 		return s
 	}
 	_, leader := r.raft.LeaderWithID()
+	voters, nonvoters := split(r.latest())
 	return Status{
-		Leader:   leader,
-		Term:     r.raft.CurrentTerm(),
-		Commit:   r.raft.CommitIndex(),
-		Applied:  r.applied(),
-		Last:     r.raft.LastIndex(),
-		Voters:   append([]raft.ServerID{g.o.Self}, r.others...),
-		Leads:    r.office.Load() != 0,
-		Contacts: r.lease.Contacts(r.raft.CurrentTerm()),
+		Leader:    leader,
+		Term:      r.raft.CurrentTerm(),
+		Commit:    r.raft.CommitIndex(),
+		Applied:   r.applied(),
+		Last:      r.raft.LastIndex(),
+		Voters:    voters,
+		Nonvoters: nonvoters,
+		Leads:     r.office.Load() != 0,
+		Contacts:  r.lease.Contacts(r.raft.CurrentTerm()),
 	}
 }
 

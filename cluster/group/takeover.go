@@ -3,6 +3,7 @@ package group
 import (
 	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -107,8 +108,8 @@ func (r *replica) ask(ctx context.Context, leader raft.ServerID) map[raft.Server
 	var mu sync.Mutex
 	agreeing := map[raft.ServerID]Standing{}
 	var asking sync.WaitGroup
-	for _, id := range r.others {
-		if id == leader {
+	for _, id := range r.voters() {
+		if id == leader || id == r.g.o.Self {
 			continue
 		}
 		asking.Go(func() {
@@ -128,7 +129,7 @@ func (r *replica) ask(ctx context.Context, leader raft.ServerID) map[raft.Server
 // standing looks at the leader with this replica's eyes.
 func (r *replica) standing(ctx context.Context, leader raft.ServerID) Standing {
 	_, known := r.raft.LeaderWithID()
-	if r.raft.State() == raft.Leader || (known != leader && known != "") {
+	if r.raft.State() == raft.Leader || !slices.Contains(r.voters(), r.g.o.Self) || (known != leader && known != "") {
 		return Standing{}
 	}
 	ctx, cancel := context.WithTimeout(ctx, standingTimeout)

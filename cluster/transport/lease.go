@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -15,17 +14,30 @@ import (
 // that lay in a buffer while the process was paused renews nothing.
 type Lease struct {
 	length time.Duration
+	self   raft.ServerID
 
-	mu     sync.Mutex // guards the rest
-	term   uint64
-	sent   map[raft.ServerID]time.Time // newest answered append of the term
-	ended  uint64                      // the term that a transfer took the lease from
-	voters []raft.ServerID             // without this node
+	mu    sync.Mutex // guards the rest
+	term  uint64
+	sent  map[raft.ServerID]time.Time // newest answered append of the term
+	ended uint64                      // the term that a transfer took the lease from
+	// configurations are the voters of every configuration that somebody could
+	// be elected under: two while one is being changed.
+	configurations [][]raft.ServerID
 }
 
-// NewLease makes the lease of a replica; voters are the others.
-func NewLease(length time.Duration, voters []raft.ServerID) *Lease {
-	return &Lease{length: length, sent: map[raft.ServerID]time.Time{}, voters: voters}
+// NewLease makes the lease of a replica, which does not run before SetVoters.
+func NewLease(length time.Duration, self raft.ServerID) *Lease {
+	return &Lease{length: length, self: self, sent: map[raft.ServerID]time.Time{}}
+}
+
+// SetVoters says who votes, this replica included, in each configuration that
+// somebody could be elected under: the one that holds, and from before it is
+// proposed until its outcome is known the one that is to follow. A majority of
+// each must have answered.
+func (l *Lease) SetVoters(configurations ...[]raft.ServerID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.configurations = configurations
 }
 
 // answered notes that the peer has accepted an append of the term.
@@ -65,20 +77,23 @@ func (l *Lease) Runs(term uint64, now time.Time) bool {
 	if term <= l.ended {
 		return false
 	}
-	needed := (len(l.voters) + 1) / 2 // with this node, a majority
-	if needed == 0 {
-		return true
+	for _, voters := range l.configurations {
+		if !l.runsLocked(term, now, voters) {
+			return false
+		}
 	}
-	if term != l.term {
-		return false
+	return len(l.configurations) > 0
+}
+
+// runsLocked reports whether a majority of the voters keeps its patience.
+func (l *Lease) runsLocked(term uint64, now time.Time, voters []raft.ServerID) bool {
+	needed := len(voters)/2 + 1
+	for _, v := range voters {
+		if v == l.self || (term == l.term && now.Before(l.sent[v].Add(l.length))) {
+			needed--
+		}
 	}
-	var times []time.Time
-	for _, v := range l.voters {
-		times = append(times, l.sent[v])
-	}
-	slices.SortFunc(times, func(a, b time.Time) int { return b.Compare(a) })
-	from := times[needed-1]
-	return !from.IsZero() && now.Before(from.Add(l.length))
+	return needed <= 0
 }
 
 // Contacts is when each peer last accepted an append of the term.

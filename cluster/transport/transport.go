@@ -37,6 +37,9 @@ type Options struct {
 	// Grace is until when no vote is given: before this restart the node may
 	// have promised a leader its patience (PROTOCOL 25).
 	Grace time.Time
+	// Blank tells whether the replica has nothing yet: it knows no
+	// configuration to judge a candidate by, and gives no vote.
+	Blank func() bool
 	Log   hclog.Logger
 }
 
@@ -172,12 +175,12 @@ func (m *modesty) holds(now time.Time) bool {
 // Consumer implements raft.Transport.
 func (t *Transport) Consumer() <-chan raft.RPC { return t.rpcs }
 
-// pass hands on what comes in, but for votes within the grace.
+// pass hands on what comes in, but for votes that must not be given.
 func (t *Transport) pass() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
-			if time.Now().Before(t.o.Grace) && t.withhold(rpc) {
+			if t.withhold(rpc) {
 				continue
 			}
 			select {
@@ -191,16 +194,22 @@ func (t *Transport) pass() {
 	}
 }
 
-// withhold answers a request for a vote with no.
+// withhold answers a request for a vote with no, within the grace and while
+// the replica is blank.
 func (t *Transport) withhold(rpc raft.RPC) bool {
 	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.LocalAddr()), Addr: []byte(t.LocalAddr())}
+	grace := time.Now().Before(t.o.Grace)
 	switch req := rpc.Command.(type) {
 	case *raft.RequestVoteRequest:
-		if req.LeadershipTransfer {
-			return false // the leader itself gave up our promise
+		// In a transfer the leader itself gives up our promise.
+		if grace = grace && !req.LeadershipTransfer; !grace && !t.o.Blank() {
+			return false
 		}
 		rpc.Respond(&raft.RequestVoteResponse{RPCHeader: header, Term: req.Term}, nil)
 	case *raft.RequestPreVoteRequest:
+		if !grace && !t.o.Blank() {
+			return false
+		}
 		rpc.Respond(&raft.RequestPreVoteResponse{RPCHeader: header, Term: req.Term}, nil)
 	default:
 		return false

@@ -38,12 +38,13 @@ func join(t *testing.T, f func(from, to *Transport)) {
 			go func() { ended <- port.Run(ctx) }()
 			both = append(both, New(Options{
 				Stream:  port.Open(1, func(string) {}),
-				Lease:   NewLease(800*time.Millisecond, []raft.ServerID{"n2/i"}),
+				Lease:   leaseOf("n1/i", "n2/i"),
 				Term:    func() uint64 { return 5 },
 				Silent:  func() bool { return false },
 				Passive: func() bool { return false },
 				Modesty: 3 * time.Second,
 				Grace:   time.Now().Add(time.Second),
+				Blank:   func() bool { return false },
 				Log:     hclog.NewNullLogger(),
 			}))
 		}
@@ -56,6 +57,13 @@ func join(t *testing.T, f func(from, to *Transport)) {
 		<-ended
 		<-ended
 	})
+}
+
+// leaseOf is the lease of the first of the voters.
+func leaseOf(voters ...raft.ServerID) *Lease {
+	l := NewLease(800*time.Millisecond, voters[0])
+	l.SetVoters(voters)
+	return l
 }
 
 func heartbeat(term uint64) *raft.AppendEntriesRequest {
@@ -147,7 +155,7 @@ func TestLeaseNeedsAMajority(t *testing.T) {
 		for i := range c.others {
 			ids = append(ids, raft.ServerID(fmt.Sprint(i)))
 		}
-		l := NewLease(800*time.Millisecond, ids)
+		l := leaseOf(append([]raft.ServerID{"self"}, ids...)...)
 		for i, ago := range c.answered {
 			l.answered(3, ids[i], start.Add(-ago))
 			l.answered(2, ids[i], start) // late, of a term gone by
@@ -159,6 +167,57 @@ func TestLeaseNeedsAMajority(t *testing.T) {
 			t.Errorf("%d others: a lease that was ended runs", c.others)
 		}
 	}
+}
+
+// While a configuration is being changed, somebody could be elected under the
+// old one and under the new one: the lease needs a majority of both.
+func TestLeaseKnowsBothConfigurations(t *testing.T) {
+	now := time.Now()
+	l := NewLease(800*time.Millisecond, "a")
+	if l.Runs(3, now) {
+		t.Error("a lease runs before it is known who votes")
+	}
+	l.SetVoters([]raft.ServerID{"a"}, []raft.ServerID{"a", "b"})
+	if l.Runs(3, now) {
+		t.Error("the lease runs, and the one to be added was not heard of")
+	}
+	l.answered(3, "b", now)
+	if !l.Runs(3, now) {
+		t.Error("the lease does not run with everybody's answer")
+	}
+	l.SetVoters([]raft.ServerID{"a", "b", "c"}, []raft.ServerID{"a", "c"})
+	if l.Runs(3, now) {
+		t.Error("the lease runs by the voice of the one to be removed")
+	}
+	l.SetVoters([]raft.ServerID{"b", "c"})
+	l.answered(3, "c", now)
+	if !l.Runs(3, now) {
+		t.Error("a majority without this replica does not do")
+	}
+}
+
+// A replica that has nothing knows nobody it could vote for.
+func TestBlankReplicaGivesNoVote(t *testing.T) {
+	join(t, func(from, to *Transport) {
+		to.o.Blank = func() bool { return true }
+		to.o.Grace = time.Now()
+		go func() {
+			select {
+			case <-to.Consumer():
+				t.Error("a request for a vote came through")
+			case <-to.done:
+			}
+		}()
+		vote := &raft.RequestVoteRequest{Term: 5, LeadershipTransfer: true}
+		var voted raft.RequestVoteResponse
+		if err := from.RequestVote("n2/i", "n2/i", vote, &voted); err != nil || voted.Granted {
+			t.Errorf("a vote: %+v, %v", voted, err)
+		}
+		var would raft.RequestPreVoteResponse
+		if err := from.RequestPreVote("n2/i", "n2/i", &raft.RequestPreVoteRequest{Term: 5}, &would); err != nil || would.Granted {
+			t.Errorf("a pre-vote: %+v, %v", would, err)
+		}
+	})
 }
 
 // An append is cut by bytes, at least one entry is left, and it never commits
