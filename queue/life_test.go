@@ -113,7 +113,7 @@ func (h *house) submit(body []byte, to ...string) mail.MessageID {
 }
 
 // waitDue waits for due rows.
-func (o *Office) waitDue(t *testing.T, n int) []state.DueRow {
+func waitDue(t *testing.T, o *Office, n int) []state.DueRow {
 	t.Helper()
 	late := time.After(10 * time.Second)
 	for {
@@ -134,7 +134,7 @@ func TestTheLifeOfAMessage(t *testing.T) {
 	h := open(t, 1, Options{})
 	o := h.office()
 	id := h.submit([]byte("Subject: x\r\n\r\nhello\r\n"), "a@b.example", "c@d.example")
-	rows := o.waitDue(t, 1)
+	rows := waitDue(t, o, 1)
 	if rows[0].ID != id {
 		t.Fatalf("due: %v, want %s", rows, id)
 	}
@@ -176,7 +176,7 @@ func TestTheLifeOfAMessage(t *testing.T) {
 	if err := h.Operate(t.Context(), ActRetry, id, "op", ""); err != nil {
 		t.Fatal(err)
 	}
-	o.waitDue(t, 1)
+	waitDue(t, o, 1)
 	if c, err = o.Claim(t.Context(), id, []uint32{1}); err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestTheLifeOfAMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report := o.waitDue(t, 1)[0].ID
+	report := waitDue(t, o, 1)[0].ID
 	if m, ok := o.Message(report); !ok || m.Accepted.Cause != id || m.Accepted.Size != 7 {
 		t.Errorf("the report: %+v", m)
 	}

@@ -9,6 +9,7 @@ import (
 	"quorumta/cluster"
 	"quorumta/queue/event"
 	"quorumta/queue/feed"
+	"quorumta/queue/office"
 	"quorumta/queue/state"
 )
 
@@ -110,7 +111,7 @@ func (d *desk) close() {
 	d.mu.Unlock()
 	d.end()
 	for _, o := range left {
-		o.end()
+		o.End()
 	}
 	d.running.Wait()
 }
@@ -154,7 +155,7 @@ func (d *desk) all() ([]*Office, <-chan struct{}) {
 	for _, o := range d.offices {
 		held = append(held, o)
 	}
-	slices.SortFunc(held, func(a, b *Office) int { return int(a.shard.id) - int(b.shard.id) })
+	slices.SortFunc(held, func(a, b *Office) int { return int(a.Shard()) - int(b.Shard()) })
 	return held, d.changed
 }
 
@@ -164,7 +165,7 @@ func (d *desk) take(s *shard, term uint64) {
 	if d.closed {
 		return
 	}
-	d.offices[s.id] = newOffice(s, term)
+	d.offices[s.id] = office.New(d.q.offices, s.id, term)
 	close(d.changed)
 	d.changed = make(chan struct{})
 }
@@ -175,7 +176,7 @@ func (d *desk) leave(id uint16) {
 	delete(d.offices, id)
 	d.mu.Unlock()
 	if o != nil {
-		o.end()
+		o.End()
 	}
 }
 
@@ -201,7 +202,7 @@ func (q *Queue) Offices(ctx context.Context, f func(context.Context, *Office)) e
 			wg.Go(func() {
 				term, cancel := context.WithCancel(ctx)
 				defer cancel()
-				defer context.AfterFunc(o.ctx, cancel)()
+				defer context.AfterFunc(o.Context(), cancel)()
 				f(term, o)
 			})
 		}

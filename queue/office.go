@@ -2,149 +2,61 @@ package queue
 
 import (
 	"context"
-	"sync"
-	"time"
 
-	"quorumta/internal/mail"
 	"quorumta/queue/attempt"
-	"quorumta/queue/event"
-	"quorumta/queue/lane"
+	"quorumta/queue/office"
 	"quorumta/queue/state"
 )
 
 // Office is this node's leadership of one shard in one term: the right to
 // claim and deliver its mail.
-type Office struct {
-	shard *shard
-	term  uint64
-	ctx   context.Context // ends with the office
-	leave context.CancelFunc
+type Office = office.Office
 
-	// Messages on their way in, claims, and everything else go in lanes of
-	// their own, so that none of them waits for another kind.
-	mail, claims, facts *lane.Lane
+// Claim is the right to one attempt.
+type Claim = office.Claim
 
-	mu      sync.Mutex
-	last    time.Time     // of the newest stamp
-	changed chan struct{} // closed by wake
-
-	overlay attempt.Overlay
-}
-
-func newOffice(s *shard, term uint64) *Office {
-	o := &Office{shard: s, term: term, changed: make(chan struct{})}
-	o.ctx, o.leave = context.WithCancel(context.Background())
-	spawn := s.q.desk.spawn
-	o.mail = lane.New(8, spawn, o.commit)
-	o.claims = lane.New(1, spawn, o.commit)
-	o.facts = lane.New(2, spawn, o.commit)
-	return o
-}
-
-// end ends the office; what waits in its lanes is refused.
-func (o *Office) end() {
-	o.leave()
-	for _, l := range []*lane.Lane{o.mail, o.claims, o.facts} {
-		l.Close()
+func (q *Queue) newOffices() *office.Options {
+	return &office.Options{
+		Self:          q.self,
+		Propose:       q.commit,
+		Call:          q.way.Call,
+		Others:        q.others,
+		Term:          q.node.Term,
+		View:          q.view,
+		Spawn:         q.desk.spawn,
+		Unsettled:     q.unsettled.has,
+		Attempts:      q.attempts,
+		Buffers:       &q.buffers,
+		Trusted:       q.ClockTrusted,
+		Now:           q.now,
+		SubmitWait:    q.o.SubmitWait,
+		History:       q.o.History,
+		UploadTimeout: q.o.UploadTimeout,
+		HoldDoubts:    q.o.HoldDoubts,
+		Counters:      q.meters.offices,
+		Log:           q.o.Log,
 	}
 }
 
-// lane is the lane of a group.
-func (o *Office) lane(g event.Group) *lane.Lane {
-	if len(g.Events) == 0 {
-		return o.facts
-	}
-	switch g.Events[0].Kind() {
-	case event.KindBodyPart, event.KindAccepted, event.KindAbandoned, event.KindRenewed:
-		return o.mail
-	case event.KindClaimed:
-		return o.claims
-	}
-	return o.facts
-}
-
-// stamp is the time of an entry: never below what was folded or stamped
-// before (PROTOCOL 20). What an entry leaves without a due time is due then; so
-// a clock that cannot be trusted does not move it on, or all that is stamped
-// later would be due when real time has come there.
-func (o *Office) stamp() time.Time {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.last.IsZero() {
-		o.view(func(r state.Reader) { o.last = state.LastTime(r) })
-	}
-	if now := o.shard.q.now(); o.last.IsZero() || now.After(o.last) && o.shard.q.ClockTrusted() {
-		o.last = now
-	}
-	return o.last
-}
-
-// view gives f the state as it is now; false if this node has none.
-func (o *Office) view(f func(state.Reader)) bool { return o.shard.q.view(o.shard.id, f) == nil }
-
-// view gives f this node's replica of a shard as it is now.
-func (q *Queue) view(shard uint16, f func(state.Reader)) error {
-	v, done, err := q.node.View(shard)
+// commit is how an office brings an entry into its log.
+func (q *Queue) commit(ctx context.Context, shard uint16, term uint64, entry []byte) ([]state.Result, error) {
+	results, err := q.way.Propose(ctx, shard, term, entry)
 	if err != nil {
-		return err
+		return nil, failed(err)
 	}
-	defer done()
-	f(v)
-	return nil
+	verdicts := make([]state.Result, len(results))
+	for i, r := range results {
+		verdicts[i] = state.Result(r)
+	}
+	return verdicts, nil
 }
 
-// Shard is the shard led.
-func (o *Office) Shard() uint16 { return o.shard.id }
-
-// Term is the office's term.
-func (o *Office) Term() uint64 { return o.term }
-
-// inOffice reports whether the office may act: its lease runs (PROTOCOL 25).
-func (o *Office) inOffice() bool {
-	term, ok := o.shard.q.node.Term(o.shard.id)
-	return ok && term == o.term && o.ctx.Err() == nil
+// serveContent gives another node a piece of content.
+func (q *Queue) serveContent(_ context.Context, _ string, request []byte) ([]byte, error) {
+	return office.ServeContent(q.view, request)
 }
 
-// Changed returns a channel that is closed when rows may have appeared in the
-// due index since the call: at once due or earlier than what was there.
-func (o *Office) Changed() <-chan struct{} {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.changed
-}
-
-func (o *Office) wake() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	close(o.changed)
-	o.changed = make(chan struct{})
-}
-
-// Due is state.Due on the office's shard, without what is claimed or being
-// claimed. A row whose claim is applied at this very moment may still be in
-// it; its Claim is then ErrStale.
-func (o *Office) Due(after state.DueRow, until time.Time, limit int) []state.DueRow {
-	var free []state.DueRow
-	o.view(func(r state.Reader) {
-		for len(free) < limit {
-			rows := state.Due(r, after, until, limit)
-			for _, row := range rows {
-				if len(free) < limit && !o.withheld(row.ID) {
-					free = append(free, row)
-				}
-			}
-			if len(rows) < limit {
-				return
-			}
-			after = rows[len(rows)-1]
-		}
-	})
-	return free
-}
-
-// Message reads an open message of the shard.
-func (o *Office) Message(id mail.MessageID) (*state.Message, bool) {
-	var m *state.Message
-	o.view(func(r state.Reader) { m, _ = state.Load(r, id) })
-	return m, m != nil
+// serveAttempts answers a new leader's question.
+func (q *Queue) serveAttempts(_ context.Context, ask attempt.Question) (attempt.Answer, error) {
+	return q.attempts.Reply(q.self.Boot, ask), nil
 }

@@ -15,6 +15,7 @@ import (
 	"quorumta/internal/mail"
 	"quorumta/queue/attempt"
 	"quorumta/queue/event"
+	"quorumta/queue/office"
 	"quorumta/queue/state"
 )
 
@@ -32,7 +33,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 }
 
 // phase is where a recipient of an open message is.
-func (o *Office) phase(t *testing.T, id mail.MessageID, n int) state.Recipient {
+func phase(t *testing.T, o *Office, id mail.MessageID, n int) state.Recipient {
 	t.Helper()
 	m, ok := o.Message(id)
 	if !ok {
@@ -119,7 +120,7 @@ func TestOutOfOfficeNothingIsClaimedOrSent(t *testing.T) {
 	if _, err := o.Claim(t.Context(), id, []uint32{1}); !errors.Is(err, ErrNotInOffice) {
 		t.Errorf("Claim: %v", err)
 	}
-	if k := h.attempts.Ask(c.key()); k != attempt.Unsent {
+	if k := h.attempts.Ask(c.Key()); k != attempt.Unsent {
 		t.Errorf("a refused dot counts as sent: %d", k)
 	}
 }
@@ -143,7 +144,7 @@ func TestTheLastLookRefusesWhatIsStale(t *testing.T) {
 		}
 	}
 	// A new leader was told that nothing was sent.
-	h.attempts.Ask(c.key())
+	h.attempts.Ask(c.Key())
 	if err := o.MaySend(c); !errors.Is(err, ErrStale) {
 		t.Errorf("a revoked attempt: %v", err)
 	}
@@ -177,7 +178,7 @@ func TestAClaimWhoseCallerWentAwayIsReturned(t *testing.T) {
 	eventually(t, "it is returned", func() bool {
 		return slices.Equal(h.kinds(id), []event.Kind{event.KindAccepted, event.KindClaimed, event.KindReturned})
 	})
-	o.waitDue(t, 1)
+	waitDue(t, o, 1)
 }
 
 // claimFor claims for a process that is not this one.
@@ -189,15 +190,22 @@ func (h *house) claimFor(o *Office, p event.Process, id mail.MessageID) {
 	}
 }
 
+// settler is an office like o that does no chores but when it is told to.
+func (h *house) settler(o *Office) *Office {
+	s := office.New(h.Queue.offices, o.Shard(), o.Term())
+	h.t.Cleanup(s.End)
+	return s
+}
+
 // PROTOCOL 33, case by case.
 func TestOldClaimsAreSettled(t *testing.T) {
 	there := event.Process{Node: "n2", Boot: 7}
 	answer := func(boot uint64, k ...attempt.Knowledge) func(string, string, []byte) ([]byte, error) {
 		return func(node, method string, request []byte) ([]byte, error) {
-			if node != "n2" || method != callAttempts {
+			if node != "n2" || method != attempt.Method {
 				return nil, cluster.ErrUnreachable
 			}
-			return json.Marshal(knowledge{Boot: boot, Known: k})
+			return json.Marshal(attempt.Answer{Boot: boot, Known: k})
 		}
 	}
 	for _, c := range []struct {
@@ -211,7 +219,7 @@ func TestOldClaimsAreSettled(t *testing.T) {
 		{"sent, and nobody reports it", answer(7, attempt.Lost), false, event.KindDoubted, 0},
 		{"another boot", answer(8), false, event.KindDoubted, 0},
 		{"another boot, doubts are held", answer(8), true, event.KindDoubted, 0},
-		{"silence", nil, false, event.KindDoubted, patience},
+		{"silence", nil, false, event.KindDoubted, time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := open(t, 1, Options{HoldDoubts: c.hold})
@@ -220,12 +228,10 @@ func TestOldClaimsAreSettled(t *testing.T) {
 			h.faults.set(func() { h.faults.call = c.call })
 			h.claimFor(o, there, id)
 			began := time.Now()
-			s := settling{office: o, silent: map[event.Process]time.Time{}}
+			s := h.settler(o)
 			eventually(t, "settled", func() bool {
-				for p, claims := range s.old() {
-					s.process(t.Context(), p, claims)
-				}
-				return o.phase(t, id, 0).Phase == state.Pending
+				s.Settle(t.Context())
+				return phase(t, o, id, 0).Phase == state.Pending
 			})
 			if took := time.Since(began); took < c.within {
 				t.Errorf("settled after %v, before %v", took, c.within)
@@ -247,17 +253,14 @@ func TestAWaitingProcessIsLeftAlone(t *testing.T) {
 	id := h.submit([]byte("x\r\n"), "a@b.example")
 	h.faults.set(func() {
 		h.faults.call = func(string, string, []byte) ([]byte, error) {
-			return json.Marshal(knowledge{Boot: 7, Known: []attempt.Knowledge{attempt.Waiting}})
+			return json.Marshal(attempt.Answer{Boot: 7, Known: []attempt.Knowledge{attempt.Waiting}})
 		}
 	})
 	h.claimFor(o, event.Process{Node: "n2", Boot: 7}, id)
-	s := settling{office: o, silent: map[event.Process]time.Time{}}
-	for p, claims := range s.old() {
-		if wait := s.process(t.Context(), p, claims); wait != waitTime {
-			t.Errorf("asked again after %v", wait)
-		}
+	if wait := h.settler(o).Settle(t.Context()); wait != time.Second {
+		t.Errorf("asked again after %v", wait)
 	}
-	if o.phase(t, id, 0).Phase != state.InFlight {
+	if phase(t, o, id, 0).Phase != state.InFlight {
 		t.Error("not left alone")
 	}
 	// It reports the outcome itself, through whoever leads.
@@ -274,11 +277,8 @@ func TestAnOrphanedClaimIsReturned(t *testing.T) {
 	o := h.office()
 	id := h.submit([]byte("x\r\n"), "a@b.example")
 	h.claimFor(o, h.self, id)
-	s := settling{office: o, silent: map[event.Process]time.Time{}}
-	for p, claims := range s.old() {
-		s.process(t.Context(), p, claims)
-	}
-	o.waitDue(t, 1)
+	h.settler(o).Settle(t.Context())
+	waitDue(t, o, 1)
 }
 
 // A verdict that is not put on record is given again soon, not at the next
@@ -293,21 +293,18 @@ func TestAVerdictThatIsRefusedIsGivenAgainSoon(t *testing.T) {
 			return nil, cluster.ErrNotLeader
 		}
 	})
-	s := settling{office: o, silent: map[event.Process]time.Time{}}
-	for p, claims := range s.old() {
-		if wait := s.process(t.Context(), p, claims); wait != retryTime {
-			t.Errorf("given again after %v, want %v", wait, retryTime)
-		}
+	if wait := h.settler(o).Settle(t.Context()); wait > 100*time.Millisecond {
+		t.Errorf("given again after %v", wait)
 	}
 }
 
 func TestAnsweringANewLeader(t *testing.T) {
 	h := open(t, 1, Options{})
 	sent, unsent := Claim{ID: "a", Number: 1}, Claim{ID: "a", Number: 2}
-	h.attempts.Begin(sent.key(), []uint32{0})
-	h.attempts.Begin(unsent.key(), []uint32{1})
-	h.attempts.Send(sent.key())
-	ask := question{Boot: h.self.Boot, Attempts: []tagged{{"a", 1}, {"a", 2}, {"b", 1}}}
+	h.attempts.Begin(sent.Key(), []uint32{0})
+	h.attempts.Begin(unsent.Key(), []uint32{1})
+	h.attempts.Send(sent.Key())
+	ask := attempt.Question{Boot: h.self.Boot, Attempts: []attempt.Named{{ID: "a", Number: 1}, {ID: "a", Number: 2}, {ID: "b", Number: 1}}}
 	k, err := h.serveAttempts(t.Context(), ask)
 	if want := []attempt.Knowledge{attempt.Waiting, attempt.Unsent, attempt.Unsent}; err != nil || !slices.Equal(k.Known, want) {
 		t.Errorf("%v, %v", k.Known, err)
@@ -409,7 +406,7 @@ func TestAnOutcomeThatCannotBeRecordedIsLost(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("err = %v", err)
 	}
-	if k := h.attempts.Ask(c.key()); k != attempt.Lost {
+	if k := h.attempts.Ask(c.Key()); k != attempt.Lost {
 		t.Errorf("knowledge %d, want Lost", k)
 	}
 }
@@ -434,13 +431,13 @@ func TestAnUntrustedClockLetsNothingExpire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := o.phase(t, id, 0); r.Phase != state.Pending || r.Warned != 0 || h.total() != 1 {
+	if r := phase(t, o, id, 0); r.Phase != state.Pending || r.Warned != 0 || h.total() != 1 {
 		t.Errorf("%+v", r)
 	}
 	if err := h.Resolve(t.Context(), Outcome{ID: id, Events: []event.Event{&event.Warned{Recipients: []uint32{0}, Step: 1}}}); err != nil {
 		t.Error(err)
 	}
-	if r := o.phase(t, id, 0); r.Warned != 0 {
+	if r := phase(t, o, id, 0); r.Warned != 0 {
 		t.Error("warned")
 	}
 }
@@ -471,12 +468,12 @@ func TestUnfinishedUploadsAreSweptAndHistoryPruned(t *testing.T) {
 	}
 	uploads := func() uint64 {
 		var n state.Counts
-		o.view(func(r state.Reader) { n = state.Count(r) })
+		_ = h.view(o.Shard(), func(r state.Reader) { n = state.Count(r) })
 		return n.Uploads
 	}
 	eventually(t, "swept", func() bool { return uploads() == 0 })
 	pruned := func(now time.Time) int {
-		events := o.outdated(now)
+		events := o.Outdated(now)
 		return len(slices.DeleteFunc(events, func(ev event.Event) bool { return ev.Kind() != event.KindPruned }))
 	}
 

@@ -20,12 +20,12 @@ const (
 )
 
 // failed sorts an error of cluster.Node.Propose.
-func failed(err error) lane.Verdict {
+func failed(err error) error {
 	switch {
 	case errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrNoSuchShard), errors.Is(err, cluster.ErrDiskFull), errors.Is(err, cluster.ErrTooLarge):
-		return lane.Verdict{Err: fmt.Errorf("%w: %w", lane.ErrNotProposed, err)}
+		return fmt.Errorf("%w: %w", lane.ErrNotProposed, err)
 	}
-	return lane.Verdict{Err: err}
+	return err
 }
 
 // propose has one group decided at the shard's leader, wherever that is. It
@@ -38,7 +38,7 @@ func (q *Queue) propose(ctx context.Context, shard uint16, g event.Group) lane.V
 // of its own.
 func (q *Queue) proposeAll(ctx context.Context, shard uint16, groups []event.Group) []lane.Verdict {
 	if o := q.desk.office(shard); o != nil {
-		return o.propose(ctx, groups)
+		return o.Propose(ctx, groups)
 	}
 	leader := q.way.Leader(shard)
 	if leader == "" || leader == q.self.Node {
@@ -64,25 +64,6 @@ func repeat(v lane.Verdict, n int) []lane.Verdict {
 	return all
 }
 
-// propose hands groups to the office's lanes and waits for all verdicts.
-func (o *Office) propose(ctx context.Context, groups []event.Group) []lane.Verdict {
-	all := make([]lane.Verdict, len(groups))
-	waiting := make([]chan lane.Verdict, len(groups))
-	for i, g := range groups {
-		settled := make(chan lane.Verdict, 1)
-		waiting[i] = settled
-		o.lane(g).Add(g, func(v lane.Verdict) { settled <- v })
-	}
-	for i := range waiting {
-		select {
-		case all[i] = <-waiting[i]:
-		case <-ctx.Done():
-			all[i] = lane.Verdict{Err: fmt.Errorf("wait for the shard: %w", ctx.Err())}
-		}
-	}
-	return all
-}
-
 // The answer to callPropose has a byte for each group: a state.Result, or one
 // of these.
 const (
@@ -102,7 +83,7 @@ func (q *Queue) servePropose(ctx context.Context, from string, request []byte) (
 	}
 	all := repeat(lane.Verdict{Err: lane.ErrNoOffice}, len(reply))
 	if o := q.desk.office(entry.Groups[0].ID.Shard()); o != nil {
-		all = o.propose(ctx, entry.Groups)
+		all = o.Propose(ctx, entry.Groups)
 	}
 	for i, v := range all {
 		switch {
@@ -130,7 +111,7 @@ func verdicts(reply []byte, n int) []lane.Verdict {
 		case answerNotProposed:
 			all[i].Err = lane.ErrNoOffice
 		case answerDiskFull:
-			all[i] = failed(cluster.ErrDiskFull)
+			all[i].Err = failed(cluster.ErrDiskFull)
 		case answerUnknown:
 			all[i].Err = cluster.ErrUnknownOutcome
 		default:
@@ -138,50 +119,4 @@ func verdicts(reply []byte, n int) []lane.Verdict {
 		}
 	}
 	return all
-}
-
-// commit proposes one entry in the term of the office, and settles its groups.
-func (o *Office) commit(batch []lane.Waiting) {
-	q := o.shard.q
-	entry := event.Entry{Term: o.term, Groups: make([]event.Group, len(batch))}
-	at := o.stamp()
-	for i, w := range batch {
-		entry.Groups[i] = w.Group
-		entry.Groups[i].At = at
-	}
-	buffer := q.buffers.Get().(*[]byte)
-	*buffer = event.Append((*buffer)[:0], entry)
-	ctx, cancel := context.WithTimeout(o.ctx, q.o.SubmitWait)
-	results, err := q.way.Propose(ctx, o.shard.id, o.term, *buffer)
-	cancel()
-	q.buffers.Put(buffer)
-	if err == nil && len(results) != len(batch) {
-		err = fmt.Errorf("%d verdicts on %d groups", len(results), len(batch))
-	}
-	due := err != nil
-	for i, w := range batch {
-		v := failed(err)
-		if err == nil {
-			v = lane.Verdict{Result: state.Result(results[i])}
-			o.note(entry.Groups[i], v.Result)
-		}
-		due = due || makesDue(w.Group)
-		w.Settled(v)
-	}
-	if due {
-		o.wake()
-	}
-}
-
-// makesDue reports whether rows of the due index may come of the group.
-func makesDue(g event.Group) bool {
-	for _, ev := range g.Events {
-		switch ev.Kind() {
-		case event.KindBodyPart, event.KindRenewed, event.KindClaimed, event.KindDelivered,
-			event.KindHeld, event.KindRemoved, event.KindPruned, event.KindSwept, event.KindAbandoned:
-		default:
-			return true
-		}
-	}
-	return false
 }

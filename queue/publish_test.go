@@ -26,7 +26,7 @@ func TestFollowersAreToldTheTimeOnRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	var kept []state.Record
-	o.view(func(r state.Reader) { kept, _ = state.History(r, id) })
+	_ = h.view(o.Shard(), func(r state.Reader) { kept, _ = state.History(r, id) })
 	if n := len(kept); n != 2 || len(told) != 2 || !told[1].At.Equal(kept[1].At) {
 		t.Errorf("told %+v, on record %+v", told, kept)
 	}

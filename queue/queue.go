@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -23,6 +22,7 @@ import (
 	"quorumta/queue/event"
 	"quorumta/queue/feed"
 	"quorumta/queue/intake"
+	"quorumta/queue/office"
 	"quorumta/queue/query"
 	"quorumta/queue/state"
 )
@@ -41,15 +41,15 @@ const (
 // What else the queue fails with.
 var (
 	// ErrNotFound: no such message, open or remembered.
-	ErrNotFound = errors.New("no such message")
+	ErrNotFound = office.ErrNotFound
 	// ErrStale: the attempt is not the current one or the recipient is closed;
 	// no final dot may be sent.
-	ErrStale = errors.New("the attempt is stale")
+	ErrStale = office.ErrStale
 	// ErrNotInOffice: this node does not lead the shard in that term any more;
 	// no final dot may be sent.
-	ErrNotInOffice = errors.New("not in office")
+	ErrNotInOffice = office.ErrNotInOffice
 	// ErrDamaged: the stored content does not match its digest.
-	ErrDamaged = errors.New("stored content is damaged")
+	ErrDamaged = office.ErrDamaged
 )
 
 // Options says how a queue works.
@@ -94,6 +94,7 @@ type Queue struct {
 	buffers  sync.Pool // of *[]byte: encoded entries
 	meters   meters
 	desk     desk
+	offices  *office.Options // what every office works with
 	intake   *intake.Intake
 	queries  *query.Asker
 
@@ -127,6 +128,7 @@ func newQueue(node *cluster.Node, w way, o Options) *Queue {
 	q.desk.open(q)
 	q.meters = newMeters(q)
 	q.clock = q.newWatch()
+	q.offices = q.newOffices()
 	q.intake = q.newIntake()
 	q.queries = q.newQueries()
 	node.Host(func(id cluster.ShardID) cluster.Machine { return q.desk.shard(id) })
@@ -195,8 +197,8 @@ func (o Options) withDefaults() Options {
 // its encodings may change only with the version of the cluster.
 func (q *Queue) handleCalls() {
 	q.node.Handle(callPropose, q.servePropose)
-	q.node.Handle(callContent, q.serveContent)
-	q.node.Handle(callAttempts, call.Answer(q.serveAttempts))
+	q.node.Handle(office.CallContent, q.serveContent)
+	q.node.Handle(attempt.Method, call.Answer(q.serveAttempts))
 	q.node.Handle(callClock, call.Answer(q.serveClock))
 	for method, h := range q.queries.Handlers() {
 		q.node.Handle(method, h)
@@ -212,7 +214,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	defer cancel()
 	var watch sync.WaitGroup
 	watch.Go(func() { q.clock.Run(ctx) })
-	err := q.Offices(ctx, func(ctx context.Context, o *Office) { o.keep(ctx) })
+	err := q.Offices(ctx, func(ctx context.Context, o *Office) { o.Keep(ctx) })
 	watch.Wait()
 	q.desk.close()
 	return err
@@ -246,41 +248,6 @@ func (q *Queue) Begin(ctx context.Context, prefix func(mail.MessageID) []byte) (
 	return q.intake.Begin(ctx, prefix)
 }
 
-// place chooses a shard that takes mail: one that this node leads, else one
-// with a leader in reach. Shards to be avoided come last.
-func (q *Queue) place(avoid map[uint16]bool) (uint16, error) {
-	shards := q.node.Shards()
-	first := int(q.turn.Add(1))
-	chosen, best, full := uint16(0), 0, 0
-	for i := range shards {
-		id := shards[(first+i)%len(shards)]
-		err := q.way.Accepting(id)
-		if err != nil {
-			if errors.Is(err, cluster.ErrDiskFull) {
-				full++
-			}
-			continue
-		}
-		rank := 1
-		if q.desk.office(id) != nil {
-			rank = 2
-		}
-		if !avoid[id] {
-			rank += 2
-		}
-		if rank > best {
-			chosen, best = id, rank
-		}
-	}
-	switch {
-	case best > 0:
-		return chosen, nil
-	case full > 0 && full == len(shards):
-		return 0, ErrDiskFull
-	}
-	return 0, ErrUnavailable
-}
-
 // draw draws the id of a message of the shard.
 func (q *Queue) draw(shard uint16) mail.MessageID {
 	var random [5]byte
@@ -293,6 +260,17 @@ func (q *Queue) draw(shard uint16) mail.MessageID {
 // submitter numbers a submission of this process.
 func (q *Queue) submitter() event.Submitter {
 	return event.Submitter{Process: q.self, Seq: q.seq.Add(1)}
+}
+
+// view gives f this node's replica of a shard as it is now.
+func (q *Queue) view(shard uint16, f func(state.Reader)) error {
+	v, done, err := q.node.View(shard)
+	if err != nil {
+		return err
+	}
+	defer done()
+	f(v)
+	return nil
 }
 
 // now is the wall clock as events have it.

@@ -246,7 +246,7 @@ func TestALargeMessageTurnsToAnotherShard(t *testing.T) {
 	late := time.After(5 * time.Second)
 	for {
 		var n state.Counts
-		offices[1].view(func(r state.Reader) { n = state.Count(r) })
+		_ = h.view(1, func(r state.Reader) { n = state.Count(r) })
 		if n.Uploads == 0 {
 			break
 		}

@@ -11,14 +11,16 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"quorumta/queue/event"
+	"quorumta/queue/office"
 	"quorumta/queue/state"
 )
 
 // meters are the queue's instruments.
 type meters struct {
-	claims, resolved, doubted, damaged metric.Int64Counter
-	clock                              metric.Float64Gauge
-	gauges                             metric.Registration
+	resolved metric.Int64Counter
+	offices  office.Counters
+	clock    metric.Float64Gauge
+	gauges   metric.Registration
 }
 
 // newMeters makes the instruments. An instrument that the exporter refuses
@@ -32,10 +34,12 @@ func newMeters(q *Queue) meters {
 		return c
 	}
 	x := meters{
-		claims:   counter("claims", "Attempts claimed by this node."),
 		resolved: counter("resolved", "Outcomes recorded by this node, by event."),
-		doubted:  counter("in_doubt", "Recipients recorded as in doubt while this node led."),
-		damaged:  counter("damaged", "Messages found damaged on every replica that answered."),
+		offices: office.Counters{
+			Claims:  counter("claims", "Attempts claimed by this node."),
+			Doubted: counter("in_doubt", "Recipients recorded as in doubt while this node led."),
+			Damaged: counter("damaged", "Messages found damaged on every replica that answered."),
+		},
 	}
 	var err error
 	x.clock, err = m.Float64Gauge("quorumta_queue_clock_offset", metric.WithUnit("s"),
@@ -66,7 +70,7 @@ func (q *Queue) newGauges(m metric.Meter) (metric.Registration, error) {
 		var due, waited = uint64(0), time.Duration(0)
 		offices, _ := q.desk.all()
 		for _, o := range offices {
-			o.view(func(r state.Reader) {
+			_ = q.view(o.Shard(), func(r state.Reader) {
 				c := state.Count(r)
 				n.Messages += c.Messages
 				n.Held += c.Held
@@ -94,35 +98,6 @@ func (q *Queue) newGauges(m metric.Meter) (metric.Registration, error) {
 func (x *meters) close() {
 	if x.gauges != nil {
 		_ = x.gauges.Unregister() // it fails only for a meter that is gone
-	}
-}
-
-// note logs and counts, at the leader, what an applied group says that an
-// operator will look for.
-func (o *Office) note(g event.Group, r state.Result) {
-	if r != state.Applied {
-		return
-	}
-	q := o.shard.q
-	log := q.o.Log.With("id", g.ID, "shard", o.shard.id)
-	for _, ev := range g.Events {
-		switch ev := ev.(type) {
-		case *event.Doubted:
-			q.meters.doubted.Add(o.ctx, int64(len(ev.Recipients)))
-			log.Warn("in doubt", "recipients", ev.Recipients, "attempt", ev.Number, "node", ev.By.Node, "term", ev.Term, "held", ev.Hold)
-		case *event.Held:
-			log.Info("held", "by", ev.By, "why", ev.Why)
-		case *event.Released:
-			log.Info("released", "by", ev.By)
-		case *event.Retried:
-			log.Info("retried", "by", ev.By)
-		case *event.Removed:
-			log.Info("removed", "by", ev.By, "why", ev.Why)
-		case *event.Swept:
-			log.Info("swept", "uploads", ev.IDs)
-		case *event.Pruned:
-			log.Info("pruned", "day", time.Unix(int64(ev.Day)*86400, 0).UTC().Format(time.DateOnly))
-		}
 	}
 }
 

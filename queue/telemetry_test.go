@@ -20,7 +20,7 @@ func TestWhatIsMeasured(t *testing.T) {
 	for range 3 {
 		h.submit([]byte("x\r\n"), "a@b.example")
 	}
-	rows := o.waitDue(t, 3)
+	rows := waitDue(t, o, 3)
 	if err := h.Operate(t.Context(), ActHold, rows[0].ID, "op", ""); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestContentForAnotherNode(t *testing.T) {
 	h := open(t, 1, Options{})
 	h.office()
 	id := h.submit([]byte("x\r\n"), "a@b.example")
-	request, err := json.Marshal(piece{ID: id})
+	request, err := json.Marshal(map[string]any{"id": id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestContentForAnotherNode(t *testing.T) {
 	if b, err := h.serveContent(t.Context(), "n2", request); err != nil || !slices.Equal(b, want) {
 		t.Errorf("%q, %v", b, err)
 	}
-	request, err = json.Marshal(piece{ID: id, N: 1})
+	request, err = json.Marshal(map[string]any{"id": id, "n": 1})
 	if err != nil {
 		t.Fatal(err)
 	}

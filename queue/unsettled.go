@@ -82,8 +82,3 @@ func (q *Queue) unsettle(a *event.Accepted) {
 		q.unsettled.remove(id)
 	}
 }
-
-// withheld reports whether the message must not be claimed by this process.
-func (o *Office) withheld(id mail.MessageID) bool {
-	return o.overlay.Has(id) || o.shard.q.unsettled.has(id)
-}

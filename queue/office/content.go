@@ -1,10 +1,11 @@
-package queue
+package office
 
 import (
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -16,8 +17,16 @@ import (
 	"quorumta/queue/state"
 )
 
+var (
+	// ErrNotFound: no such message, open or remembered.
+	ErrNotFound = errors.New("no such message")
+	// ErrDamaged: the stored content does not match its digest.
+	ErrDamaged = errors.New("stored content is damaged")
+)
+
 const (
-	callContent = "queue.content"
+	// CallContent is the method of ServeContent.
+	CallContent = "queue.content"
 	// fetchTime bounds asking one replica for a piece of content.
 	fetchTime = 2 * time.Second
 )
@@ -66,7 +75,6 @@ func (o *Office) loader(a *event.Accepted) func(uint32) ([]byte, error) {
 // piece reads a piece of content that good accepts, from this node's replica
 // or from another one.
 func (o *Office) piece(p piece, good func([]byte) bool) ([]byte, bool) {
-	q := o.shard.q
 	var b []byte
 	found := false
 	o.view(func(r state.Reader) { b, found = state.Content(r, p.ID, p.N) })
@@ -76,14 +84,14 @@ func (o *Office) piece(p piece, good func([]byte) bool) ([]byte, bool) {
 	if _, open := o.Message(p.ID); !open {
 		return nil, false
 	}
-	q.o.Log.Error("content is missing or damaged on this node; asking the others", "id", p.ID, "part", p.N, "found", found)
+	o.opt.Log.Error("content is missing or damaged on this node; asking the others", "id", p.ID, "part", p.N, "found", found)
 	request, err := json.Marshal(p)
 	if err != nil {
 		return nil, false
 	}
-	for _, name := range q.others() {
+	for _, name := range o.opt.Others() {
 		ctx, cancel := context.WithTimeout(o.ctx, fetchTime)
-		b, err := q.way.Call(ctx, name, callContent, request)
+		b, err := o.opt.Call(ctx, name, CallContent, request)
 		cancel()
 		if err == nil && good(b) {
 			return b, true
@@ -92,15 +100,15 @@ func (o *Office) piece(p piece, good func([]byte) bool) ([]byte, bool) {
 	return nil, false
 }
 
-// serveContent gives another node a piece of content.
-func (q *Queue) serveContent(_ context.Context, _ string, request []byte) ([]byte, error) {
+// ServeContent gives another node a piece of content.
+func ServeContent(view func(shard uint16, f func(state.Reader)) error, request []byte) ([]byte, error) {
 	var p piece
 	if err := json.Unmarshal(request, &p); err != nil {
 		return nil, fmt.Errorf("decode the request: %w", err)
 	}
 	var b []byte
 	found := false
-	if err := q.view(p.ID.Shard(), func(r state.Reader) { b, found = state.Content(r, p.ID, p.N) }); err != nil {
+	if err := view(p.ID.Shard(), func(r state.Reader) { b, found = state.Content(r, p.ID, p.N) }); err != nil {
 		return nil, err
 	}
 	if !found {
@@ -114,9 +122,8 @@ func (o *Office) damaged(a *event.Accepted) error {
 	if _, open := o.Message(a.ID); !open {
 		return fmt.Errorf("%w: %s has ended", ErrNotFound, a.ID)
 	}
-	q := o.shard.q
-	q.meters.damaged.Add(o.ctx, 1)
-	q.o.Log.Error("the content of a message is damaged on every replica that answers; it is held", "id", a.ID)
+	o.opt.Counters.Damaged.Add(o.ctx, 1)
+	o.opt.Log.Error("the content of a message is damaged on every replica that answers; it is held", "id", a.ID)
 	held := &event.Held{By: "quorumta", Why: "the stored content is damaged"}
 	o.facts.Add(event.Group{ID: a.ID, Events: []event.Event{held}}, func(lane.Verdict) {})
 	return fmt.Errorf("%w: message %s", ErrDamaged, a.ID)

@@ -1,7 +1,8 @@
-package queue
+package office
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -13,6 +14,16 @@ import (
 	"quorumta/queue/state"
 )
 
+// Why an office refuses.
+var (
+	// ErrStale: the attempt is not the current one or the recipient is closed;
+	// no final dot may be sent.
+	ErrStale = errors.New("the attempt is stale")
+	// ErrNotInOffice: this node does not lead the shard in that term any more;
+	// no final dot may be sent.
+	ErrNotInOffice = errors.New("not in office")
+)
+
 // Claim is the right to one attempt.
 type Claim struct {
 	ID         mail.MessageID
@@ -20,7 +31,8 @@ type Claim struct {
 	Recipients []uint32
 }
 
-func (c Claim) key() attempt.Key { return attempt.Key{ID: c.ID, Number: c.Number} }
+// Key names the attempt in the process's table.
+func (c Claim) Key() attempt.Key { return attempt.Key{ID: c.ID, Number: c.Number} }
 
 // Claim has the recipients of a message claimed; when it returns nil the
 // Claimed is committed and applied. Claims of many goroutines share entries.
@@ -31,7 +43,7 @@ func (o *Office) Claim(ctx context.Context, id mail.MessageID, recipients []uint
 	if !o.inOffice() {
 		return Claim{}, ErrNotInOffice
 	}
-	if o.shard.q.unsettled.has(id) {
+	if o.opt.Unsettled(id) {
 		return Claim{}, ErrStale
 	}
 	c, err := o.propound(id, recipients)
@@ -78,7 +90,7 @@ func (o *Office) propound(id mail.MessageID, recipients []uint32) (*claiming, er
 	load := func() (*state.Message, bool) { return o.Message(id) }
 	entered, err := o.overlay.Enter(load, recipients, func(m *state.Message, number uint32) error {
 		c.Number, c.more = number, countPending(m) > len(recipients)
-		claimed := &event.Claimed{Number: number, Recipients: c.Recipients, By: o.shard.q.self}
+		claimed := &event.Claimed{Number: number, Recipients: c.Recipients, By: o.opt.Self}
 		return o.claims.Enqueue(lane.Waiting{
 			Group:   event.Group{ID: id, Events: []event.Event{claimed}},
 			Settled: func(v lane.Verdict) { o.claimed(c, v) },
@@ -105,15 +117,14 @@ func countPending(m *state.Message) int {
 
 // claimed takes the verdict on a claim.
 func (o *Office) claimed(c *claiming, v lane.Verdict) {
-	q := o.shard.q
 	made := v.Err == nil && v.Result == state.Applied
 	wanted := made && c.decided.CompareAndSwap(false, true)
 	if wanted {
-		q.attempts.Begin(c.key(), c.Recipients)
+		o.opt.Attempts.Begin(c.Key(), c.Recipients)
 	}
 	o.overlay.Leave(c.ID, c.Recipients)
 	if made {
-		q.meters.claims.Add(o.ctx, 1)
+		o.opt.Counters.Claims.Add(o.ctx, 1)
 	}
 	if made && !wanted {
 		o.giveBack(c.Claim, "its claimant went away")
@@ -131,21 +142,21 @@ func (o *Office) giveBack(c Claim, why string) {
 }
 
 // MaySend is the last look before a final dot: the office's lease runs, the
-// claim is the current one, and all its recipients are open. A transport that has lost some of the recipients on the way (they
-// were refused) asks with the others alone. From then on a node that asks is
-// told that the dot may have been sent. Nil, ErrStale or ErrNotInOffice.
+// claim is the current one, and all its recipients are open. A transport that
+// has lost some of the recipients on the way (they were refused) asks with the
+// others alone. From then on a node that asks is told that the dot may have
+// been sent. Nil, ErrStale or ErrNotInOffice.
 func (o *Office) MaySend(c Claim) error {
 	if !o.current(c) {
 		return ErrStale
 	}
-	q := o.shard.q
-	if !q.attempts.Send(c.key()) {
+	if !o.opt.Attempts.Send(c.Key()) {
 		return ErrStale
 	}
 	// The lease comes last: whoever asked before this was told "not sent" and
 	// has revoked the attempt; whoever asks later is told "sent".
 	if !o.inOffice() {
-		q.attempts.Unsend(c.key())
+		o.opt.Attempts.Unsend(c.Key())
 		return ErrNotInOffice
 	}
 	return nil

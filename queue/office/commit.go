@@ -1,0 +1,103 @@
+package office
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"quorumta/queue/event"
+	"quorumta/queue/lane"
+	"quorumta/queue/state"
+)
+
+// Propose hands groups to the office's lanes and waits for all verdicts.
+func (o *Office) Propose(ctx context.Context, groups []event.Group) []lane.Verdict {
+	all := make([]lane.Verdict, len(groups))
+	waiting := make([]chan lane.Verdict, len(groups))
+	for i, g := range groups {
+		settled := make(chan lane.Verdict, 1)
+		waiting[i] = settled
+		o.lane(g).Add(g, func(v lane.Verdict) { settled <- v })
+	}
+	for i := range waiting {
+		select {
+		case all[i] = <-waiting[i]:
+		case <-ctx.Done():
+			all[i] = lane.Verdict{Err: fmt.Errorf("wait for the shard: %w", ctx.Err())}
+		}
+	}
+	return all
+}
+
+// commit proposes one entry in the term of the office, and settles its groups.
+func (o *Office) commit(batch []lane.Waiting) {
+	entry := event.Entry{Term: o.term, Groups: make([]event.Group, len(batch))}
+	at := o.stamp()
+	for i, w := range batch {
+		entry.Groups[i] = w.Group
+		entry.Groups[i].At = at
+	}
+	buffer := o.opt.Buffers.Get().(*[]byte)
+	*buffer = event.Append((*buffer)[:0], entry)
+	ctx, cancel := context.WithTimeout(o.ctx, o.opt.SubmitWait)
+	results, err := o.opt.Propose(ctx, o.shard, o.term, *buffer)
+	cancel()
+	o.opt.Buffers.Put(buffer)
+	if err == nil && len(results) != len(batch) {
+		err = fmt.Errorf("%d verdicts on %d groups", len(results), len(batch))
+	}
+	due := err != nil
+	for i, w := range batch {
+		v := lane.Verdict{Err: err}
+		if err == nil {
+			v.Result = results[i]
+			o.note(entry.Groups[i], v.Result)
+		}
+		due = due || makesDue(w.Group)
+		w.Settled(v)
+	}
+	if due {
+		o.wake()
+	}
+}
+
+// makesDue reports whether rows of the due index may come of the group.
+func makesDue(g event.Group) bool {
+	for _, ev := range g.Events {
+		switch ev.Kind() {
+		case event.KindBodyPart, event.KindRenewed, event.KindClaimed, event.KindDelivered,
+			event.KindHeld, event.KindRemoved, event.KindPruned, event.KindSwept, event.KindAbandoned:
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// note logs and counts, at the leader, what an applied group says that an
+// operator will look for.
+func (o *Office) note(g event.Group, r state.Result) {
+	if r != state.Applied {
+		return
+	}
+	log := o.opt.Log.With("id", g.ID, "shard", o.shard)
+	for _, ev := range g.Events {
+		switch ev := ev.(type) {
+		case *event.Doubted:
+			o.opt.Counters.Doubted.Add(o.ctx, int64(len(ev.Recipients)))
+			log.Warn("in doubt", "recipients", ev.Recipients, "attempt", ev.Number, "node", ev.By.Node, "term", ev.Term, "held", ev.Hold)
+		case *event.Held:
+			log.Info("held", "by", ev.By, "why", ev.Why)
+		case *event.Released:
+			log.Info("released", "by", ev.By)
+		case *event.Retried:
+			log.Info("retried", "by", ev.By)
+		case *event.Removed:
+			log.Info("removed", "by", ev.By, "why", ev.Why)
+		case *event.Swept:
+			log.Info("swept", "uploads", ev.IDs)
+		case *event.Pruned:
+			log.Info("pruned", "day", time.Unix(int64(ev.Day)*86400, 0).UTC().Format(time.DateOnly))
+		}
+	}
+}
