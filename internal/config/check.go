@@ -312,3 +312,6 @@ func checkHost(s string) error {
 	}
 	return nil
 }
+
+// IsNodeName reports whether a node can have the name.
+func IsNodeName(name string) bool { return nodeName.MatchString(name) }

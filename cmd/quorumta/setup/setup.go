@@ -82,8 +82,8 @@ func OnHosts(hosts map[string]string, names []string, port int) []Node {
 // Write writes the plan. It writes nothing where a node's folder exists.
 func Write(p Plan) error {
 	for _, n := range p.Nodes {
-		if _, err := os.Stat(filepath.Join(p.Dir, n.Name)); err == nil {
-			return fmt.Errorf("%s %w", filepath.Join(p.Dir, n.Name), ErrExists)
+		if err := Vacant(filepath.Join(p.Dir, n.Name)); err != nil {
+			return err
 		}
 	}
 	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
@@ -175,6 +175,7 @@ type head struct {
 	Members        []member
 	Admin          string // host:port
 	Metrics        int    // port on loopback
+	Guest          bool   // the CA's key is not here
 }
 
 type member struct{ Name, Address string }
