@@ -2,13 +2,13 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"quorumta/cluster/store/keys"
 	"quorumta/cluster/store/snapshot"
 )
 
@@ -55,18 +55,9 @@ func (s *Store) Drop(shard uint16) error {
 	return s.marks.Drop(shard)
 }
 
-// span is the range of everything of a shard.
-func span(shard uint16) (from, to []byte) {
-	from = binary.BigEndian.AppendUint16(nil, shard)
-	if shard == 1<<16-1 {
-		return from, []byte{0xff, 0xff, 0xff}
-	}
-	return from, binary.BigEndian.AppendUint16(nil, shard+1)
-}
-
 // clear deletes a shard from a Pebble.
 func (s *Store) clear(what string, db *pebble.DB, shard uint16, o *pebble.WriteOptions) error {
-	from, to := span(shard)
+	from, to := keys.Span(shard)
 	batch := db.NewBatch()
 	if err := batch.DeleteRange(from, to, nil); err != nil {
 		return errors.Join(err, batch.Close())
@@ -78,7 +69,7 @@ func (s *Store) clear(what string, db *pebble.DB, shard uint16, o *pebble.WriteO
 // back, and no compaction reads what may be damaged. Where it cannot, the
 // compactions of the days to come do it.
 func (s *Store) excise(what string, db *pebble.DB, shard uint16) {
-	from, to := span(shard)
+	from, to := keys.Span(shard)
 	err := db.Excise(context.Background(), pebble.KeyRange{Start: from, End: to})
 	if err != nil {
 		s.o.Log.Warn("a dropped shard is left to the compactions", "store", what, "shard", shard, "err", err)

@@ -12,6 +12,8 @@ import (
 	"github.com/hashicorp/raft"
 
 	"quorumta/cluster/store/entry"
+	"quorumta/cluster/store/keys"
+	"quorumta/cluster/store/stopwatch"
 )
 
 // Log is one shard's raft.LogStore, raft.StableStore and
@@ -21,7 +23,7 @@ type Log struct {
 	store    *Store
 	shard    uint16
 	appended atomic.Int64
-	writes   stopwatch
+	writes   stopwatch.Stopwatch
 	gone     atomic.Bool // the shard was dropped
 
 	mu       sync.RWMutex // guards the rest; never held during a write
@@ -66,11 +68,11 @@ func (l *Log) load() error {
 	if err := l.ends(); err != nil || l.first == 0 {
 		return err
 	}
-	from, to := bounds(l.shard, kindSize, nil, nil)
+	from, to := keys.Bounds(l.shard, keys.Size, nil, nil)
 	err := l.store.scanLog(from, to, func(it *pebble.Iterator) error {
 		v, err := it.ValueAndErr()
 		if err == nil && len(v) == 8 {
-			l.sizes.Points = append(l.sizes.Points, entry.Point{Index: keyIndex(it.Key()), Total: binary.BigEndian.Uint64(v)})
+			l.sizes.Points = append(l.sizes.Points, entry.Point{Index: keys.IndexOf(it.Key()), Total: binary.BigEndian.Uint64(v)})
 		}
 		return err
 	})
@@ -84,16 +86,16 @@ func (l *Log) load() error {
 
 // ends reads the first and last index from the log.
 func (l *Log) ends() error {
-	from, to := bounds(l.shard, kindEntry, nil, nil)
+	from, to := keys.Bounds(l.shard, keys.Entry, nil, nil)
 	it, err := l.store.log.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return l.store.fail(fmt.Errorf("read log: %w", err))
 	}
 	if it.First() {
-		l.first = keyIndex(it.Key())
+		l.first = keys.IndexOf(it.Key())
 	}
 	if it.Last() {
-		l.last = keyIndex(it.Key())
+		l.last = keys.IndexOf(it.Key())
 	}
 	if err := it.Close(); err != nil {
 		return l.store.fail(fmt.Errorf("read log: %w", err))
@@ -113,7 +115,7 @@ func (l *Log) ends() error {
 // the lengths of the entries behind it.
 func (l *Log) measure(point entry.Point, last uint64) (uint64, error) {
 	total := point.Total
-	from, to := indexKey(l.shard, kindEntry, point.Index+1), indexKey(l.shard, kindEntry, last+1)
+	from, to := keys.Index(l.shard, keys.Entry, point.Index+1), keys.Index(l.shard, keys.Entry, last+1)
 	err := l.store.scanLog(from, to, func(it *pebble.Iterator) error {
 		v := it.LazyValue()
 		total += uint64(v.Len())
@@ -181,7 +183,7 @@ func (l *Log) holdsLocked(index uint64) bool {
 
 // read reads an entry from disk.
 func (l *Log) read(index uint64, log *raft.Log) error {
-	v, closer, err := l.store.log.Get(indexKey(l.shard, kindEntry, index))
+	v, closer, err := l.store.log.Get(keys.Index(l.shard, keys.Entry, index))
 	if errors.Is(err, pebble.ErrNotFound) {
 		l.mu.RLock()
 		defer l.mu.RUnlock()
@@ -208,7 +210,7 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
 	}
-	defer l.writes.start()()
+	defer l.writes.Start()()
 	l.mu.RLock()
 	last, point, total := l.last, l.sizes.Last(), l.sizes.Total
 	l.mu.RUnlock()
@@ -219,15 +221,15 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 			return fmt.Errorf("shard %d: entry %d does not follow %d; the replica must be reopened", l.shard, e.Index, last)
 		}
 		last = e.Index
-		size += entry.Size(e) + 2*(prefixLen+16)
+		size += entry.Size(e) + 2*(keys.PrefixLen+16)
 	}
 	batch := l.store.log.NewBatchWithSize(size)
 	var points []entry.Point
 	before := total
 	for _, e := range logs {
 		n := entry.Size(e)
-		op := batch.SetDeferred(indexKeyLen, n)
-		putIndexKey(op.Key, l.shard, kindEntry, e.Index)
+		op := batch.SetDeferred(keys.IndexLen, n)
+		keys.PutIndex(op.Key, l.shard, keys.Entry, e.Index)
 		entry.Put(op.Value, e)
 		if err := op.Finish(); err != nil {
 			return errors.Join(err, batch.Close())
@@ -237,7 +239,7 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 			point = entry.Point{Index: e.Index, Total: total}
 			points = append(points, point)
 			value := binary.BigEndian.AppendUint64(nil, total)
-			if err := batch.Set(indexKey(l.shard, kindSize, e.Index), value, nil); err != nil {
+			if err := batch.Set(keys.Index(l.shard, keys.Size, e.Index), value, nil); err != nil {
 				return errors.Join(err, batch.Close())
 			}
 		}
@@ -301,10 +303,10 @@ func (l *Log) Drop() error {
 	l.recent.Clear()
 	l.sizes = entry.Sizes{}
 	l.mu.Unlock()
-	defer l.writes.start()()
+	defer l.writes.Start()()
 	batch := l.store.log.NewBatch()
-	for _, kind := range []byte{kindEntry, kindSize} {
-		from, to := bounds(l.shard, kind, nil, nil)
+	for _, kind := range []byte{keys.Entry, keys.Size} {
+		from, to := keys.Bounds(l.shard, kind, nil, nil)
 		if err := batch.DeleteRange(from, to, nil); err != nil {
 			return errors.Join(err, batch.Close())
 		}
@@ -366,7 +368,7 @@ func (l *Log) cutTail(lo, hi uint64) error {
 
 // delete deletes [lo, hi] on disk.
 func (l *Log) delete(lo, hi uint64, o *pebble.WriteOptions) error {
-	defer l.writes.start()()
+	defer l.writes.Start()()
 	batch := l.store.log.NewBatch()
 	if err := l.deletes(batch, lo, hi); err != nil {
 		return errors.Join(err, batch.Close())
@@ -376,10 +378,10 @@ func (l *Log) delete(lo, hi uint64, o *pebble.WriteOptions) error {
 
 // deletes puts the deletion of [lo, hi] into the batch.
 func (l *Log) deletes(batch *pebble.Batch, lo, hi uint64) error {
-	sizesFrom, sizesTo := indexKey(l.shard, kindSize, lo), indexKey(l.shard, kindSize, hi+1)
+	sizesFrom, sizesTo := keys.Index(l.shard, keys.Size, lo), keys.Index(l.shard, keys.Size, hi+1)
 	if hi-lo >= pointDeletes {
 		return errors.Join(
-			batch.DeleteRange(indexKey(l.shard, kindEntry, lo), indexKey(l.shard, kindEntry, hi+1), nil),
+			batch.DeleteRange(keys.Index(l.shard, keys.Entry, lo), keys.Index(l.shard, keys.Entry, hi+1), nil),
 			batch.DeleteRange(sizesFrom, sizesTo, nil))
 	}
 	var points [][]byte
@@ -388,7 +390,7 @@ func (l *Log) deletes(batch *pebble.Batch, lo, hi uint64) error {
 		return nil
 	})
 	for i := lo; i <= hi && err == nil; i++ {
-		err = batch.Delete(indexKey(l.shard, kindEntry, i), nil)
+		err = batch.Delete(keys.Index(l.shard, keys.Entry, i), nil)
 	}
 	for i := 0; i < len(points) && err == nil; i++ {
 		err = batch.Delete(points[i], nil)
@@ -402,9 +404,9 @@ func (l *Log) IsMonotonic() bool { return true }
 
 // Set implements raft.StableStore.
 func (l *Log) Set(key, value []byte) error {
-	defer l.writes.start()()
+	defer l.writes.Start()()
 	batch := l.store.log.NewBatch()
-	if err := batch.Set(nameKey(l.shard, kindStable, key), value, nil); err != nil {
+	if err := batch.Set(keys.Name(l.shard, keys.Stable, key), value, nil); err != nil {
 		return errors.Join(err, batch.Close())
 	}
 	return l.commit("write term or vote", batch, pebble.Sync)
@@ -413,7 +415,7 @@ func (l *Log) Set(key, value []byte) error {
 // Get implements raft.StableStore. The error of an absent key reads "not
 // found".
 func (l *Log) Get(key []byte) ([]byte, error) {
-	v, closer, err := l.store.log.Get(nameKey(l.shard, kindStable, key))
+	v, closer, err := l.store.log.Get(keys.Name(l.shard, keys.Stable, key))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, errNotFound
 	}
@@ -457,4 +459,4 @@ func (l *Log) Size() int64 { return l.appended.Load() }
 
 // Oldest is how long the oldest write under way has been waiting, in
 // nanoseconds; 0 if none is (PROTOCOL 30).
-func (l *Log) Oldest() int64 { return int64(l.writes.oldest()) }
+func (l *Log) Oldest() int64 { return int64(l.writes.Oldest()) }

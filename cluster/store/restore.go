@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"quorumta/cluster/store/keys"
 	"quorumta/cluster/store/stream"
 )
 
@@ -59,9 +60,9 @@ func (st *State) foreign(h stream.Header) error {
 // beginRestore empties the state and marks it, durably.
 func (st *State) beginRestore(old head) error {
 	batch := st.store.state.NewBatch()
-	from, to := bounds(st.shard, kindShared, nil, nil)
+	from, to := keys.Bounds(st.shard, keys.Shared, nil, nil)
 	err := errors.Join(
-		batch.Set(nameKey(st.shard, kindLocal, []byte(restoringName)), nil, nil),
+		batch.Set(keys.Name(st.shard, keys.Local, []byte(restoringName)), nil, nil),
 		batch.DeleteRange(from, to, nil))
 	if err != nil {
 		return errors.Join(err, batch.Close())
@@ -96,7 +97,7 @@ func (st *State) fill(in *stream.Reader) error {
 		if batch == nil {
 			batch = st.store.state.NewBatchWithSize(restoreBatch + len(value) + 4096)
 		}
-		if err := batch.Set(nameKey(st.shard, kindShared, key), value, nil); err != nil {
+		if err := batch.Set(keys.Name(st.shard, keys.Shared, key), value, nil); err != nil {
 			return err
 		}
 		if batch.Len() < restoreBatch {
@@ -113,7 +114,7 @@ func (st *State) fill(in *stream.Reader) error {
 // endRestore gives the state its new head, durably.
 func (st *State) endRestore(h stream.Header) error {
 	batch := st.store.state.NewBatch()
-	if err := batch.Delete(nameKey(st.shard, kindLocal, []byte(restoringName)), nil); err != nil {
+	if err := batch.Delete(keys.Name(st.shard, keys.Local, []byte(restoringName)), nil); err != nil {
 		return errors.Join(err, batch.Close())
 	}
 	st.mu.Lock()

@@ -9,6 +9,9 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"quorumta/cluster/store/keys"
+	"quorumta/cluster/store/stopwatch"
 )
 
 // State is one shard's replicated state. Update is for one goroutine at a
@@ -16,7 +19,7 @@ import (
 type State struct {
 	store  *Store
 	shard  uint16
-	writes stopwatch
+	writes stopwatch.Stopwatch
 	gone   atomic.Bool // the shard was dropped
 
 	head atomic.Pointer[head] // replaced under mu
@@ -111,7 +114,7 @@ func (st *State) load(cluster string) error {
 
 // readHead reads the head of a state; nil if it is new.
 func readHead(s *Store, r pebble.Reader, shard uint16) (*head, error) {
-	b, ok := get(s, r, nameKey(shard, kindLocal, []byte(headName)))
+	b, ok := get(s, r, keys.Name(shard, keys.Local, []byte(headName)))
 	if !ok {
 		return nil, nil
 	}
@@ -119,7 +122,7 @@ func readHead(s *Store, r pebble.Reader, shard uint16) (*head, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, h.restoring = get(s, r, nameKey(shard, kindLocal, []byte(restoringName)))
+	_, h.restoring = get(s, r, keys.Name(shard, keys.Local, []byte(restoringName)))
 	return &h, nil
 }
 
@@ -142,7 +145,7 @@ func (st *State) Restoring() bool { return st.head.Load().restoring }
 
 // Oldest is how long the oldest commit under way has been waiting, in
 // nanoseconds; 0 if none is (PROTOCOL 30).
-func (st *State) Oldest() int64 { return int64(st.writes.oldest()) }
+func (st *State) Oldest() int64 { return int64(st.writes.Oldest()) }
 
 // Durable is the index that the state survives a crash with at least.
 func (st *State) Durable() uint64 {
@@ -169,11 +172,11 @@ func (st *State) RaiseApplied(index, term uint64) error {
 
 // commitLocked commits a batch together with the head that it leads to.
 func (st *State) commitLocked(batch *pebble.Batch, h head) error {
-	defer st.writes.start()()
+	defer st.writes.Start()()
 	if st.gone.Load() {
 		return errors.Join(fmt.Errorf("shard %d: %w", st.shard, ErrDropped), batch.Close())
 	}
-	if err := batch.Set(nameKey(st.shard, kindLocal, []byte(headName)), h.encode(), nil); err != nil {
+	if err := batch.Set(keys.Name(st.shard, keys.Local, []byte(headName)), h.encode(), nil); err != nil {
 		return errors.Join(st.store.fail(fmt.Errorf("write state: %w", err)), batch.Close())
 	}
 	if err := st.store.commit("write state", batch, pebble.NoSync); err != nil {
@@ -212,7 +215,7 @@ func scan(s *Store, r pebble.Reader, from, to []byte, f func(key, value []byte) 
 		if err != nil {
 			panic(s.fail(errors.Join(fmt.Errorf("read state: %w", err), it.Close())))
 		}
-		if !f(it.Key()[prefixLen:], v) {
+		if !f(it.Key()[keys.PrefixLen:], v) {
 			break
 		}
 	}
@@ -236,7 +239,7 @@ func (st *State) Update() *Update {
 
 // full is the key with its prefix; it is valid until the next call.
 func (u *Update) full(key []byte) []byte {
-	u.key = appendKey(u.key[:0], u.state.shard, kindShared, key)
+	u.key = keys.Append(u.key[:0], u.state.shard, keys.Shared, key)
 	return u.key
 }
 
@@ -248,13 +251,13 @@ func (u *Update) Get(key []byte) ([]byte, bool) {
 // Scan reads the keys in [lo, hi), ascending; a nil hi stands for the end of
 // the shard. f sees what the batch was when Scan was called and may change it.
 func (u *Update) Scan(lo, hi []byte, f func(key, value []byte) bool) {
-	from, to := bounds(u.state.shard, kindShared, lo, hi)
+	from, to := keys.Bounds(u.state.shard, keys.Shared, lo, hi)
 	scan(u.state.store, u.batch, from, to, f)
 }
 
 // Set sets a key.
 func (u *Update) Set(key, value []byte) {
-	op := u.batch.SetDeferred(prefixLen+len(key), len(value))
+	op := u.batch.SetDeferred(keys.PrefixLen+len(key), len(value))
 	copy(op.Key, u.full(key))
 	copy(op.Value, value)
 	u.must(op.Finish())
@@ -266,7 +269,7 @@ func (u *Update) Delete(key []byte) { u.must(u.batch.Delete(u.full(key), nil)) }
 // DeleteRange deletes the keys in [lo, hi); a nil hi stands for the end of the
 // shard.
 func (u *Update) DeleteRange(lo, hi []byte) {
-	from, to := bounds(u.state.shard, kindShared, lo, hi)
+	from, to := keys.Bounds(u.state.shard, keys.Shared, lo, hi)
 	if bytes.Compare(from, to) < 0 {
 		u.must(u.batch.DeleteRange(from, to, nil))
 	}

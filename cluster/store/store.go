@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"quorumta/cluster/store/keys"
 	"quorumta/cluster/store/mark"
 )
 
@@ -200,7 +201,7 @@ type Mark = mark.Mark
 func (s *Store) Mark(shard uint16) (*Mark, error) {
 	// The log says that there is a mark: without it a lost file would look like
 	// a new one.
-	guard := nameKey(shard, kindGuard, nil)
+	guard := keys.Name(shard, keys.Guard, nil)
 	_, closer, err := s.log.Get(guard)
 	expected := err == nil
 	if expected {

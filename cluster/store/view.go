@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"quorumta/cluster/store/keys"
 	"quorumta/cluster/store/stream"
 )
 
@@ -43,7 +44,7 @@ func (v *View) Get(key []byte) ([]byte, bool) {
 	if v.snap == nil {
 		return nil, false
 	}
-	return get(v.store, v.snap, nameKey(v.shard, kindShared, key))
+	return get(v.store, v.snap, keys.Name(v.shard, keys.Shared, key))
 }
 
 // Scan reads the keys in [lo, hi), ascending; a nil hi stands for the end of
@@ -52,7 +53,7 @@ func (v *View) Scan(lo, hi []byte, f func(key, value []byte) bool) {
 	if v.snap == nil {
 		return
 	}
-	from, to := bounds(v.shard, kindShared, lo, hi)
+	from, to := keys.Bounds(v.shard, keys.Shared, lo, hi)
 	scan(v.store, v.snap, from, to, f)
 }
 
@@ -86,7 +87,7 @@ func (v *View) WriteTo(w io.Writer) (int64, error) {
 		if err != nil {
 			return v.store.fail(fmt.Errorf("read state: %w", err))
 		}
-		return out.Pair(it.Key()[prefixLen:], value)
+		return out.Pair(it.Key()[keys.PrefixLen:], value)
 	})
 	n, closing := out.Close()
 	if err == nil {
@@ -103,7 +104,7 @@ func (v *View) Size() (int64, error) {
 	size := stream.NewSizer(v.header())
 	err := v.walk(func(it *pebble.Iterator) error {
 		value := it.LazyValue()
-		size.Add(len(it.Key())-prefixLen, value.Len())
+		size.Add(len(it.Key())-keys.PrefixLen, value.Len())
 		return nil
 	})
 	return size.Total(), err
@@ -114,7 +115,7 @@ func (v *View) walk(f func(*pebble.Iterator) error) error {
 	if v.snap == nil {
 		return nil
 	}
-	from, to := bounds(v.shard, kindShared, nil, nil)
+	from, to := keys.Bounds(v.shard, keys.Shared, nil, nil)
 	it, err := v.snap.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return v.store.fail(fmt.Errorf("read state: %w", err))

@@ -1,19 +1,21 @@
-package store
+// Package stopwatch tells how long operations under way have been waiting.
+package stopwatch
 
 import (
 	"sync"
 	"time"
 )
 
-// stopwatch knows how long the oldest operation under way has been waiting.
-type stopwatch struct {
+// Stopwatch knows how long the oldest operation under way has been waiting. Its
+// methods may be called from any goroutine; the zero value is ready.
+type Stopwatch struct {
 	mu    sync.Mutex // guards the rest
 	next  uint64
 	since map[uint64]time.Time
 }
 
-// start notes an operation; the function it returns ends it.
-func (w *stopwatch) start() (stop func()) {
+// Start notes an operation; the function it returns ends it.
+func (w *Stopwatch) Start() (stop func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.since == nil {
@@ -29,8 +31,8 @@ func (w *stopwatch) start() (stop func()) {
 	}
 }
 
-// oldest is 0 when nothing is under way.
-func (w *stopwatch) oldest() time.Duration {
+// Oldest is 0 when nothing is under way.
+func (w *Stopwatch) Oldest() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var d time.Duration
