@@ -21,11 +21,17 @@ const (
 	callLimit = 16 << 20
 
 	clusterHeader = "Quorumta-Cluster"
-	fromHeader    = "Quorumta-From" // believed only without TLS
+	fromHeader    = "Quorumta-From" // the caller's Raft id; its name is believed only without TLS
 )
 
-// ErrUnreachable: the node could not be called; the call may have run.
-var ErrUnreachable = errors.New("node not reachable")
+// What Call fails with besides a CallError.
+var (
+	// ErrUnreachable: the node could not be called; the call may have run.
+	ErrUnreachable = errors.New("node not reachable")
+	// ErrForeign: the node answered, and does not take this one for a member of
+	// its cluster. It comes with ErrUnreachable.
+	ErrForeign = errors.New("not taken for a member")
+)
 
 // Handler answers a call. from is the caller's name as its certificate says.
 type Handler func(ctx context.Context, from string, request []byte) ([]byte, error)
@@ -46,6 +52,8 @@ type calls struct {
 	mux    *http.ServeMux
 	server *http.Server
 	client *http.Client
+	// refusals answers who is not let in.
+	refusals *connect.ErrorWriter
 	// handling waits for handlers, which http.Server.Close does not. It grows
 	// under mu, and not once dialed is nil.
 	handling sync.WaitGroup
@@ -59,6 +67,7 @@ type calls struct {
 func newCalls(p *Port) *calls {
 	c := &calls{
 		port:     p,
+		refusals: connect.NewErrorWriter(),
 		mux:      http.NewServeMux(),
 		handlers: map[string]Handler{},
 		clients:  map[string]*callClient{},
@@ -172,9 +181,19 @@ func (c *calls) begin() bool {
 
 type callerKey struct{}
 
+// caller is who calls.
+type caller struct{ name, id string }
+
 func callerOf(ctx context.Context) string {
-	name, _ := ctx.Value(callerKey{}).(string)
-	return name
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c.name
+}
+
+// CallerID is the Raft id, name/incarnation, that the caller says it has. Its
+// name is certain, its incarnation is its word.
+func CallerID(ctx context.Context) string {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c.id
 }
 
 // guarded lets calls of members of this cluster through.
@@ -185,16 +204,24 @@ func (c *calls) guarded(h http.Handler) http.Handler {
 			return
 		}
 		defer c.handling.Done()
-		from := r.Header.Get(fromHeader)
+		id := r.Header.Get(fromHeader)
+		from := nameOf(id)
 		if r.TLS != nil {
 			from = c.port.member(r.TLS.PeerCertificates[0])
 		}
-		if from == "" || r.Header.Get(clusterHeader) != c.port.o.Cluster {
-			c.port.o.Log.Warn("cluster call refused", "peer", r.RemoteAddr, "from", from, "reason", foreignCluster.String())
-			http.Error(w, foreignCluster.String(), http.StatusForbidden)
+		_, member := c.port.roster.address(from)
+		why := foreignCluster
+		if !member || nameOf(id) != from {
+			why = foreignNode
+		} else if r.Header.Get(clusterHeader) == c.port.o.Cluster {
+			h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller{from, id})))
 			return
 		}
-		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, from)))
+		c.port.o.Log.Warn("cluster call refused", "peer", r.RemoteAddr, "from", id, "reason", why.String())
+		err := connect.NewError(connect.CodePermissionDenied, fmt.Errorf("%s does not take %s in: %s", c.port.o.Self, id, why))
+		if err := c.refusals.Write(w, r, err); err != nil {
+			c.port.o.Log.Debug("cannot refuse a cluster call", "err", err)
+		}
 	})
 }
 
@@ -205,12 +232,12 @@ func (p *Port) Call(ctx context.Context, node, method string, request []byte) ([
 	if node == nameOf(p.o.Self) {
 		return c.local(ctx, method, request)
 	}
-	if _, ok := p.o.Members[node]; !ok {
+	if _, ok := p.roster.address(node); !ok {
 		return nil, fmt.Errorf("%w: %q is not a member", ErrUnreachable, node)
 	}
 	r := connect.NewRequest(wrapperspb.Bytes(request))
 	r.Header().Set(clusterHeader, p.o.Cluster)
-	r.Header().Set(fromHeader, nameOf(p.o.Self))
+	r.Header().Set(fromHeader, p.o.Self)
 	answer, err := c.to(node, method).CallUnary(ctx, r)
 	switch {
 	case err == nil:
@@ -219,6 +246,8 @@ func (p *Port) Call(ctx context.Context, node, method string, request []byte) ([
 		var e *connect.Error
 		errors.As(err, &e)
 		return nil, &CallError{Text: e.Message()}
+	case connect.IsWireError(err) && connect.CodeOf(err) == connect.CodePermissionDenied:
+		return nil, fmt.Errorf("%w: %w: %w", ErrUnreachable, ErrForeign, err)
 	}
 	return nil, fmt.Errorf("%w: call %s on %s: %w", ErrUnreachable, method, node, err)
 }
@@ -231,7 +260,8 @@ func (c *calls) local(ctx context.Context, method string, request []byte) ([]byt
 	if h == nil {
 		return nil, fmt.Errorf("%w: no method %q", ErrUnreachable, method)
 	}
-	answer, err := h(ctx, nameOf(c.port.o.Self), request)
+	self := caller{nameOf(c.port.o.Self), c.port.o.Self}
+	answer, err := h(context.WithValue(ctx, callerKey{}, self), self.name, request)
 	if err != nil {
 		return nil, &CallError{Text: err.Error()}
 	}

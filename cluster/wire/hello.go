@@ -83,14 +83,18 @@ func readHello(r io.Reader) (h hello, err error) {
 }
 
 // welcome reads the hello of a connection and gives it to the shard's layer.
-// name is the peer's by its certificate, "" without TLS.
-func (p *Port) welcome(conn net.Conn, name string) {
+// name is the peer's by its certificate, "" without TLS; below is what lies
+// below TLS.
+func (p *Port) welcome(conn net.Conn, below *held, name string) {
 	h, err := readHello(conn)
 	if err != nil {
 		p.refuse(conn, "bad hello", err)
 		return
 	}
 	v, layer := p.judge(h, name)
+	if v == welcome && !p.roster.own(below, nameOf(h.From)) {
+		v = foreignNode
+	}
 	if _, err := conn.Write([]byte{byte(v)}); err != nil || v != welcome {
 		p.refuse(conn, v.String(), err)
 		return
@@ -101,7 +105,7 @@ func (p *Port) welcome(conn net.Conn, name string) {
 
 func (p *Port) judge(h hello, name string) (verdict, *Layer) {
 	from := nameOf(h.From)
-	_, member := p.o.Members[from]
+	_, member := p.roster.address(from)
 	switch {
 	case h.Cluster != p.o.Cluster:
 		return foreignCluster, nil

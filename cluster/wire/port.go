@@ -42,10 +42,16 @@ type Options struct {
 	// Listen is the address of the port; "" means that the node is alone and
 	// nothing listens.
 	Listen string
-	// Members are name and address of all nodes.
+	// Members are name and address of all nodes, until SetMembers.
 	Members map[string]string
 	// TLS has this node's certificate and the cluster's CA; nil means plain.
-	TLS     *tls.Config
+	TLS *tls.Config
+	// Join answers a node that has no certificate yet, or says why not. It runs
+	// at most four times at once, for at most five seconds. Nil refuses; without
+	// TLS it is not asked.
+	Join func(ctx context.Context, request []byte) ([]byte, error)
+	// CA is the CA's certificate, DER, for who joins: needed with Join.
+	CA      []byte
 	Network Network
 	Log     *slog.Logger
 	Meter   metric.Meter
@@ -56,6 +62,8 @@ type Options struct {
 type Port struct {
 	o       Options
 	calls   *calls
+	roster  *roster
+	joining chan struct{} // a place for each who joins
 	refused metric.Int64Counter
 
 	mu     sync.Mutex // guards layers
@@ -64,7 +72,7 @@ type Port struct {
 
 // New makes a port; nothing listens before Run.
 func New(o Options) (*Port, error) {
-	p := &Port{o: o, layers: map[uint16]*Layer{}}
+	p := &Port{o: o, roster: newRoster(o.Members), joining: make(chan struct{}, joining), layers: map[uint16]*Layer{}}
 	p.calls = newCalls(p)
 	var err error
 	p.refused, err = o.Meter.Int64Counter("quorumta_raft_refused_connections",
@@ -135,8 +143,10 @@ func (p *Port) accept(ctx context.Context, l net.Listener, served *inbox) {
 }
 
 // admit finds out what a connection is for and passes it on, or closes it.
-func (p *Port) admit(ctx context.Context, conn net.Conn, served *inbox) {
-	_ = conn.SetDeadline(time.Now().Add(admitTimeout))
+func (p *Port) admit(ctx context.Context, raw net.Conn, served *inbox) {
+	_ = raw.SetDeadline(time.Now().Add(admitTimeout))
+	below := p.roster.hold(raw, "", "")
+	var conn net.Conn = below
 	protocol, name := "", ""
 	if p.o.TLS == nil {
 		plain, err := peek(conn)
@@ -152,8 +162,12 @@ func (p *Port) admit(ctx context.Context, conn net.Conn, served *inbox) {
 			return
 		}
 		state := secure.ConnectionState()
+		if state.NegotiatedProtocol == joinProtocol {
+			p.letJoin(ctx, secure)
+			return
+		}
 		conn, protocol, name = secure, state.NegotiatedProtocol, p.member(state.PeerCertificates[0])
-		if name == "" {
+		if name == "" || !p.roster.own(below, name) {
 			p.refuse(conn, "no member", fmt.Errorf("certificate %q", state.PeerCertificates[0].Subject))
 			return
 		}
@@ -163,7 +177,7 @@ func (p *Port) admit(ctx context.Context, conn net.Conn, served *inbox) {
 		served.put(conn)
 		return
 	}
-	p.welcome(conn, name)
+	p.welcome(conn, below, name)
 }
 
 // refuse closes a connection that is not let in. A probe, which says nothing,
@@ -181,7 +195,7 @@ func (p *Port) refuse(conn net.Conn, why string, err error) {
 // member is the member that a certificate names, or "".
 func (p *Port) member(cert *x509.Certificate) string {
 	for _, name := range append([]string{cert.Subject.CommonName}, cert.DNSNames...) {
-		if _, ok := p.o.Members[name]; ok {
+		if _, ok := p.roster.address(name); ok {
 			return name
 		}
 	}
@@ -193,23 +207,27 @@ func (p *Port) serverTLS() *tls.Config {
 	c.NextProtos = []string{raftProtocol, callProtocol}
 	c.ClientAuth = tls.RequireAndVerifyClientCert
 	c.MinVersion = tls.VersionTLS13
+	if p.o.Join != nil {
+		c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if asksToJoin(hello) {
+				return p.joinTLS(), nil
+			}
+			return nil, nil
+		}
+	}
 	return c
 }
 
 // dial connects to a member for a protocol. Below TLS, the connection is what
 // wrap makes of it.
 func (p *Port) dial(ctx context.Context, name, protocol string, wrap func(net.Conn) net.Conn) (net.Conn, error) {
-	address, ok := p.o.Members[name]
-	if !ok {
-		return nil, fmt.Errorf("dial %s: no such member", name)
-	}
 	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
 	defer cancel()
-	conn, err := p.o.Network.Dial(ctx, address)
+	below, err := p.connect(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	conn = wrap(conn)
+	conn := wrap(below)
 	if p.o.TLS == nil {
 		return conn, nil
 	}
@@ -220,7 +238,7 @@ func (p *Port) dial(ctx context.Context, name, protocol string, wrap func(net.Co
 	secure := tls.Client(conn, c)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("dial %s at %s: %w", name, address, err)
+		return nil, fmt.Errorf("dial %s at %s: %w", name, below.dialed, err)
 	}
 	return secure, nil
 }
@@ -228,7 +246,7 @@ func (p *Port) dial(ctx context.Context, name, protocol string, wrap func(net.Co
 // Probe connects to a member and hangs up. The error of a machine that is up
 // while the process is not is syscall.ECONNREFUSED.
 func (p *Port) Probe(ctx context.Context, name string) error {
-	conn, err := p.o.Network.Dial(ctx, p.o.Members[name])
+	conn, err := p.connect(ctx, name)
 	if err != nil {
 		return err
 	}
