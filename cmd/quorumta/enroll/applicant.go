@@ -13,6 +13,7 @@ import (
 	"os"
 
 	"quorumta/cmd/quorumta/authority"
+	"quorumta/internal/admin/token"
 )
 
 // Protocol is what ALPN calls the conversation.
@@ -26,7 +27,7 @@ type Applicant struct {
 	// Key is the newcomer's own.
 	Key crypto.Signer
 	// Token, or Certificate (DER) and Roots of an earlier life.
-	Token       Token
+	Token       token.Token
 	Certificate []byte
 	Roots       *x509.CertPool
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"quorumta/cmd/quorumta/authority"
+	"quorumta/internal/admin/token"
 	"quorumta/internal/config"
 )
 
@@ -111,7 +112,7 @@ func (d *Desk) identify(r *Request, key crypto.PublicKey) error {
 	if len(r.Certificate) > 0 {
 		return d.recognise(r, key)
 	}
-	if len(r.Secret) != secretSize {
+	if len(r.Secret) != token.SecretSize {
 		return refuse("neither a token nor a certificate was shown")
 	}
 	if m.Name == "" {

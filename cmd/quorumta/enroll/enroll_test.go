@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"quorumta/cmd/quorumta/authority"
+	"quorumta/internal/admin/token"
 )
 
 // town is a cluster of one member with a desk.
@@ -27,7 +28,7 @@ type town struct {
 	ca      *authority.Authority
 	desk    *Desk
 	address string
-	token   Token
+	token   token.Token
 
 	mu      sync.Mutex // guards the rest
 	members map[string]string
@@ -88,7 +89,7 @@ func found(t *testing.T) *town {
 }
 
 // authority is a CA in a folder of its own, and a token that pins it.
-func (c *town) authority(name string) (*authority.Authority, Token) {
+func (c *town) authority(name string) (*authority.Authority, token.Token) {
 	ca, err := authority.New(time.Now())
 	if err != nil {
 		c.t.Fatal(err)
@@ -97,9 +98,9 @@ func (c *town) authority(name string) (*authority.Authority, Token) {
 	if err := errors.Join(os.Mkdir(dir, 0o700), ca.Save(dir)); err != nil {
 		c.t.Fatal(err)
 	}
-	token := Token{CA: ca.Fingerprint()}
-	_, _ = rand.Read(token.Secret[:])
-	return ca, token
+	t := token.Token{CA: ca.Fingerprint()}
+	_, _ = rand.Read(t.Secret[:])
+	return ca, t
 }
 
 func (c *town) applicant(name string) *Applicant {
@@ -118,12 +119,12 @@ func (c *town) apply(a *Applicant) (*Answer, error) {
 
 func TestATokenIsReadAsItIsWritten(t *testing.T) {
 	c := found(t)
-	got, err := ParseToken(" " + c.token.String() + "\n")
+	got, err := token.Parse(" " + c.token.String() + "\n")
 	if err != nil || got != c.token {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, bad := range []string{"", "qt1.", c.token.String()[:60], "qt2." + c.token.String()[4:], c.token.String() + "A"} {
-		if _, err := ParseToken(bad); !errors.Is(err, ErrToken) {
+		if _, err := token.Parse(bad); !errors.Is(err, token.ErrText) {
 			t.Errorf("%q is taken: %v", bad, err)
 		}
 	}
