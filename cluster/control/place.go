@@ -1,0 +1,298 @@
+package control
+
+import "slices"
+
+// Facts are what the control leader has seen.
+type Facts struct {
+	// Alive: the member answers, and is of the incarnation that the map names.
+	Alive func(name string) bool
+	// Seen is the version of the map that the member last said it has.
+	Seen func(name string) uint64
+	// Groups are what the leaders of groups, 0 included, said of them.
+	Groups map[ShardID]Report
+}
+
+// Report is what the leader of a group said of it.
+type Report struct {
+	// Voters and Others are the Raft ids in its configuration; Settled: it is
+	// committed.
+	Voters, Others []string
+	Settled        bool
+	// Empty: the shard is retiring and holds nothing. Seen is the version of
+	// the map that the leader knew when it looked.
+	Empty bool
+	Seen  uint64
+}
+
+// Next is what should happen now: a member that has nothing any more is
+// dropped, shards are opened, retired and closed, and replicas move, one of a
+// group at a time.
+func Next(m Map, f Facts) []Event {
+	p := &plan{m: m.clone(), Facts: f}
+	p.dropMembers()
+	p.countShards()
+	p.closeShards()
+	p.place()
+	return p.events
+}
+
+// plan is a map while it is being changed by events.
+type plan struct {
+	Facts
+	m      Map
+	events []Event
+}
+
+func (p *plan) do(e Event) {
+	if p.m.fold(e, p.m.Version+1) == nil {
+		p.events = append(p.events, e)
+	}
+}
+
+// dropMembers drops who is leaving and is replica of nothing any more.
+func (p *plan) dropMembers() {
+	for _, x := range slices.Clone(p.m.Members) {
+		if x.Leaving && !p.holds(x.Name) {
+			p.do(Event{Kind: Left, Name: x.Name})
+		}
+	}
+}
+
+// holds reports whether any incarnation of the member is, or may be, replica of
+// a group.
+func (p *plan) holds(name string) bool {
+	named := func(id string) bool { return NameOf(id) == name }
+	for _, s := range p.m.Groups() {
+		r, known := p.Groups[s.ID]
+		if !known || !r.Settled || slices.ContainsFunc(s.Replicas, named) ||
+			slices.ContainsFunc(r.Voters, named) || slices.ContainsFunc(r.Others, named) {
+			return true
+		}
+	}
+	return false
+}
+
+// staying are the members that do not leave; alive are those that answer.
+func (p *plan) staying() (all, alive []Member) {
+	for _, x := range p.m.Members {
+		if x.Leaving {
+			continue
+		}
+		all = append(all, x)
+		if p.Alive(x.Name) {
+			alive = append(alive, x)
+		}
+	}
+	return all, alive
+}
+
+// countShards brings the number of shards that take mail to what is wanted.
+// Without a number it follows the members: up when they are alive, down when
+// they leave.
+func (p *plan) countShards() {
+	all, alive := p.staying()
+	most, least := p.m.WantShards, p.m.WantShards
+	if p.m.WantShards == 0 {
+		most, least = max(len(all), 1), max(len(alive), 1)
+	}
+	taking := 0
+	for _, s := range p.m.Shards {
+		if !s.Retiring {
+			taking++
+		}
+	}
+	for i := len(p.m.Shards) - 1; i >= 0 && taking > most; i-- {
+		if s := p.m.Shards[i]; !s.Retiring {
+			p.do(Event{Kind: Retired, Shard: s.ID})
+			taking--
+		}
+	}
+	for i := 0; i < len(p.m.Shards) && taking < least; i++ {
+		if s := p.m.Shards[i]; s.Retiring {
+			p.do(Event{Kind: Revived, Shard: s.ID})
+			taking++
+		}
+	}
+	n := factor(p.m.Replication, len(all), 0)
+	for ; taking < least && len(alive) >= n && p.m.Next <= LastShard; taking++ {
+		load := p.load()
+		slices.SortStableFunc(alive, func(a, b Member) int { return load[a.Name] - load[b.Name] })
+		var ids []string
+		for _, x := range alive[:n] {
+			ids = append(ids, x.RaftID())
+		}
+		p.do(Event{Kind: Opened, Shard: p.m.Next, Replicas: slices.Sorted(slices.Values(ids))})
+	}
+}
+
+// load is how many replicas of shards each member has.
+func (p *plan) load() map[string]int {
+	load := map[string]int{}
+	for _, s := range p.m.Shards {
+		for _, id := range s.Replicas {
+			load[NameOf(id)]++
+		}
+	}
+	return load
+}
+
+// closeShards ends shards that hold nothing any more. One is sealed first: when
+// every replica knows that nothing may be proposed, and the leader still finds
+// it empty, nothing can come in any more.
+func (p *plan) closeShards() {
+	for _, s := range slices.Clone(p.m.Shards) {
+		r, known := p.Groups[s.ID]
+		if !s.Retiring || !known {
+			continue
+		}
+		unaware := func(id string) bool { return !p.Alive(NameOf(id)) || p.Seen(NameOf(id)) < s.Sealed }
+		switch {
+		case s.Sealed == 0 && r.Empty:
+			p.do(Event{Kind: Sealed, Shard: s.ID})
+		case s.Sealed == 0 || r.Seen < s.Sealed:
+		case !r.Empty:
+			p.do(Event{Kind: Unsealed, Shard: s.ID})
+		case r.Settled && same(r.Voters, s.Replicas) && !slices.ContainsFunc(s.Replicas, unaware):
+			p.do(Event{Kind: Closed, Shard: s.ID})
+		}
+	}
+}
+
+// place moves replicas to where they should be. Evenness comes last, one
+// replica of the whole cluster at a time.
+func (p *plan) place() {
+	resting := true
+	for _, s := range p.m.Groups() {
+		if s.Sealed != 0 {
+			continue
+		}
+		r, known := p.Groups[s.ID]
+		if !known || !r.Settled || p.underWay(s, r) {
+			resting = false
+			continue
+		}
+		if to := p.step(s, r); to != nil {
+			resting = false
+			p.do(Event{Kind: Assigned, Shard: s.ID, Replicas: to})
+		}
+	}
+	if resting {
+		p.even()
+	}
+}
+
+// underWay reports whether the group is still on its way to what the map says,
+// and can get there. It cannot when the newcomer is no member any more.
+func (p *plan) underWay(s Shard, r Report) bool {
+	if same(s.Replicas, r.Voters) {
+		return len(r.Others) > 0
+	}
+	for _, id := range s.Replicas {
+		if !slices.Contains(r.Voters, id) && !p.stays(id) {
+			return false
+		}
+	}
+	return true
+}
+
+// stays reports whether the Raft id is of a member that does not leave.
+func (p *plan) stays(id string) bool {
+	x, ok := p.m.Member(NameOf(id))
+	return ok && x.RaftID() == id && !x.Leaving
+}
+
+// step is the next set of replicas of a group whose voters are known, or nil.
+func (p *plan) step(s Shard, r Report) []string {
+	most := p.m.Replication
+	if s.ID == 0 {
+		most = controlReplicas
+	}
+	all, _ := p.staying()
+	bad := slices.IndexFunc(r.Voters, func(id string) bool { return !p.stays(id) })
+	good := len(r.Voters)
+	if bad >= 0 {
+		good = 0
+		for _, id := range r.Voters {
+			if p.stays(id) {
+				good++
+			}
+		}
+	}
+	n := factor(most, len(all), good)
+	switch {
+	case bad >= 0 && len(r.Voters) > n:
+		return without(r.Voters, r.Voters[bad])
+	case bad >= 0:
+		if to := p.newcomer(r.Voters, NameOf(r.Voters[bad])); to != "" {
+			return with(without(r.Voters, r.Voters[bad]), to)
+		}
+	case len(r.Voters) < n:
+		if to := p.newcomer(r.Voters, ""); to != "" {
+			return with(r.Voters, to)
+		}
+	case len(r.Voters) > n:
+		load := p.load()
+		return without(r.Voters, slices.MaxFunc(r.Voters, func(a, b string) int { return load[NameOf(a)] - load[NameOf(b)] }))
+	case !same(s.Replicas, r.Voters):
+		return r.Voters
+	}
+	return nil
+}
+
+// newcomer is the Raft id of the live member that should get a replica: the
+// one of that name, or the one with the fewest; "" if there is none.
+func (p *plan) newcomer(voters []string, name string) string {
+	_, alive := p.staying()
+	load := p.load()
+	best := ""
+	for _, x := range alive {
+		if slices.Contains(voters, x.RaftID()) {
+			continue
+		}
+		if x.Name == name {
+			return x.RaftID()
+		}
+		if best == "" || load[x.Name] < load[NameOf(best)] {
+			best = x.RaftID()
+		}
+	}
+	return best
+}
+
+// even moves one replica from the member with the most to one with at least two
+// fewer.
+func (p *plan) even() {
+	load := p.load()
+	_, alive := p.staying()
+	var from, to string
+	var of Shard
+	for _, s := range p.m.Shards {
+		for _, id := range s.Replicas {
+			for _, x := range alive {
+				gain := load[NameOf(id)] - load[x.Name]
+				if gain < 2 || slices.Contains(s.Replicas, x.RaftID()) {
+					continue
+				}
+				if from == "" || gain > load[NameOf(from)]-load[NameOf(to)] {
+					from, to, of = id, x.RaftID(), s
+				}
+			}
+		}
+	}
+	if from != "" {
+		p.do(Event{Kind: Assigned, Shard: of.ID, Replicas: with(without(of.Replicas, from), to)})
+	}
+}
+
+// same compares two sets of Raft ids.
+func same(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+func with(ids []string, id string) []string {
+	return slices.Sorted(slices.Values(append(slices.Clone(ids), id)))
+}
+
+func without(ids []string, id string) []string {
+	return slices.DeleteFunc(slices.Sorted(slices.Values(ids)), func(x string) bool { return x == id })
+}
