@@ -24,14 +24,14 @@ func TestAConnectionClaimsTwoAhead(t *testing.T) {
 		go func() {
 			ended <- h.Offices(ctx, func(_ context.Context, o *queue.Office) { offices <- o })
 		}()
-		o := &office{Office: <-offices, d: h.delivery}
+		o := <-offices
 		w := worker{d: h.delivery, unsettled: semaphore.NewWeighted(claimsAhead)}
 		begin := func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			id := mail.NewMessageID(time.Now(), 1, [5]byte{})
 			m := &state.Message{Accepted: event.Accepted{ID: id}, Recipients: make([]state.Recipient, 1)}
-			return w.begin(ctx, &attempt{d: h.delivery, office: o, m: m, recipients: []uint32{0}})
+			return w.begin(ctx, h.delivery.newAttempt(o, m, []uint32{0}))
 		}
 		for n, free := range []bool{true, true, false} {
 			if err := begin(); (err == nil) != free {

@@ -17,6 +17,7 @@ import (
 	"quorumta/delivery/retry"
 	"quorumta/delivery/route"
 	"quorumta/delivery/site"
+	"quorumta/delivery/window"
 	"quorumta/queue"
 	"quorumta/queue/event"
 )
@@ -115,10 +116,11 @@ func (o Options) filled() Options {
 
 // Deliverer delivers the mail of the shards that this node leads.
 type Deliverer struct {
-	o      Options
-	sites  *site.Set
-	window *window
-	meters *meters
+	o       Options
+	sites   *site.Set
+	window  *window.Window
+	meters  *meters
+	offices offices
 	// routing bounds how many messages are routed at once, gate how many of
 	// them for one domain: its DNS may be slow.
 	routing *semaphore.Weighted
@@ -137,9 +139,11 @@ type Deliverer struct {
 func New(o Options) (*Deliverer, error) {
 	o = o.filled()
 	d := &Deliverer{
-		o:       o,
-		sites:   site.New(o.Sites),
-		window:  newWindow(o.Limits, o.Now),
+		o:     o,
+		sites: site.New(o.Sites),
+		window: window.New(window.Limits{
+			Jobs: o.Limits.Window, Connections: o.Limits.Connections, Patience: o.Limits.Patience,
+		}, o.Now),
 		routing: semaphore.NewWeighted(int64(o.Limits.Routing)),
 		gate:    gate.New(max(1, o.Limits.Routing/16)),
 	}
@@ -182,7 +186,7 @@ func (d *Deliverer) Run(ctx context.Context) error {
 // that is done, connections are cut: attempts without a dot are returned, those
 // whose dot awaits its answer are in doubt. Delivery does not start again.
 func (d *Deliverer) Drain(ctx context.Context) {
-	d.window.close()
+	d.window.Close()
 	stop := context.AfterFunc(ctx, d.giveUp)
 	defer stop()
 	d.workers.Wait()

@@ -161,7 +161,7 @@ func TestHeldWhileWaiting(t *testing.T) {
 		for i := range 10 {
 			ids = append(ids, h.submit(nil, fmt.Sprint(i, "@a.example")))
 		}
-		h.waitFor("the site is suspended", func() bool { return h.delivery.window.load().suspended == 1 })
+		h.waitFor("the site is suspended", func() bool { return h.delivery.window.Load().Suspended == 1 })
 		for _, id := range ids {
 			if err := h.Operate(t.Context(), queue.ActHold, id, "operator", "test"); err != nil {
 				t.Fatal(err)

@@ -8,6 +8,9 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+
+	"quorumta/delivery/outcome"
+	"quorumta/delivery/window"
 )
 
 // meters are the instruments of the room.
@@ -19,7 +22,7 @@ type meters struct {
 	delay       metric.Float64Histogram
 }
 
-func newMeters(m metric.Meter, w *window) (*meters, error) {
+func newMeters(m metric.Meter, w *window.Window) (*meters, error) {
 	var x meters
 	var errs [6]error
 	x.recipients, errs[0] = m.Int64Counter("quorumta_delivery_recipients",
@@ -37,20 +40,20 @@ func newMeters(m metric.Meter, w *window) (*meters, error) {
 }
 
 // observe reports what the window holds whenever metrics are read.
-func observe(m metric.Meter, w *window) error {
+func observe(m metric.Meter, w *window.Window) error {
 	gauges := []struct {
 		name, text string
-		value      func(load) int
+		value      func(window.Load) int
 	}{
-		{"quorumta_delivery_jobs", "Jobs in the window.", func(l load) int { return l.jobs }},
-		{"quorumta_delivery_waiting", "Jobs that wait for a connection.", func(l load) int { return l.waiting }},
-		{"quorumta_delivery_connections", "Connections open or being opened.", func(l load) int { return l.workers }},
-		{"quorumta_delivery_sites_suspended", "Sites that refuse and rest.", func(l load) int { return l.suspended }},
+		{"quorumta_delivery_jobs", "Jobs in the window.", func(l window.Load) int { return l.Jobs }},
+		{"quorumta_delivery_waiting", "Jobs that wait for a connection.", func(l window.Load) int { return l.Waiting }},
+		{"quorumta_delivery_connections", "Connections open or being opened.", func(l window.Load) int { return l.Workers }},
+		{"quorumta_delivery_sites_suspended", "Sites that refuse and rest.", func(l window.Load) int { return l.Suspended }},
 	}
 	for _, g := range gauges {
 		_, err := m.Int64ObservableGauge(g.name, metric.WithDescription(g.text),
 			metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-				o.Observe(int64(g.value(w.load())))
+				o.Observe(int64(g.value(w.Load())))
 				return nil
 			}))
 		if err != nil {
@@ -64,55 +67,40 @@ func (x *meters) connected(ok bool) {
 	x.connections.Add(context.Background(), 1, metric.WithAttributes(attribute.Bool("ok", ok)))
 }
 
-// word is what a log line and a metric call a verdict.
-func (v *verdict) word() string {
-	switch {
-	case v.expired:
-		return "expired"
-	case v.what == delivered:
-		return "delivered"
-	case v.what == failed:
-		return "failed"
-	case v.what == returned:
-		return "returned"
-	}
-	return "deferred"
-}
-
 // tell logs and counts what has been recorded, a line for each recipient.
-func (d *Deliverer) tell(a *attempt, verdicts []verdict, now time.Time) {
+func (d *Deliverer) tell(a *attempt, verdicts []outcome.Verdict, now time.Time) {
 	ctx := trace.ContextWithSpanContext(d.records, a.spanContext)
-	accepted := &a.m.Accepted
-	d.meters.duration.Record(ctx, now.Sub(a.began).Seconds())
+	accepted := &a.Message.Accepted
+	d.meters.duration.Record(ctx, now.Sub(a.Began).Seconds())
 	for i := range verdicts {
 		v := &verdicts[i]
-		d.meters.recipients.Add(ctx, 1, metric.WithAttributes(attribute.String("outcome", v.word())))
-		if v.what == doubted {
+		d.meters.recipients.Add(ctx, 1, metric.WithAttributes(attribute.String("outcome", v.Word())))
+		if v.What == outcome.Doubted {
 			d.meters.doubts.Add(ctx, 1)
 		}
-		if v.what == delivered {
-			d.meters.delay.Record(ctx, now.Sub(a.m.At).Seconds())
+		if v.What == outcome.Delivered {
+			d.meters.delay.Record(ctx, now.Sub(a.Message.At).Seconds())
 		}
-		if v.what == returned {
+		if v.What == outcome.Returned {
 			continue
 		}
-		router := a.router
-		if v.router != "" {
-			router = v.router
+		router := a.Router
+		if v.Router != "" {
+			router = v.Router
 		}
-		d.o.Log.InfoContext(ctx, v.word(),
+		d.o.Log.InfoContext(ctx, v.Word(),
 			"id", accepted.ID,
 			"from", accepted.Envelope.From.String(),
-			"to", a.m.Recipients[v.recipient].Address.String(),
+			"to", a.Message.Recipients[v.Recipient].Address.String(),
 			"client", accepted.Client.IP,
 			"router", router,
-			"transport", a.transport,
-			"host", a.host.Host,
-			"ip", a.host.IP,
-			"tls", a.secrecy,
-			"reply", v.reply.String(),
-			"in_doubt", v.what == doubted,
-			"delay", now.Sub(a.m.At).Round(time.Millisecond).Seconds(),
+			"transport", a.Transport,
+			"host", a.Host,
+			"ip", a.IP,
+			"tls", a.TLS,
+			"reply", v.Reply.String(),
+			"in_doubt", v.What == outcome.Doubted,
+			"delay", now.Sub(a.Message.At).Round(time.Millisecond).Seconds(),
 			"attempt", a.claim.Number,
 			"node", d.o.Process.Node,
 			"shard", a.office.Shard(),

@@ -10,8 +10,6 @@ import (
 	"quorumta/internal/dns"
 	"quorumta/internal/mail"
 	"quorumta/internal/policy"
-	"quorumta/queue/event"
-	"quorumta/queue/state"
 )
 
 // zones is a DNS: "MX NAME" and "NAME" to an answer or an error.
@@ -63,15 +61,13 @@ func world() zones {
 	}
 }
 
-func message(rcpt string) *state.Message {
+func facts(rcpt string) *policy.Facts {
 	at := strings.LastIndexByte(rcpt, '@')
-	to := mail.Recipient{Address: mail.Address{Local: rcpt[:max(at, 0)], Domain: rcpt[at+1:]}}
-	m := &state.Message{Recipients: []state.Recipient{{Recipient: to}}}
-	m.Accepted = event.Accepted{
-		Client:   event.Client{IP: "192.0.2.99", Login: "robot"},
-		Envelope: mail.Envelope{From: mail.Address{Local: "s", Domain: "corp.example"}, Recipients: []mail.Recipient{to}},
+	return &policy.Facts{
+		ClientIP: netip.MustParseAddr("192.0.2.99"), Login: "robot",
+		Sender: mail.Address{Local: "s", Domain: "corp.example"},
+		Rcpt:   mail.Address{Local: rcpt[:max(at, 0)], Domain: rcpt[at+1:]}, Recipients: 1,
 	}
-	return m
 }
 
 // describe draws a decision: what, by whom, and where to.
@@ -126,7 +122,7 @@ func TestMX(t *testing.T) {
 		"x@unknown.corp.example": "internet fail 550 5.1.2",
 	}
 	for rcpt, want := range tests {
-		if got := describe(table.Route(t.Context(), message(rcpt), 0)); got != want {
+		if got := describe(table.Route(t.Context(), facts(rcpt), nil)); got != want {
 			t.Errorf("%s:\n got %s\nwant %s", rcpt, got, want)
 		}
 	}
@@ -145,7 +141,7 @@ func TestHosts(t *testing.T) {
 	}
 	for _, test := range tests {
 		table := table(t, Router{Name: "r", Hosts: test.hosts})
-		if got := describe(table.Route(t.Context(), message("x@two.example"), 0)); got != test.want {
+		if got := describe(table.Route(t.Context(), facts("x@two.example"), nil)); got != test.want {
 			t.Errorf("%v:\n got %s\nwant %s", test.hosts, got, test.want)
 		}
 	}
@@ -154,7 +150,7 @@ func TestHosts(t *testing.T) {
 func TestGroupsAreShuffled(t *testing.T) {
 	table := table(t, Router{Name: "internet", MX: true})
 	table.random = func(int) int { return 0 }
-	d := table.Route(t.Context(), message("x@two.example"), 0)
+	d := table.Route(t.Context(), facts("x@two.example"), nil)
 	if d.Target.Hosts[0].Name != "c.two.example" || d.Target.Hosts[3].Name != "b.two.example" {
 		t.Errorf("got %s", describe(d))
 	}
@@ -165,12 +161,12 @@ func TestGroupsAreShuffled(t *testing.T) {
 func TestKey(t *testing.T) {
 	plain := table(t, Router{Name: "a", MX: true})
 	verified := table(t, Router{Name: "b", MX: true, TLS: TLSVerify})
-	one := plain.Route(t.Context(), message("x@two.example"), 0).Target.Key
+	one := plain.Route(t.Context(), facts("x@two.example"), nil).Target.Key
 	plain.random = func(int) int { return 0 }
-	if two := plain.Route(t.Context(), message("x@same.example"), 0).Target.Key; one != two {
+	if two := plain.Route(t.Context(), facts("x@same.example"), nil).Target.Key; one != two {
 		t.Errorf("%q and %q are one site", one, two)
 	}
-	if other := verified.Route(t.Context(), message("x@two.example"), 0).Target.Key; one == other {
+	if other := verified.Route(t.Context(), facts("x@two.example"), nil).Target.Key; one == other {
 		t.Errorf("%q with and without verification are two sites", one)
 	}
 	if want := "a.two.example:25,c.two.example:25|b.two.example:25 smtp try"; one != want {
@@ -201,7 +197,7 @@ func TestOrderAndConditions(t *testing.T) {
 		"x@two.example":     " fail 550 5.1.2",
 		"boom@corp.example": "broken defer 451 4.3.5",
 	} {
-		if got := describe(table.Route(t.Context(), message(rcpt), 0)); got != want {
+		if got := describe(table.Route(t.Context(), facts(rcpt), nil)); got != want {
 			t.Errorf("%s: got %s, want %s", rcpt, got, want)
 		}
 	}
@@ -209,13 +205,12 @@ func TestOrderAndConditions(t *testing.T) {
 
 func TestRerouted(t *testing.T) {
 	table := table(t, Router{Name: "internet", MX: true})
-	m := message("x@null.example")
-	m.Hosts = []string{"b.two.example:2525", "192.0.2.9"}
-	if got, want := describe(table.Route(t.Context(), m, 0)), "rerouted 0:b.two.example=192.0.2.2:2525 1:192.0.2.9=192.0.2.9:25"; got != want {
+	hosts := []string{"b.two.example:2525", "192.0.2.9"}
+	if got, want := describe(table.Route(t.Context(), facts("x@null.example"), hosts)), "rerouted 0:b.two.example=192.0.2.2:2525 1:192.0.2.9=192.0.2.9:25"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	m.Hosts = []string{"not a host"}
-	if got, want := describe(table.Route(t.Context(), m, 0)), "rerouted defer 451 4.3.5"; got != want {
+	hosts = []string{"not a host"}
+	if got, want := describe(table.Route(t.Context(), facts("x@null.example"), hosts)), "rerouted defer 451 4.3.5"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

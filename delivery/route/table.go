@@ -10,7 +10,6 @@ import (
 
 	"quorumta/internal/dns"
 	"quorumta/internal/policy"
-	"quorumta/queue/state"
 )
 
 // Resolver is the part of dns.Resolver that routing needs; called from many
@@ -118,13 +117,12 @@ func newRouter(r Router) (router, error) {
 	return checked, nil
 }
 
-// Route decides for the recipient with the index n. Hosts of an operator's
-// Rerouted win over all routers.
-func (t *Table) Route(ctx context.Context, m *state.Message, n int) Decision {
-	if len(m.Hosts) > 0 {
-		return t.rerouted(ctx, m.Hosts)
+// Route decides for the recipient of the facts. Hosts of an operator's Rerouted
+// win over all routers.
+func (t *Table) Route(ctx context.Context, facts *policy.Facts, hosts []string) Decision {
+	if len(hosts) > 0 {
+		return t.rerouted(ctx, hosts)
 	}
-	facts := factsOf(m, n)
 	for i := range t.routers {
 		r := &t.routers[i]
 		takes, err := r.If.Eval(facts)
@@ -155,26 +153,6 @@ func (t *Table) rerouted(ctx context.Context, hosts []string) Decision {
 		return deferred("rerouted", "4.3.5", "the hosts of the reroute are not usable: reroute again")
 	}
 	return t.byHosts(ctx, &r)
-}
-
-func factsOf(m *state.Message, n int) *policy.Facts {
-	a := &m.Accepted
-	ip, err := netip.ParseAddr(a.Client.IP)
-	if err != nil {
-		ip = netip.Addr{} // our own reports have no client
-	}
-	return &policy.Facts{
-		ClientIP:   ip,
-		ClientName: a.Client.Name,
-		Helo:       a.Client.Helo,
-		Login:      a.Client.Login,
-		TLS:        a.Client.TLS != "",
-		Listener:   a.Client.Listener,
-		Sender:     a.Envelope.From,
-		Rcpt:       m.Recipients[n].Address,
-		Size:       a.Size,
-		Recipients: len(m.Recipients),
-	}
 }
 
 // canonical is a host name as names are compared.

@@ -1,4 +1,4 @@
-package delivery
+package window
 
 import (
 	"slices"
@@ -8,26 +8,26 @@ import (
 // turn is who takes turns: a sender, apart for each office. So the mail of a
 // shard that was taken over moves at once, however much of our own waits.
 type turn struct {
-	office *office
+	office Office
 	sender string
 }
 
 // fair is a queue that serves its senders in turn, the messages of each in the
 // order they came: a mailing of many messages delays nobody else's one.
 type fair struct {
-	senders map[turn][]*job
+	senders map[turn][]*Job
 	// turns are the senders with something to send, the next one first.
 	turns []turn
 	n     int
 }
 
-func (j *job) turn() turn { return turn{j.office, j.sender} }
+func (j *Job) turn() turn { return turn{j.Office, j.Sender} }
 
 func (f *fair) len() int { return f.n }
 
-func (f *fair) push(j *job) {
+func (f *fair) push(j *Job) {
 	if f.senders == nil {
-		f.senders = map[turn][]*job{}
+		f.senders = map[turn][]*Job{}
 	}
 	t := j.turn()
 	list := f.senders[t]
@@ -39,7 +39,7 @@ func (f *fair) push(j *job) {
 }
 
 // pushFront puts back what was popped and could not be done.
-func (f *fair) pushFront(j *job) {
+func (f *fair) pushFront(j *Job) {
 	t := j.turn()
 	list := f.senders[t]
 	if len(list) == 0 {
@@ -51,7 +51,7 @@ func (f *fair) pushFront(j *job) {
 }
 
 // pop takes the next job; nil if there is none.
-func (f *fair) pop() *job {
+func (f *fair) pop() *Job {
 	if f.n == 0 {
 		return nil
 	}
@@ -71,9 +71,9 @@ func (f *fair) pop() *job {
 }
 
 // waitingSince takes at most n jobs that have waited since before t.
-func (f *fair) waitingSince(t time.Time, n int) []*job {
-	var old []*job
-	f.filter(func(j *job) bool {
+func (f *fair) waitingSince(t time.Time, n int) []*Job {
+	var old []*Job
+	f.filter(func(j *Job) bool {
 		if len(old) == n || !j.since.Before(t) {
 			return true
 		}
@@ -84,11 +84,11 @@ func (f *fair) waitingSince(t time.Time, n int) []*job {
 }
 
 // filter keeps the jobs for which keep says so.
-func (f *fair) filter(keep func(*job) bool) {
+func (f *fair) filter(keep func(*Job) bool) {
 	f.turns = slices.DeleteFunc(f.turns, func(t turn) bool {
 		list := f.senders[t]
 		before := len(list)
-		list = slices.DeleteFunc(list, func(j *job) bool { return !keep(j) })
+		list = slices.DeleteFunc(list, func(j *Job) bool { return !keep(j) })
 		f.n -= before - len(list)
 		if len(list) == 0 {
 			delete(f.senders, t)

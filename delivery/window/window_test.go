@@ -1,4 +1,4 @@
-package delivery
+package window
 
 import (
 	"fmt"
@@ -16,19 +16,19 @@ import (
 func TestFair(t *testing.T) {
 	var f fair
 	for i := range 1000 {
-		f.push(&job{sender: "mailing", id: mail.MessageID(fmt.Sprint("m", i))})
+		f.push(&Job{Sender: "mailing", Key: Key{ID: mail.MessageID(fmt.Sprint("m", i))}})
 	}
-	f.push(&job{sender: "one", id: "o"})
-	first := []mail.MessageID{f.pop().id, f.pop().id, f.pop().id}
+	f.push(&Job{Sender: "one", Key: Key{ID: "o"}})
+	first := []mail.MessageID{f.pop().ID, f.pop().ID, f.pop().ID}
 	if !slices.Equal(first, []mail.MessageID{"m0", "o", "m1"}) {
 		t.Errorf("%v", first)
 	}
-	f.pushFront(&job{sender: "mailing", id: "again"})
-	if j := f.pop(); j.id != "again" {
-		t.Errorf("put back and not first: %v", j.id)
+	f.pushFront(&Job{Sender: "mailing", Key: Key{ID: "again"}})
+	if j := f.pop(); j.ID != "again" {
+		t.Errorf("put back and not first: %v", j.ID)
 	}
-	f.filter(func(j *job) bool { return j.id != "m2" })
-	if f.len() != 997 || f.pop().id != "m3" {
+	f.filter(func(j *Job) bool { return j.ID != "m2" })
+	if f.len() != 997 || f.pop().ID != "m3" {
 		t.Errorf("%d left", f.len())
 	}
 	for f.pop() != nil {
@@ -42,7 +42,7 @@ func TestWaitingSince(t *testing.T) {
 	var f fair
 	start := time.Now()
 	for i := range 10 {
-		f.push(&job{sender: fmt.Sprint(i % 3), since: start.Add(time.Duration(i) * time.Second)})
+		f.push(&Job{Sender: fmt.Sprint(i % 3), since: start.Add(time.Duration(i) * time.Second)})
 	}
 	if old := f.waitingSince(start.Add(5*time.Second), 3); len(old) != 3 || f.len() != 7 {
 		t.Errorf("%d taken, %d left", len(old), f.len())
@@ -54,17 +54,19 @@ func TestWaitingSince(t *testing.T) {
 
 // lanes is a window with sites that nobody connects to.
 type lanes struct {
-	*window
-	o     *office
+	*Window
+	o     Office
 	sites *site.Set
 }
 
-func newLanes(l Limits) lanes {
-	return lanes{
-		window: newWindow(l.filled(), time.Now),
-		o:      &office{},
+func newLanes(jobs int) lanes {
+	l := lanes{
+		Window: New(Limits{Jobs: jobs, Connections: 500, Patience: 15 * time.Minute}, time.Now),
+		o:      Office{1, 1},
 		sites:  site.New(site.Options{}),
 	}
+	l.Enter(l.o)
+	return l
 }
 
 func (l lanes) site(name string) *site.Site {
@@ -72,25 +74,25 @@ func (l lanes) site(name string) *site.Site {
 }
 
 // put admits a message with one job.
-func (l lanes) put(id, where string) (j *job, start bool) {
-	k := entryKey{l.o, mail.MessageID(id)}
-	if !l.admit(k) {
+func (l lanes) put(id, where string) (j *Job, start bool) {
+	k := Key{l.o, mail.MessageID(id)}
+	if !l.Admit(k) {
 		return nil, false
 	}
-	defer l.routed(k)
-	j = &job{office: l.o, id: k.id, recipients: []uint32{0}}
-	return j, l.add(j, l.site(where))
+	defer l.Routed(k)
+	j = &Job{Key: k, Recipients: []uint32{0}}
+	return j, l.Add(j, l.site(where))
 }
 
 func TestWindowShare(t *testing.T) {
-	l := newLanes(Limits{Window: 400})
+	l := newLanes(400)
 	started := 0
 	for i := range 1000 {
 		if _, start := l.put(fmt.Sprint("a", i), "dead"); start {
 			started++
 		}
 	}
-	if got := l.load(); started != 5 || got.jobs != 100+0 && got.jobs != 105 {
+	if got := l.Load(); started != 5 || got.Jobs != 100+0 && got.Jobs != 105 {
 		t.Errorf("started %d, holds %+v", started, got)
 	}
 	if j, start := l.put("b", "alive"); j == nil || !start {
@@ -99,15 +101,15 @@ func TestWindowShare(t *testing.T) {
 	if j, _ := l.put("b", "alive"); j != nil {
 		t.Error("a known message is admitted twice")
 	}
-	if meals, _ := l.appetite(); meals != 0 {
+	if meals, _ := l.Appetite(); meals != 0 {
 		t.Error("hungry while the lane is full")
 	}
-	_, hunger := l.appetite()
-	lane := l.window.lanes["dead"]
+	_, hunger := l.Appetite()
+	lane := l.lanes["dead"]
 	for lane.queue.len() > 0 {
-		l.done(l.next(lane, 0), time.Time{})
+		l.Done(l.Next(lane, 0), time.Time{})
 	}
-	if meals, _ := l.appetite(); meals != 1 {
+	if meals, _ := l.Appetite(); meals != 1 {
 		t.Errorf("%d sweeps are asked for when the lane has run dry, want one", meals)
 	}
 	select {
@@ -119,25 +121,25 @@ func TestWindowShare(t *testing.T) {
 
 func TestWindowHandsToIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLanes(Limits{})
+		l := newLanes(100_000)
 		j, _ := l.put("1", "x")
-		if l.next(j.lane, 0) != j {
+		if l.Next(j.Lane, 0) != j {
 			t.Fatal("not the job")
 		}
-		got := make(chan *job, 1)
-		go func() { got <- l.next(j.lane, time.Second) }()
+		got := make(chan *Job, 1)
+		go func() { got <- l.Next(j.Lane, time.Second) }()
 		synctest.Wait()
 		second, start := l.put("2", "x")
 		if start || <-got != second {
 			t.Error("the idle worker was passed over")
 		}
 		began := time.Now()
-		if l.next(j.lane, time.Second) != nil || time.Since(began) != time.Second {
+		if l.Next(j.Lane, time.Second) != nil || time.Since(began) != time.Second {
 			t.Error("an idle worker ends after its time")
 		}
-		go func() { got <- l.next(j.lane, time.Hour) }()
+		go func() { got <- l.Next(j.Lane, time.Hour) }()
 		synctest.Wait()
-		l.window.close()
+		l.Close()
 		if <-got != nil {
 			t.Error("an idle worker ends when the window closes")
 		}
@@ -147,23 +149,24 @@ func TestWindowHandsToIdle(t *testing.T) {
 // TestWindowForgets: an office that ends takes what waits of it along, and what
 // another office has of the same message is another thing.
 func TestWindowForgets(t *testing.T) {
-	l := newLanes(Limits{})
+	l := newLanes(100_000)
 	j, _ := l.put("1", "x")
 	l.put("2", "x")
-	if l.next(j.lane, 0) == nil {
+	if l.Next(j.Lane, 0) == nil {
 		t.Fatal("no job")
 	}
 	old := l.o
-	l.leave(old)
-	if got := l.load(); got.jobs != 0 || got.waiting != 0 {
+	l.Leave(old)
+	if got := l.Load(); got.Jobs != 0 || got.Waiting != 0 {
 		t.Errorf("%+v", got)
 	}
-	l.requeue(j)
-	l.done(j, time.Now())
-	if got := l.load(); got.waiting != 0 || len(l.alarms) != 0 {
+	l.Requeue(j)
+	l.Done(j, time.Now())
+	if got := l.Load(); got.Waiting != 0 || len(l.alarms) != 0 {
 		t.Errorf("a job of an office that is gone comes back: %+v", got)
 	}
-	l.o = &office{}
+	l.o = Office{1, 2}
+	l.Enter(l.o)
 	if again, _ := l.put("1", "x"); again == nil {
 		t.Error("the next office does not find it")
 	}
@@ -173,31 +176,31 @@ func TestWindowForgets(t *testing.T) {
 // the message still wait.
 func TestWindowAlarms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLanes(Limits{})
-		k := entryKey{l.o, "1"}
-		l.admit(k)
-		a := &job{office: l.o, id: "1", recipients: []uint32{0}}
-		b := &job{office: l.o, id: "1", recipients: []uint32{1, 2}}
-		l.add(a, l.site("x"))
-		l.add(b, l.site("y"))
-		l.routed(k)
-		l.done(a, time.Now().Add(time.Minute))
-		if len(l.rung()) != 0 {
+		l := newLanes(100_000)
+		k := Key{l.o, "1"}
+		l.Admit(k)
+		a := &Job{Key: k, Recipients: []uint32{0}}
+		b := &Job{Key: k, Recipients: []uint32{1, 2}}
+		l.Add(a, l.site("x"))
+		l.Add(b, l.site("y"))
+		l.Routed(k)
+		l.Done(a, time.Now().Add(time.Minute))
+		if len(l.Rung()) != 0 {
 			t.Error("too early")
 		}
 		time.Sleep(time.Minute)
-		if got := l.rung(); !slices.Equal(got, []entryKey{k}) {
+		if got := l.Rung(); !slices.Equal(got, []Key{k}) {
 			t.Errorf("%v", got)
 		}
-		busy, ok := l.readmit(k)
+		busy, ok := l.Readmit(k)
 		if !ok || !slices.Equal(busy, []uint32{1, 2}) {
 			t.Errorf("%v %v", busy, ok)
 		}
-		if _, ok := l.readmit(k); ok {
+		if _, ok := l.Readmit(k); ok {
 			t.Error("routed twice at once")
 		}
-		l.routed(k)
-		l.done(b, time.Time{})
+		l.Routed(k)
+		l.Done(b, time.Time{})
 		if len(l.entries) != 0 || len(l.alarms) != 0 {
 			t.Error("the last job leaves something behind")
 		}
@@ -206,18 +209,18 @@ func TestWindowAlarms(t *testing.T) {
 
 func TestWindowImpatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLanes(Limits{})
+		l := newLanes(100_000)
 		for i := range 8 {
 			l.put(fmt.Sprint(i), "x")
 		}
 		s := l.site("x")
 		time.Sleep(16 * time.Minute)
-		if len(l.impatient(100)) != 0 {
+		if len(l.Impatient(100)) != 0 {
 			t.Error("a site that is only slow")
 		}
 		s.Refused(site.Failure{Host: "x"})
-		if got := l.impatient(6); len(got) != 6 || l.load().waiting != 2 {
-			t.Errorf("%d, %+v", len(got), l.load())
+		if got := l.Impatient(6); len(got) != 6 || l.Load().Waiting != 2 {
+			t.Errorf("%d, %+v", len(got), l.Load())
 		}
 	})
 }

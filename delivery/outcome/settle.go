@@ -1,0 +1,259 @@
+package outcome
+
+import (
+	"time"
+
+	"quorumta/delivery/dsn"
+	"quorumta/queue/event"
+)
+
+// Facts are events about one message that belong together, with the report
+// that they cause, if any.
+type Facts struct {
+	Events []event.Event
+	Report *event.Accepted
+}
+
+// Settle is what to record of the verdicts, which have been scheduled: what
+// went well, what is over, what goes on. claim is the number of the attempt's
+// claim, 0 for one without. Facts have one report at most; without a need for
+// more there is one of them. The error says why a report cannot be made:
+// without it nothing ends, the recipients go back.
+func (r Rules) Settle(a *Attempt, claim uint32, verdicts []Verdict, now time.Time) ([]Facts, error) {
+	s := settlement{Rules: r, a: a, claim: claim, verdicts: verdicts, now: now}
+	return s.facts(), s.fault
+}
+
+// settlement turns verdicts into events and reports.
+type settlement struct {
+	Rules
+	a        *Attempt
+	claim    uint32
+	verdicts []Verdict
+	now      time.Time
+	// fault is why a report that is owed cannot be made.
+	fault error
+}
+
+func (s *settlement) facts() []Facts {
+	var all []Facts
+	var merged Facts
+	reports := 0
+	for _, o := range []Facts{s.good(), s.bad(), s.later()} {
+		if len(o.Events) == 0 {
+			continue
+		}
+		all = append(all, o)
+		merged.Events = append(merged.Events, o.Events...)
+		if o.Report != nil {
+			merged.Report = o.Report
+			reports++
+		}
+	}
+	if len(all) > 1 && reports <= 1 {
+		return []Facts{merged}
+	}
+	return all
+}
+
+// good is what was delivered, with a report that it was relayed where the next
+// host will not send one (RFC 3461, section 5.2.2).
+func (s *settlement) good() Facts {
+	var o Facts
+	var list []dsn.Status
+	for _, g := range s.alike(func(v *Verdict) bool { return v.What == Delivered }) {
+		o.Events = append(o.Events, &event.Delivered{Recipients: g.recipients, Attempt: s.attempt(g.Verdict, true)})
+		list = append(list, s.statuses(g)...)
+	}
+	if len(list) > 0 && !s.a.RelaysDSN {
+		o.Report, _ = s.report(dsn.Success, list)
+	}
+	return o
+}
+
+// bad is what failed or expired, with its report. Without the report that is
+// wanted nothing may end: the recipients go back.
+func (s *settlement) bad() Facts {
+	var o Facts
+	var list []dsn.Status
+	for _, g := range s.alike(func(v *Verdict) bool { return v.What == Failed || v.Expired }) {
+		claimed := true
+		if g.What == Doubted {
+			o.Events = append(o.Events, s.doubt(g))
+			claimed = false
+		}
+		attempt := s.attempt(g.Verdict, claimed)
+		if g.Expired {
+			o.Events = append(o.Events, &event.Expired{Recipients: g.recipients, Attempt: attempt, Error: g.Kind})
+		} else {
+			o.Events = append(o.Events, &event.Failed{Recipients: g.recipients, Attempt: attempt, Error: g.Kind})
+		}
+		list = append(list, s.statuses(g)...)
+	}
+	if len(list) == 0 {
+		return o
+	}
+	var err error
+	if o.Report, err = s.report(dsn.Failure, list); err == nil {
+		return o
+	}
+	s.fault = err
+	return s.back(list)
+}
+
+// back returns the recipients of a claim; without a claim they are as they
+// were.
+func (s *settlement) back(list []dsn.Status) Facts {
+	if s.claim == 0 {
+		return Facts{}
+	}
+	e := &event.Returned{Number: s.claim, Due: s.now.Add(RestAfterFault), Why: "no report could be made"}
+	for _, status := range list {
+		e.Recipients = append(e.Recipients, uint32(status.N))
+	}
+	return Facts{Events: []event.Event{e}}
+}
+
+// later is what is to be tried again, with a warning of the delay where it is
+// time for one and somebody wants it.
+func (s *settlement) later() Facts {
+	var o Facts
+	for _, g := range s.alike(func(v *Verdict) bool { return !v.Due.IsZero() }) {
+		switch g.What {
+		case Returned:
+			if s.claim != 0 {
+				o.Events = append(o.Events, &event.Returned{
+					Number: s.claim, Recipients: g.recipients, Due: g.Due, Why: g.Reply.Text,
+				})
+			}
+			continue
+		case Doubted:
+			o.Events = append(o.Events, s.doubt(g))
+		}
+		o.Events = append(o.Events, &event.Deferred{
+			Recipients: g.recipients, Attempt: s.attempt(g.Verdict, g.What != Doubted), Error: g.Kind, Due: g.Due,
+		})
+	}
+	warned, list := s.warnings()
+	if len(list) == 0 {
+		return o
+	}
+	if report, err := s.report(dsn.Delay, list); err == nil && report != nil {
+		o.Events = append(o.Events, warned...)
+		o.Report = report
+	}
+	return o
+}
+
+// warnings are the recipients whose sender is to be told of the delay.
+func (s *settlement) warnings() ([]event.Event, []dsn.Status) {
+	steps := map[uint32]*event.Warned{}
+	var events []event.Event
+	var list []dsn.Status
+	for i := range s.verdicts {
+		v := &s.verdicts[i]
+		r := &s.a.Message.Recipients[v.Recipient]
+		if v.What != Deferred || v.Expired || !s.Warnings.Due(s.a.Message.At, r.Warned, s.now) {
+			continue
+		}
+		e := steps[r.Warned+1]
+		if e == nil {
+			e = &event.Warned{Step: r.Warned + 1}
+			steps[e.Step] = e
+			events = append(events, e)
+		}
+		e.Recipients = append(e.Recipients, v.Recipient)
+		list = append(list, s.status(v))
+	}
+	return events, list
+}
+
+func (s *settlement) doubt(g alike) *event.Doubted {
+	due := g.Due
+	if due.IsZero() {
+		due = s.now
+	}
+	return &event.Doubted{
+		Number: s.claim, Recipients: g.recipients, By: s.a.By,
+		Term: s.a.Term, Due: due,
+	}
+}
+
+// attempt describes the attempt; unclaimed for an event that comes after the
+// claim has ended.
+func (s *settlement) attempt(v Verdict, claimed bool) event.Attempt {
+	a := event.Attempt{
+		Node:      s.a.By.Node,
+		Router:    s.a.Router,
+		Transport: s.a.Transport,
+		Host:      s.a.Host,
+		IP:        s.a.IP,
+		TLS:       s.a.TLS,
+		Reply:     v.Reply,
+		Took:      s.now.Sub(s.a.Began),
+	}
+	if v.Router != "" {
+		a.Router = v.Router
+	}
+	if claimed {
+		a.Number = s.claim
+	}
+	return a
+}
+
+// alike is recipients with the same verdict.
+type alike struct {
+	Verdict
+	recipients []uint32
+}
+
+// alike collects the chosen verdicts by what they say.
+func (s *settlement) alike(choose func(*Verdict) bool) []alike {
+	var groups []alike
+	index := map[Verdict]int{}
+	for i := range s.verdicts {
+		v := s.verdicts[i]
+		if !choose(&v) {
+			continue
+		}
+		n := v.Recipient
+		v.Recipient = 0
+		k, ok := index[v]
+		if !ok {
+			k = len(groups)
+			index[v] = k
+			groups = append(groups, alike{Verdict: v})
+		}
+		groups[k].recipients = append(groups[k].recipients, n)
+	}
+	return groups
+}
+
+func (s *settlement) statuses(g alike) []dsn.Status {
+	list := make([]dsn.Status, len(g.recipients))
+	for i, n := range g.recipients {
+		v := g.Verdict
+		v.Recipient = n
+		list[i] = s.status(&v)
+	}
+	return list
+}
+
+func (s *settlement) status(v *Verdict) dsn.Status {
+	return dsn.Status{
+		N: int(v.Recipient), Reply: v.Reply, Host: s.a.Host, Error: v.Kind,
+		Expired: v.Expired, LastAttempt: s.now, RetryUntil: v.Until,
+	}
+}
+
+// report builds a report; nil where nobody wants one. Content that cannot be
+// read is left out.
+func (s *settlement) report(kind dsn.Kind, list []dsn.Status) (*event.Accepted, error) {
+	content := &lazyContent{open: s.a.Content}
+	report, err := s.DSN.Build(kind, s.a.Message, list, content)
+	content.close()
+	if err == nil || content.err == nil {
+		return report, err
+	}
+	return s.DSN.Build(kind, s.a.Message, list, emptyReader{})
+}

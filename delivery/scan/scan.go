@@ -1,0 +1,181 @@
+// Package scan reads a shard's due index for as long as an office lasts: the
+// newest rows whenever some may have appeared, and in between a sweep of the
+// whole index, which finds what was there before and what found no room.
+package scan
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"quorumta/internal/mail"
+	"quorumta/queue/state"
+)
+
+const (
+	// pageRows is how many rows of the index are read at once.
+	pageRows = 500
+	// overlap is how far behind the newest rows new ones may still appear:
+	// entries under way together may overtake each other.
+	overlap = 250 * time.Millisecond
+	// recentRows is how many of the newest rows are remembered: an operator may
+	// make a million due at once.
+	recentRows = 10_000
+	// sweepRest is the shortest time between two sweeps of the whole index,
+	// and sweepShare how many times its own duration a sweep rests.
+	sweepRest  = 5 * time.Second
+	sweepShare = 20
+	// tailShare is how many times its own duration reading the newest rows
+	// rests, so that it stays a small part of what the processor does; it
+	// rests tailRest at most.
+	tailShare = 10
+	tailRest  = 25 * time.Millisecond
+)
+
+// Index is a shard's due index, as its office sees it; asked by one goroutine.
+type Index interface {
+	// Due returns at most limit rows after a row, due until a time, in order.
+	Due(after state.DueRow, until time.Time, limit int) []state.DueRow
+	// Changed is closed when rows may have appeared since the call.
+	Changed() <-chan struct{}
+}
+
+// Options say what is scanned, and for whom; all are needed.
+type Options struct {
+	Index Index
+	// Take gets each message that a row was found of; it may have got it
+	// before. It may wait.
+	Take func(context.Context, mail.MessageID)
+	// Appetite tells how many sweeps were asked for so far, and what is closed
+	// with the next.
+	Appetite func() (meals uint64, next <-chan struct{})
+	// Now is the clock that due times are read by.
+	Now func() time.Time
+}
+
+// scanner belongs to one goroutine.
+type scanner struct {
+	Options
+
+	// tail is up to where the newest rows were read, recent when those were
+	// taken that are still overlapped: a row that found no room must not be
+	// routed again with each reading. What a row stands for may have changed
+	// after that, as by a hold and its release: it is remembered for overlap.
+	tail   time.Time
+	recent map[state.DueRow]time.Time
+	// sweep is the place in the sweep under way; began is zero between sweeps.
+	sweep state.DueRow
+	began time.Time
+	// next is when the next sweep begins, fed how many were asked for when the
+	// last one did.
+	next time.Time
+	fed  uint64
+}
+
+// Run scans until ctx ends.
+func Run(ctx context.Context, o Options) {
+	now := o.Now()
+	s := scanner{Options: o, tail: now, recent: map[state.DueRow]time.Time{}, next: now}
+	for ctx.Err() == nil {
+		changed := s.Index.Changed()
+		_, hunger := s.Appetite()
+		began := s.Now()
+		s.readTail(ctx, began)
+		took := s.Now().Sub(began)
+		if s.sweepPage(ctx) {
+			continue
+		}
+		if !pause(ctx, min(took*tailShare, tailRest), nil, nil) {
+			return
+		}
+		if !pause(ctx, s.untilNext(), changed, hunger) {
+			return
+		}
+	}
+}
+
+// pause waits for d, or until one of the channels is closed; false when ctx
+// ended.
+func pause(ctx context.Context, d time.Duration, changed, hunger <-chan struct{}) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-changed:
+	case <-hunger:
+	case <-timer.C:
+	}
+	return true
+}
+
+// untilNext is how long nothing happens by itself: until the next row is due,
+// or the next sweep.
+func (s *scanner) untilNext() time.Duration {
+	now := s.Now()
+	wait := s.next.Sub(now)
+	rows := s.Index.Due(state.DueRow{Due: now.Add(time.Millisecond)}, now.Add(wait), 1)
+	if len(rows) > 0 {
+		wait = min(wait, rows[0].Due.Sub(now))
+	}
+	return max(wait, time.Millisecond)
+}
+
+// readTail takes the rows that became due since the last time. It goes by the
+// rows that it has seen, not by the clock: a row appears when its entry is
+// committed, which may be long after it was stamped, but in the order of the
+// stamps.
+func (s *scanner) readTail(ctx context.Context, now time.Time) {
+	after := state.DueRow{Due: s.tail.Add(-overlap)}
+	for ctx.Err() == nil {
+		rows := s.Index.Due(after, now, pageRows)
+		for _, row := range rows {
+			if _, seen := s.recent[row]; seen {
+				continue
+			}
+			if len(s.recent) < recentRows {
+				s.recent[row] = now
+			}
+			s.Take(ctx, row.ID)
+		}
+		if len(rows) > 0 {
+			after = rows[len(rows)-1]
+		}
+		if len(rows) < pageRows {
+			break
+		}
+	}
+	if after.Due.After(s.tail) {
+		s.tail = after.Due
+	}
+	maps.DeleteFunc(s.recent, func(row state.DueRow, taken time.Time) bool {
+		return row.Due.Before(s.tail.Add(-overlap)) || now.Sub(taken) > overlap
+	})
+}
+
+// sweepPage reads a page of the whole index; false between sweeps.
+func (s *scanner) sweepPage(ctx context.Context) bool {
+	now := s.Now()
+	if s.began.IsZero() {
+		meals, _ := s.Appetite()
+		if now.Before(s.next) && meals == s.fed {
+			return false
+		}
+		s.fed, s.began, s.sweep = meals, now, state.DueRow{}
+	}
+	rows := s.Index.Due(s.sweep, now, pageRows)
+	for _, row := range rows {
+		s.Take(ctx, row.ID)
+	}
+	if len(rows) == pageRows {
+		s.sweep = rows[len(rows)-1]
+		return true
+	}
+	now = s.Now()
+	s.next = now.Add(max(sweepRest, now.Sub(s.began)*sweepShare))
+	s.began = time.Time{}
+	return false
+}

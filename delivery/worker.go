@@ -1,0 +1,307 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/semaphore"
+
+	"quorumta/delivery/outcome"
+	"quorumta/delivery/site"
+	"quorumta/delivery/smtpc"
+	"quorumta/delivery/window"
+	"quorumta/internal/mail"
+	"quorumta/queue"
+	"quorumta/queue/event"
+)
+
+// claimsAhead is how many messages of one connection may be claimed without
+// their outcome on record: it bounds what a crash leaves in doubt (PROTOCOL
+// 32).
+const claimsAhead = 2
+
+// worker carries out the jobs of a lane, over one connection at a time.
+type worker struct {
+	d    *Deliverer
+	lane *window.Lane
+	conn *site.Conn
+	// unsettled counts claims; it holds claimsAhead at most.
+	unsettled *semaphore.Weighted
+}
+
+// startWorker makes use of a right that the window gave.
+func (d *Deliverer) startWorker(l *window.Lane) {
+	d.workers.Go(func() {
+		w := worker{d: d, lane: l, unsettled: semaphore.NewWeighted(claimsAhead)}
+		w.run()
+		l.Site.End()
+		d.window.Ended(l)
+	})
+}
+
+func (w *worker) run() {
+	var wait time.Duration
+	for {
+		j := w.d.window.Next(w.lane, wait)
+		if j == nil {
+			break
+		}
+		if !w.carryOut(j) {
+			break
+		}
+		wait = 0
+		if w.conn != nil {
+			wait = w.d.o.Limits.Idle
+		}
+	}
+	w.leave()
+}
+
+// leave ends the connection, if there is one.
+func (w *worker) leave() {
+	if w.conn != nil {
+		w.conn.Leave(w.d.work)
+		w.conn = nil
+	}
+}
+
+// carryOut makes one attempt of a job; false when the site gives no connection.
+func (w *worker) carryOut(j *window.Job) bool {
+	a := w.d.attempt(j)
+	if a == nil {
+		w.d.window.Done(j, time.Time{})
+		return true
+	}
+	ctx, span := a.span(w.d.work)
+	defer span.End()
+	if !w.reroute(ctx, a) {
+		w.d.window.Done(j, w.d.o.Now())
+		return true
+	}
+	connected := w.try(ctx, a, j)
+	span.SetAttributes(attribute.String("server.address", a.Host))
+	return connected
+}
+
+// attempt is one of the job's recipients that nobody has settled since; nil
+// where there are none.
+func (d *Deliverer) attempt(j *window.Job) *attempt {
+	q := d.offices.get(j.Office)
+	if q == nil {
+		return nil
+	}
+	m, ok := q.Message(j.ID)
+	if !ok || m.Held {
+		return nil
+	}
+	var due []uint32
+	now := d.o.Now()
+	for _, n := range j.Recipients {
+		if isDue(m, n, now) {
+			due = append(due, n)
+		}
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	return d.newAttempt(q, m, due)
+}
+
+// reroute asks the routers again, since the job may have waited for long and
+// addresses change. It is false where the recipients do not belong here any
+// more.
+func (w *worker) reroute(ctx context.Context, a *attempt) bool {
+	ctx, span := w.d.o.Tracer.Start(ctx, "dns")
+	defer span.End()
+	all := w.d.routeAll(ctx, a.Message, a.recipients)
+	if len(all.groups) != 1 || len(all.ended) > 0 || all.groups[0].target.Key != w.lane.Site.Key() {
+		return false
+	}
+	g := all.groups[0]
+	w.d.sites.Site(g.target)
+	a.Router, a.Transport = g.router, g.target.Transport
+	return true
+}
+
+// try sends the message, over the connection in hand or a new one. One in hand
+// may have been closed meanwhile, so its failure does not count. It is false
+// where there is no connection.
+func (w *worker) try(ctx context.Context, a *attempt, j *window.Job) bool {
+	for {
+		reused := w.conn != nil
+		if !reused && !w.connect(ctx, a, j) {
+			return false
+		}
+		res, err := w.send(ctx, a)
+		var failure site.Failure
+		if err != nil {
+			failure = w.conn.SessionFailure(err)
+		}
+		if reused && err != nil && !res.Dot && !ours(err) {
+			w.leave()
+			continue
+		}
+		w.learn(err, failure, res)
+		cause := outcome.Cause{Kind: failure.Kind, Reply: failure.Reply}
+		if ours(err) && !res.Dot {
+			cause = ourCause(err)
+		}
+		w.settle(a, j, outcome.Judge(a.recipients, res, err, cause))
+		return true
+	}
+}
+
+func ours(err error) bool {
+	var e *smtpc.Error
+	return errors.As(err, &e) && e.Ours
+}
+
+// ourCause says what is wrong with ourselves: nothing, where the right to send
+// has gone elsewhere, or we are ending.
+func ourCause(err error) outcome.Cause {
+	cause := outcome.Cause{Kind: event.ErrorInternal, Reply: mail.Reply{Text: err.Error()}}
+	if errors.Is(err, queue.ErrStale) || errors.Is(err, queue.ErrNotInOffice) || errors.Is(err, context.Canceled) {
+		cause.Kind = event.ErrorNone
+	}
+	return cause
+}
+
+// connect opens a connection. If it cannot, it ends the attempt: the job waits
+// on if the site has only refused one more, else its recipients are deferred.
+func (w *worker) connect(ctx context.Context, a *attempt, j *window.Job) bool {
+	conn, failure := w.lane.Site.Connect(ctx)
+	if failure == nil {
+		w.d.meters.connected(true)
+		w.conn = conn
+		return true
+	}
+	what := outcome.Deferred
+	if w.d.work.Err() != nil {
+		what = outcome.Returned
+	} else {
+		w.d.meters.connected(false)
+		if !w.lane.Site.Refused(*failure) {
+			what = outcome.Returned
+		}
+	}
+	a.at(*failure)
+	trace.SpanFromContext(ctx).SetStatus(codes.Error, failure.Reply.Text)
+	if what == outcome.Returned && a.claimed == nil {
+		w.d.window.Requeue(j)
+		return false
+	}
+	w.settle(a, j, alike(a.recipients, what, *failure))
+	return false
+}
+
+// alike is the same verdict for all.
+func alike(recipients []uint32, what outcome.What, why site.Failure) []outcome.Verdict {
+	verdicts := make([]outcome.Verdict, len(recipients))
+	for i, n := range recipients {
+		verdicts[i] = outcome.Verdict{Recipient: n, What: what, Kind: why.Kind, Reply: why.Reply}
+	}
+	return verdicts
+}
+
+// send carries out the transaction, while the claim is being committed.
+func (w *worker) send(ctx context.Context, a *attempt) (smtpc.Result, error) {
+	a.Host, a.IP, a.TLS = w.conn.Host, w.conn.IP, w.conn.Secrecy
+	a.RelaysDSN = w.conn.Extensions().DSN
+	content, size, err := a.office.Content(a.Message.Accepted.ID)
+	if err != nil {
+		a.damaged = errors.Is(err, queue.ErrDamaged)
+		return untried(a), &smtpc.Error{Phase: smtpc.PhaseMail, Err: fmt.Errorf("read the content: %w", err), Ours: true}
+	}
+	defer func() { _ = content.Close() }()
+	if most := w.conn.Extensions().Recipients; most > 0 && a.claimed == nil {
+		a.recipients = a.recipients[:min(most, len(a.recipients))]
+	}
+	if err := w.begin(ctx, a); err != nil {
+		return untried(a), &smtpc.Error{Phase: smtpc.PhaseMail, Err: err, Ours: true}
+	}
+	ctx, span := w.d.o.Tracer.Start(ctx, "smtp.data")
+	defer span.End()
+	e := &a.Message.Accepted.Envelope
+	message := smtpc.Message{
+		From: e.From, Return: e.Return, EnvID: e.EnvID, EightBit: e.EightBit, UTF8: e.UTF8,
+		Size: size, Content: content, BeforeDot: a.lastLook,
+	}
+	for _, n := range a.recipients {
+		message.Recipients = append(message.Recipients, a.Message.Recipients[n].Recipient)
+	}
+	res, err := w.conn.Send(ctx, &message)
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+		a.damaged = errors.Is(err, queue.ErrDamaged)
+	}
+	return res, err
+}
+
+// untried is the result of a transaction that was not begun.
+func untried(a *attempt) smtpc.Result {
+	return smtpc.Result{Rcpts: make([]mail.Reply, len(a.recipients))}
+}
+
+// begin has the attempt claimed, once, when there is room for one more claim.
+func (w *worker) begin(ctx context.Context, a *attempt) error {
+	if a.claimed != nil {
+		return nil
+	}
+	if err := w.unsettled.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	a.begin()
+	return nil
+}
+
+// learn draws conclusions about the site, and leaves a connection that is of
+// no use any more.
+func (w *worker) learn(err error, failure site.Failure, res smtpc.Result) {
+	switch {
+	case err == nil:
+		if res.Final.Positive() {
+			w.conn.Carried++
+			w.lane.Site.Worked()
+		}
+		if w.conn.Closed() || w.conn.Carried >= w.d.o.Limits.Messages {
+			w.leave()
+		}
+	default:
+		carried := w.conn.Carried
+		w.leave()
+		if carried == 0 && !ours(err) {
+			w.lane.Site.Refused(failure)
+		}
+	}
+}
+
+// settle puts the verdicts on record while the worker goes on.
+func (w *worker) settle(a *attempt, j *window.Job, verdicts []outcome.Verdict) {
+	w.d.recorders.Go(func() {
+		again := w.d.record(a, verdicts)
+		if a.claimed != nil {
+			w.unsettled.Release(1)
+		}
+		if len(a.recipients) < len(j.Recipients) {
+			again = w.d.o.Now() // the server takes fewer at a time
+		}
+		w.d.window.Done(j, again)
+	})
+}
+
+// postpone defers a job that has waited for a failing site for too long.
+func (d *Deliverer) postpone(j *window.Job) {
+	a := d.attempt(j)
+	if a == nil {
+		d.window.Done(j, time.Time{})
+		return
+	}
+	why, _ := j.Lane.Site.Failing()
+	a.at(why)
+	d.window.Done(j, d.record(a, alike(a.recipients, outcome.Deferred, why)))
+}
