@@ -20,7 +20,7 @@ func (c *checkCmd) Run(s streams) error {
 	var faults config.Faults
 	if errors.As(err, &faults) {
 		for _, fault := range faults {
-			fmt.Fprintln(s.err, fault)
+			fmt.Fprintln(s.Err, fault)
 		}
 		return errSaid
 	}
@@ -28,11 +28,11 @@ func (c *checkCmd) Run(s streams) error {
 		return err
 	}
 	for _, w := range f.Warnings() {
-		fmt.Fprintln(s.err, w)
+		fmt.Fprintln(s.Err, w)
 	}
 	if f.Even() && !c.Force {
 		return fmt.Errorf("%s: %d members stop when half of them are lost, as %d do: take an odd number, or say --force", c.Config, len(f.Cluster.Members), len(f.Cluster.Members)-1)
 	}
-	_, err = fmt.Fprintln(s.out, c.Config, "is fine")
+	_, err = fmt.Fprintln(s.Out, c.Config, "is fine")
 	return err
 }

@@ -22,10 +22,10 @@ type demoCmd struct {
 // Run shows the demo; its status is the verdict.
 func (c *demoCmd) Run(ctx context.Context, s streams) error {
 	if c.Nodes < 1 || c.Nodes%2 == 0 {
-		return usageError{"--nodes must be odd: half of an even number is no majority"}
+		return usageError{Text: "--nodes must be odd: half of an even number is no majority"}
 	}
 	if c.Chaos && c.Nodes < 3 {
-		return usageError{"--chaos needs 3 nodes or more: one must be spared"}
+		return usageError{Text: "--chaos needs 3 nodes or more: one must be spared"}
 	}
 	binary, err := os.Executable()
 	if err != nil {
@@ -39,8 +39,8 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 	}
 	return demo.Run(ctx, demo.Options{
 		Binary: binary, Nodes: c.Nodes, For: c.For, Chaos: c.Chaos, Keep: c.Keep,
-		Rate: c.Rate, Sessions: c.Sessions, Live: terminal(s.out),
-	}, s.out)
+		Rate: c.Rate, Sessions: c.Sessions, Live: terminal(s.Out),
+	}, s.Out)
 }
 
 // terminal reports whether what is printed can be rewritten.

@@ -32,13 +32,13 @@ func (c *initCmd) Run(_ context.Context, s streams) error {
 		return err
 	}
 	if len(nodes)%2 == 0 && !c.Force {
-		return usageError{fmt.Sprintf("%d nodes stop when half of them are lost, as %d do: choose an odd number, or say --force", len(nodes), len(nodes)-1)}
+		return usageError{Text: fmt.Sprintf("%d nodes stop when half of them are lost, as %d do: choose an odd number, or say --force", len(nodes), len(nodes)-1)}
 	}
 	p := setup.Plan{Dir: c.Dir, Nodes: nodes, Domain: c.Domain, Smarthost: c.Smarthost, Now: time.Now()}
 	for _, t := range c.Trust {
 		prefix, err := netip.ParsePrefix(t)
 		if err != nil {
-			return usageError{fmt.Sprintf("--trust %s: a network is written as 10.20.0.0/16", t)}
+			return usageError{Text: fmt.Sprintf("--trust %s: a network is written as 10.20.0.0/16", t)}
 		}
 		p.Trust = append(p.Trust, prefix)
 	}
@@ -46,7 +46,7 @@ func (c *initCmd) Run(_ context.Context, s streams) error {
 		return err
 	}
 	for _, n := range nodes {
-		if _, err := fmt.Fprintf(s.out, "quorumta serve --config %s\n", filepath.Join(c.Dir, n.Name, "quorumta.yaml")); err != nil {
+		if _, err := fmt.Fprintf(s.Out, "quorumta serve --config %s\n", filepath.Join(c.Dir, n.Name, "quorumta.yaml")); err != nil {
 			return err
 		}
 	}
@@ -57,10 +57,10 @@ func (c *initCmd) Run(_ context.Context, s streams) error {
 func (c *initCmd) plan() ([]setup.Node, error) {
 	if len(c.Node) == 0 {
 		if c.Nodes < 1 || c.Nodes > 99 {
-			return nil, usageError{"--nodes must be between 1 and 99"}
+			return nil, usageError{Text: "--nodes must be between 1 and 99"}
 		}
 		if c.Port < 1 || c.Port+300+c.Nodes > 65535 {
-			return nil, usageError{"--port must leave room for PORT+300+NODES"}
+			return nil, usageError{Text: "--port must leave room for PORT+300+NODES"}
 		}
 		return setup.OnOneHost(c.Nodes, c.Host, c.Port), nil
 	}
@@ -69,13 +69,13 @@ func (c *initCmd) plan() ([]setup.Node, error) {
 	for _, n := range c.Node {
 		name, host, ok := strings.Cut(n, "=")
 		if !ok || name == "" || strings.ContainsAny(name, "/. ") {
-			return nil, usageError{fmt.Sprintf("--node %s: NAME=ADDRESS is expected, NAME without dots", n)}
+			return nil, usageError{Text: fmt.Sprintf("--node %s: NAME=ADDRESS is expected, NAME without dots", n)}
 		}
 		if _, err := netip.ParseAddr(host); err != nil {
-			return nil, usageError{fmt.Sprintf("--node %s: %q is not an IP address", n, host)}
+			return nil, usageError{Text: fmt.Sprintf("--node %s: %q is not an IP address", n, host)}
 		}
 		if slices.Contains(names, name) {
-			return nil, usageError{fmt.Sprintf("--node %s: the name is used twice", n)}
+			return nil, usageError{Text: fmt.Sprintf("--node %s: the name is used twice", n)}
 		}
 		hosts[name] = host
 		names = append(names, name)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -13,37 +12,29 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"quorumta/internal/admin"
-)
-
-// Exit statuses: a contract with scripts.
-const (
-	exitOK         = 0
-	exitFailed     = 1
-	exitUsage      = 2
-	exitNoMajority = 75 // EX_TEMPFAIL: the same command may work later
+	"quorumta/cmd/quorumta/clustering"
+	"quorumta/cmd/quorumta/console"
+	"quorumta/cmd/quorumta/messages"
 )
 
 // cli is the command line.
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Run one node in the foreground. SIGTERM drains, SIGHUP reloads."`
-	Init    initCmd    `cmd:"" help:"Write a new cluster: certificates and one configuration per node."`
-	Check   checkCmd   `cmd:"" help:"Read a configuration over: file:line:column: what, hint."`
-	Cluster clusterCmd `cmd:"" help:"The cluster's life."`
-	Queue   queueCmd   `cmd:"" help:"Messages, one or by selection."`
-	Events  eventsCmd  `cmd:"" help:"The history, one JSON object a line."`
-	Demo    demoCmd    `cmd:"" help:"Run a cluster of processes here under load, and pass a verdict."`
-	Version versionCmd `cmd:"" help:"Print the program's version."`
+	Serve   serveCmd            `cmd:"" help:"Run one node in the foreground. SIGTERM drains, SIGHUP reloads."`
+	Init    initCmd             `cmd:"" help:"Write a new cluster: certificates and one configuration per node."`
+	Check   checkCmd            `cmd:"" help:"Read a configuration over: file:line:column: what, hint."`
+	Cluster clustering.Commands `cmd:"" help:"The cluster's life."`
+	Queue   messages.Commands   `cmd:"" help:"Messages, one or by selection."`
+	Events  messages.Events     `cmd:"" help:"The history, one JSON object a line."`
+	Demo    demoCmd             `cmd:"" help:"Run a cluster of processes here under load, and pass a verdict."`
+	Version versionCmd          `cmd:"" help:"Print the program's version."`
 }
 
 // streams are where a command prints.
-type streams struct {
-	out, err io.Writer
-}
+type streams = console.Streams
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := run(ctx, os.Args[1:], streams{out: os.Stdout, err: os.Stderr})
+	status := run(ctx, os.Args[1:], streams{Out: os.Stdout, Err: os.Stderr})
 	stop()
 	os.Exit(status)
 }
@@ -55,53 +46,39 @@ func run(ctx context.Context, args []string, s streams) int {
 		kong.Name("quorumta"),
 		kong.Description("A mail relay that does not lose mail when a machine dies."),
 		kong.UsageOnError(),
-		kong.Writers(s.out, s.err),
+		kong.Writers(s.Out, s.Err),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(s),
 	)
 	if err != nil {
-		fmt.Fprintln(s.err, "quorumta:", err)
-		return exitFailed
+		fmt.Fprintln(s.Err, "quorumta:", err)
+		return console.ExitFailed
 	}
 	k, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(s.err, "quorumta: %v (see quorumta --help)\n", err)
-		return exitUsage
+		fmt.Fprintf(s.Err, "quorumta: %v (see quorumta --help)\n", err)
+		return console.ExitUsage
 	}
 	if err := k.Run(); err != nil {
 		if !errors.Is(err, errSaid) {
-			fmt.Fprintln(s.err, "quorumta:", err)
+			fmt.Fprintln(s.Err, "quorumta:", err)
 		}
-		return status(err)
+		return console.Status(err)
 	}
-	return exitOK
+	return console.ExitOK
 }
 
 // errSaid is an error whose text the user has seen already.
-var errSaid = errors.New("said")
+var errSaid = console.ErrSaid
 
 // usageError is an error of the command line itself.
-type usageError struct{ text string }
-
-// Error implements error.
-func (e usageError) Error() string { return e.text }
-
-func status(err error) int {
-	var usage usageError
-	switch {
-	case errors.As(err, &usage):
-		return exitUsage
-	case errors.Is(err, admin.ErrNoMajority):
-		return exitNoMajority
-	}
-	return exitFailed
-}
+type usageError = console.UsageError
 
 type versionCmd struct{}
 
 // Run prints the version.
 func (versionCmd) Run(s streams) error {
-	_, err := fmt.Fprintln(s.out, "quorumta", version())
+	_, err := fmt.Fprintln(s.Out, "quorumta", version())
 	return err
 }
 

@@ -24,7 +24,7 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	var faults config.Faults
 	if errors.As(err, &faults) {
 		for _, fault := range faults {
-			fmt.Fprintln(s.err, fault)
+			fmt.Fprintln(s.Err, fault)
 		}
 		return errSaid
 	}

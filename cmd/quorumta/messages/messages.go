@@ -1,4 +1,5 @@
-package main
+// Package messages are the commands about messages: one, some, or their history.
+package messages
 
 import (
 	"context"
@@ -8,21 +9,22 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"quorumta/cmd/quorumta/console"
 	"quorumta/internal/admin"
 	"quorumta/internal/config"
 	"quorumta/internal/mail"
 	"quorumta/queue"
 )
 
-// queueCmd are the commands about messages.
-type queueCmd struct {
-	List    queueListCmd    `cmd:"" help:"List open messages."`
-	Count   queueCountCmd   `cmd:"" help:"Count open messages."`
-	Show    queueShowCmd    `cmd:"" help:"Show a message and its history."`
-	Hold    queueHoldCmd    `cmd:"" help:"Keep messages from being delivered."`
-	Release queueReleaseCmd `cmd:"" help:"End a hold."`
-	Retry   queueRetryCmd   `cmd:"" help:"Try messages now."`
-	Remove  queueRemoveCmd  `cmd:"" help:"End messages without a report."`
+// Commands are the commands about messages.
+type Commands struct {
+	List    listCmd    `cmd:"" help:"List open messages."`
+	Count   countCmd   `cmd:"" help:"Count open messages."`
+	Show    showCmd    `cmd:"" help:"Show a message and its history."`
+	Hold    holdCmd    `cmd:"" help:"Keep messages from being delivered."`
+	Release releaseCmd `cmd:"" help:"End a hold."`
+	Retry   retryCmd   `cmd:"" help:"Try messages now."`
+	Remove  removeCmd  `cmd:"" help:"End messages without a report."`
 }
 
 // selection are the flags that choose messages.
@@ -39,27 +41,27 @@ func (c *selection) choose() (queue.Selection, error) {
 	if c.Age != "" {
 		age, err := config.ParseDuration(c.Age)
 		if err != nil {
-			return s, usageError{"--age " + c.Age + ": " + err.Error()}
+			return s, console.UsageError{Text: "--age " + c.Age + ": " + err.Error()}
 		}
 		s.OlderThan = age
 	}
 	return s, nil
 }
 
-type queueListCmd struct {
-	target
+type listCmd struct {
+	console.Target
 	selection
 	Limit  int    `help:"Messages at most; 0 lists all." default:"100"`
 	Cursor string `help:"Where an earlier list ended."`
 }
 
 // Run prints the list.
-func (c *queueListCmd) Run(ctx context.Context, s streams) error {
+func (c *listCmd) Run(ctx context.Context, s console.Streams) error {
 	chosen, err := c.choose()
 	if err != nil {
 		return err
 	}
-	client, err := c.dial()
+	client, err := c.Dial()
 	if err != nil {
 		return err
 	}
@@ -81,22 +83,22 @@ func (c *queueListCmd) Run(ctx context.Context, s streams) error {
 		}
 	}
 	if c.JSON {
-		return printJSON(s.out, all)
+		return console.PrintJSON(s.Out, all)
 	}
-	if err := printMessages(s.out, all.Messages); err != nil {
+	if err := printMessages(s.Out, all.Messages); err != nil {
 		return err
 	}
 	warnStale(s, all.Stale)
 	if all.Cursor != "" {
-		fmt.Fprintf(s.err, "more: --cursor %s\n", all.Cursor)
+		fmt.Fprintf(s.Err, "more: --cursor %s\n", all.Cursor)
 	}
 	return nil
 }
 
 // warnStale says which shards could not be asked at their leader.
-func warnStale(s streams, shards []uint16) {
+func warnStale(s console.Streams, shards []uint16) {
 	for _, shard := range shards {
-		fmt.Fprintf(s.err, "shard %d has no leader in reach: its messages are as the asked node knows them\n", shard)
+		fmt.Fprintf(s.Err, "shard %d has no leader in reach: its messages are as the asked node knows them\n", shard)
 	}
 }
 
@@ -110,29 +112,19 @@ func printMessages(out io.Writer, messages []admin.Message) error {
 			if m.Held {
 				state = "held"
 			}
-			fmt.Fprintf(w, "%s\t%v\t%d\t%s\t%d\t<%s>\t%s\t%s\n", m.ID, age, m.Size, state, r.Tries, m.From, r.Address, oneLine(r.Reply))
+			fmt.Fprintf(w, "%s\t%v\t%d\t%s\t%d\t<%s>\t%s\t%s\n", m.ID, age, m.Size, state, r.Tries, m.From, r.Address, console.OneLine(r.Reply))
 		}
 	}
 	return w.Flush()
 }
 
-// oneLine keeps a remote server's words from drawing on the terminal.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
-}
-
-type queueCountCmd struct {
-	target
+type countCmd struct {
+	console.Target
 }
 
 // Run prints the counts.
-func (c *queueCountCmd) Run(ctx context.Context, s streams) error {
-	client, err := c.dial()
+func (c *countCmd) Run(ctx context.Context, s console.Streams) error {
+	client, err := c.Dial()
 	if err != nil {
 		return err
 	}
@@ -142,25 +134,25 @@ func (c *queueCountCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.JSON {
-		return printJSON(s.out, t)
+		return console.PrintJSON(s.Out, t)
 	}
 	warnStale(s, t.Stale)
-	_, err = fmt.Fprintf(s.out, "total %d\ndue %d\ndeferred %d\nheld %d\nin flight %d\n", t.Total, t.Due, t.Deferred, t.Held, t.InFlight)
+	_, err = fmt.Fprintf(s.Out, "total %d\ndue %d\ndeferred %d\nheld %d\nin flight %d\n", t.Total, t.Due, t.Deferred, t.Held, t.InFlight)
 	return err
 }
 
-type queueShowCmd struct {
+type showCmd struct {
 	ID string `arg:"" help:"The message's id."`
-	target
+	console.Target
 }
 
 // Run prints the message and its history.
-func (c *queueShowCmd) Run(ctx context.Context, s streams) error {
+func (c *showCmd) Run(ctx context.Context, s console.Streams) error {
 	id, err := mail.ParseMessageID(c.ID)
 	if err != nil {
-		return usageError{fmt.Sprintf("%s: %v", c.ID, err)}
+		return console.UsageError{Text: fmt.Sprintf("%s: %v", c.ID, err)}
 	}
-	client, err := c.dial()
+	client, err := c.Dial()
 	if err != nil {
 		return err
 	}
@@ -170,16 +162,16 @@ func (c *queueShowCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.JSON {
-		return printJSON(s.out, show)
+		return console.PrintJSON(s.Out, show)
 	}
 	if m := show.Message; m == nil {
-		fmt.Fprintf(s.out, "%s has ended\n", id)
-	} else if err := printMessages(s.out, []admin.Message{*m}); err != nil {
+		fmt.Fprintf(s.Out, "%s has ended\n", id)
+	} else if err := printMessages(s.Out, []admin.Message{*m}); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(s.out, 0, 8, 2, ' ', 0)
+	w := tabwriter.NewWriter(s.Out, 0, 8, 2, ' ', 0)
 	for _, e := range show.History {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", e.At.Format(time.RFC3339), e.Event, e.Recipient, e.Node, oneLine(detail(e)))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", e.At.Format(time.RFC3339), e.Event, e.Recipient, e.Node, console.OneLine(detail(e)))
 	}
 	return w.Flush()
 }

@@ -1,4 +1,6 @@
-package main
+// Package console is what the commands have in common: where they print, which
+// node they ask, and the statuses they end with.
+package console
 
 import (
 	"crypto/tls"
@@ -14,8 +16,8 @@ import (
 	"quorumta/internal/config"
 )
 
-// target is which node a command asks, and in what form it prints.
-type target struct {
+// Target is which node a command asks, and in what form it prints.
+type Target struct {
 	Config      string `help:"Configuration of a node on this machine: its socket is asked." type:"existingfile" xor:"target"`
 	Admin       string `help:"HOST:PORT of a node's admin address." xor:"target" placeholder:"HOST:PORT"`
 	Credentials string `help:"Folder with ca.pem, admin.pem and admin.key, for --admin." default:"/etc/quorumta/admin"`
@@ -25,8 +27,8 @@ type target struct {
 // defaultConfig is asked where neither --config nor --admin is given.
 const defaultConfig = "/etc/quorumta/quorumta.yaml"
 
-// dial makes the client.
-func (t *target) dial() (*admin.Client, error) {
+// Dial makes the client.
+func (t *Target) Dial() (*admin.Client, error) {
 	if t.Admin != "" {
 		return t.dialTLS()
 	}
@@ -34,7 +36,7 @@ func (t *target) dial() (*admin.Client, error) {
 	if path == "" {
 		path = defaultConfig
 		if _, err := os.Stat(path); err != nil {
-			return nil, usageError{"say --config FILE or --admin HOST:PORT: there is no " + defaultConfig}
+			return nil, UsageError{"say --config FILE or --admin HOST:PORT: there is no " + defaultConfig}
 		}
 	}
 	f, err := config.Load(path, "")
@@ -47,7 +49,7 @@ func (t *target) dial() (*admin.Client, error) {
 	return admin.DialSocket(f.Admin.Socket), nil
 }
 
-func (t *target) dialTLS() (*admin.Client, error) {
+func (t *Target) dialTLS() (*admin.Client, error) {
 	pair, err := tls.LoadX509KeyPair(filepath.Join(t.Credentials, "admin.pem"), filepath.Join(t.Credentials, "admin.key"))
 	if err != nil {
 		return nil, fmt.Errorf("read the administrator's certificate (--credentials names its folder, init writes it): %w", err)
@@ -73,15 +75,15 @@ func certPool(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// printJSON prints the stable form.
-func printJSON(w io.Writer, v any) error {
+// PrintJSON prints the stable form.
+func PrintJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
 
-// whoami is who acts, for the record.
-func whoami() string {
+// Whoami is who acts, for the record.
+func Whoami() string {
 	if u := os.Getenv("SUDO_USER"); u != "" {
 		return u
 	}

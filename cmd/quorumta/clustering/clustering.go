@@ -1,4 +1,5 @@
-package main
+// Package clustering are the commands about the cluster and its members.
+package clustering
 
 import (
 	"context"
@@ -8,24 +9,25 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"quorumta/cmd/quorumta/console"
 	"quorumta/internal/admin"
 )
 
-// clusterCmd are the commands about the cluster.
-type clusterCmd struct {
-	Status   clusterStatusCmd   `cmd:"" help:"Nodes, shards, who leads what."`
-	Digest   clusterDigestCmd   `cmd:"" help:"Compare the replicas of every shard."`
-	Drain    clusterDrainCmd    `cmd:"" help:"Have a node hand its leads away, finish what is in flight, and end."`
-	Transfer clusterTransferCmd `cmd:"" help:"Hand a shard's lead to a node."`
+// Commands are the commands about the cluster.
+type Commands struct {
+	Status   statusCmd   `cmd:"" help:"Nodes, shards, who leads what."`
+	Digest   digestCmd   `cmd:"" help:"Compare the replicas of every shard."`
+	Drain    drainCmd    `cmd:"" help:"Have a node hand its leads away, finish what is in flight, and end."`
+	Transfer transferCmd `cmd:"" help:"Hand a shard's lead to a node."`
 }
 
-type clusterStatusCmd struct {
-	target
+type statusCmd struct {
+	console.Target
 }
 
 // Run prints the status.
-func (c *clusterStatusCmd) Run(ctx context.Context, s streams) error {
-	client, err := c.dial()
+func (c *statusCmd) Run(ctx context.Context, s console.Streams) error {
+	client, err := c.Dial()
 	if err != nil {
 		return err
 	}
@@ -35,9 +37,9 @@ func (c *clusterStatusCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.JSON {
-		return printJSON(s.out, status)
+		return console.PrintJSON(s.Out, status)
 	}
-	w := tabwriter.NewWriter(s.out, 0, 8, 2, ' ', 0)
+	w := tabwriter.NewWriter(s.Out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "NODE\tADDRESS\tALIVE\tLEADS\tVERSION")
 	for _, n := range status.Nodes {
 		alive := "yes"
@@ -67,14 +69,14 @@ func (c *clusterStatusCmd) Run(ctx context.Context, s streams) error {
 	return w.Flush()
 }
 
-type clusterDigestCmd struct {
-	target
+type digestCmd struct {
+	console.Target
 	Deep bool `help:"Compare the whole states, not the running digests alone."`
 }
 
 // Run prints the digests and fails if replicas differ.
-func (c *clusterDigestCmd) Run(ctx context.Context, s streams) error {
-	client, err := c.dial()
+func (c *digestCmd) Run(ctx context.Context, s console.Streams) error {
+	client, err := c.Dial()
 	if err != nil {
 		return err
 	}
@@ -84,9 +86,9 @@ func (c *clusterDigestCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.JSON {
-		err = printJSON(s.out, digest)
+		err = console.PrintJSON(s.Out, digest)
 	} else {
-		w := tabwriter.NewWriter(s.out, 0, 8, 2, ' ', 0)
+		w := tabwriter.NewWriter(s.Out, 0, 8, 2, ' ', 0)
 		fmt.Fprintln(w, "SHARD\tNODE\tAPPLIED\tCHAIN\tSHA256")
 		for _, sh := range digest.Shards {
 			for _, r := range sh.Replicas {
@@ -101,15 +103,15 @@ func (c *clusterDigestCmd) Run(ctx context.Context, s streams) error {
 	return err
 }
 
-type clusterDrainCmd struct {
-	target
+type drainCmd struct {
+	console.Target
 	Node string        `arg:"" help:"Name of the node."`
 	Wait time.Duration `help:"How long to wait for the node to be gone; 0 returns at once." default:"2m"`
 }
 
 // Run begins the drain and waits until the node is gone.
-func (c *clusterDrainCmd) Run(ctx context.Context, s streams) error {
-	client, err := c.dial()
+func (c *drainCmd) Run(ctx context.Context, s console.Streams) error {
+	client, err := c.Dial()
 	if err != nil {
 		return err
 	}
@@ -117,7 +119,7 @@ func (c *clusterDrainCmd) Run(ctx context.Context, s streams) error {
 	if err := client.Drain(ctx, c.Node); err != nil {
 		return err
 	}
-	fmt.Fprintln(s.out, c.Node, "is draining")
+	fmt.Fprintln(s.Out, c.Node, "is draining")
 	if c.Wait == 0 {
 		return nil
 	}
@@ -131,7 +133,7 @@ func (c *clusterDrainCmd) Run(ctx context.Context, s streams) error {
 			return nil // the node we ask is the one that has gone
 		}
 		if err == nil && !alive(status.Nodes, c.Node) {
-			fmt.Fprintln(s.out, c.Node, "is gone")
+			fmt.Fprintln(s.Out, c.Node, "is gone")
 			return nil
 		}
 		select {
@@ -142,15 +144,15 @@ func (c *clusterDrainCmd) Run(ctx context.Context, s streams) error {
 	}
 }
 
-type clusterTransferCmd struct {
-	target
+type transferCmd struct {
+	console.Target
 	Shard uint16 `arg:"" help:"Number of the shard."`
 	Node  string `arg:"" help:"Name of the node that is to lead it."`
 }
 
 // Run hands the lead over.
-func (c *clusterTransferCmd) Run(ctx context.Context, s streams) error {
-	client, err := c.dial()
+func (c *transferCmd) Run(ctx context.Context, s console.Streams) error {
+	client, err := c.Dial()
 	if err != nil {
 		return err
 	}
@@ -158,7 +160,7 @@ func (c *clusterTransferCmd) Run(ctx context.Context, s streams) error {
 	if err := client.Transfer(ctx, c.Shard, c.Node); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.out, "shard %d is led by %s\n", c.Shard, c.Node)
+	_, err = fmt.Fprintf(s.Out, "shard %d is led by %s\n", c.Shard, c.Node)
 	return err
 }
 

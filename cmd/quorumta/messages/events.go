@@ -1,4 +1,4 @@
-package main
+package messages
 
 import (
 	"bufio"
@@ -6,33 +6,34 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"quorumta/cmd/quorumta/console"
 	"quorumta/internal/admin"
 	"quorumta/internal/mail"
 )
 
-// eventsCmd prints histories.
-type eventsCmd struct {
-	target
+// Events prints histories.
+type Events struct {
+	console.Target
 	Follow bool   `help:"Go on with what happens from now on."`
 	ID     string `help:"One message's alone." name:"id"`
 }
 
 // Run prints one JSON object a line.
-func (c *eventsCmd) Run(ctx context.Context, s streams) error {
+func (c *Events) Run(ctx context.Context, s console.Streams) error {
 	q := admin.EventsRequest{Follow: c.Follow}
 	if c.ID != "" {
 		id, err := mail.ParseMessageID(c.ID)
 		if err != nil {
-			return usageError{fmt.Sprintf("%s: %v", c.ID, err)}
+			return console.UsageError{Text: fmt.Sprintf("%s: %v", c.ID, err)}
 		}
 		q.ID = id
 	}
-	client, err := c.dial()
+	client, err := c.Dial()
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	out := bufio.NewWriterSize(s.out, 64<<10)
+	out := bufio.NewWriterSize(s.Out, 64<<10)
 	lines := json.NewEncoder(out)
 	err = client.Events(ctx, q, func(e *admin.Event) error {
 		if err := lines.Encode(e); err != nil {
