@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +21,7 @@ import (
 type fsm struct {
 	machine Machine
 	state   *store.State
-	flush   func() error
+	o       Options
 	log     *slog.Logger
 	metrics *instruments
 	marks   *marks
@@ -48,9 +47,9 @@ var (
 
 func newFSM(o Options, m *instruments) *fsm {
 	return &fsm{
+		o:       o,
 		machine: o.Machine,
 		state:   o.State,
-		flush:   o.Flush,
 		log:     o.Log.With("shard", o.Shard),
 		metrics: m,
 		marks:   newMarks(),
@@ -109,12 +108,11 @@ func (f *fsm) fail(err error) {
 // which the state is looked at exactly where they stand.
 func (f *fsm) fold(logs []*raft.Log, answers []any) (err error) {
 	u := f.state.Update()
-	at := logs[0].Index
+	at := logs[0]
 	defer func() {
 		if p := recover(); p != nil {
 			u.Discard()
-			f.log.Error("the fold panicked", "entry", at, "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("entry %d: the fold panicked: %v", at, p)
+			err = f.poisoned(at, p)
 		}
 	}()
 	applied, term := f.state.Applied()
@@ -124,14 +122,14 @@ func (f *fsm) fold(logs []*raft.Log, answers []any) (err error) {
 		if l.Index <= applied {
 			continue // replayed: its effects are in the state
 		}
-		at, applied, term, pending = l.Index, l.Index, l.Term, true
+		at, applied, term, pending = l, l.Index, l.Term, true
 		switch mark, marked := markIn(l); {
 		case marked:
 			u.Commit(applied, term, chain)
 			f.marks.note(mark, f.state)
 			u, pending = f.state.Update(), false
 		case l.Type == raft.LogCommand:
-			results := f.machine.Apply(u, u, Entry{Index: l.Index, Term: l.Term, Data: l.Data})
+			results := f.apply(u, Entry{Index: l.Index, Term: l.Term, Data: l.Data})
 			chain = link(chain, l, results)
 			answers[i] = folded{results, l.Index}
 		}
@@ -197,7 +195,7 @@ func (m marker) Persist(sink raft.SnapshotSink) error {
 	if err != nil {
 		return err
 	}
-	return m.fsm.flush()
+	return m.fsm.o.Flush()
 }
 
 // Release implements raft.FSMSnapshot.

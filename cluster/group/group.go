@@ -61,8 +61,15 @@ type Options struct {
 	// falling silent would help nobody; Passive that this node drains.
 	Excused func() bool
 	Passive func() bool
-	Log     *slog.Logger
-	Meter   metric.Meter
+	// Skip reports that the cluster has decided to skip the entry (PROTOCOL 22):
+	// it is given to the machine's Skipper instead of Apply. It must be the same
+	// on every replica. Nil: none.
+	Skip func(index uint64) bool
+	// Poison keeps an entry whose fold has panicked where an operator can look
+	// at it, and says where that is (KeepPoison). Nil: it is not kept.
+	Poison func(shard uint16, index uint64, data []byte) (place string, err error)
+	Log    *slog.Logger
+	Meter  metric.Meter
 }
 
 // Peers reaches the other replicas beside Raft.
@@ -82,9 +89,12 @@ type Group struct {
 	pace    *semaphore.Weighted
 	reloads sync.Mutex // held while Raft's configuration is read and changed
 
-	mu      sync.Mutex // guards the rest
-	current *replica   // nil while closed
-	stopped error      // why it will not open again
+	mu      sync.Mutex    // guards the rest
+	current *replica      // nil while closed
+	stopped error         // why it will not open again
+	wake    chan struct{} // ends the rest of a stopped replica
+	halted  chan struct{} // closed by Stop,
+	halt    error         // and why
 }
 
 // New makes a group; nothing runs before Run.
@@ -93,13 +103,20 @@ func New(o Options) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Group{o: o, metrics: m, pace: semaphore.NewWeighted(largeInFlight)}
+	g := &Group{
+		o:       o,
+		metrics: m,
+		pace:    semaphore.NewWeighted(largeInFlight),
+		wake:    make(chan struct{}, 1),
+		halted:  make(chan struct{}),
+	}
 	g.fsm = newFSM(o, m)
 	return g, nil
 }
 
 // Run keeps a replica open until ctx ends; when it returns nothing of the
-// group is running. A replica that cannot go on stops alone: Status says why.
+// group is running. A replica that cannot go on stops alone, until Resume:
+// Status says why.
 func (g *Group) Run(ctx context.Context) {
 	defer g.fsm.marks.clear()
 	for ctx.Err() == nil {
@@ -109,12 +126,8 @@ func (g *Group) Run(ctx context.Context) {
 		}
 		var reopen *reopenError
 		if !errors.As(again, &reopen) {
-			g.o.Log.Error("the shard's replica stops", "shard", g.o.Shard, "err", again)
-			g.mu.Lock()
-			g.stopped = again
-			g.mu.Unlock()
-			<-ctx.Done()
-			return
+			g.rest(ctx, again)
+			continue
 		}
 		g.o.Log.Warn("the shard's replica is reopened", "shard", g.o.Shard, "reason", reopen.why)
 		g.metrics.reopened()
@@ -133,6 +146,9 @@ func (e *reopenError) Error() string { return e.why }
 
 // serve opens a replica, runs it and closes it. It returns nil when ctx ended.
 func (g *Group) serve(ctx context.Context) error {
+	if g.final() {
+		return g.halt
+	}
 	r, err := g.open()
 	if err != nil {
 		return fmt.Errorf("open shard %d: %w", g.o.Shard, err)

@@ -49,6 +49,15 @@ type Machine interface {
 	Unlead()
 }
 
+// Skipper is a Machine that is told of entries which are skipped because their
+// fold panics (PROTOCOL 22). Without it a skipped entry has no effect.
+type Skipper interface {
+	// Skipped is called like Apply, for an entry that Apply cannot fold: it
+	// holds what the entry concerns, as far as it can be told. The results are
+	// those that the entry's proposer gets.
+	Skipped(view View, batch Batch, entry Entry) []Result
+}
+
 // What the methods of a Group fail with.
 var (
 	// ErrNotLeader: nothing was proposed; ask the leader, or use another shard.

@@ -64,9 +64,6 @@ func leaseOf(heartbeat time.Duration) time.Duration { return heartbeat * 4 / 5 }
 
 // open opens the replica.
 func (g *Group) open() (*replica, error) {
-	if g.fsm.failed.Load() {
-		return nil, errors.New("the fold has failed in this process")
-	}
 	blank, err := g.prepare()
 	if err != nil {
 		return nil, err
@@ -150,6 +147,8 @@ func (r *replica) run(ctx context.Context) error {
 			return &reopenError{why}
 		case err := <-r.g.fsm.broken:
 			return err
+		case <-r.g.halted:
+			return r.g.halt
 		case peer := <-r.lost:
 			r.suspect(ctx, peer)
 		case <-tick.C:

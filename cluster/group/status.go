@@ -1,6 +1,7 @@
 package group
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -23,6 +24,8 @@ type Status struct {
 	Contacts map[raft.ServerID]time.Time
 	// Stopped says why the replica stopped, "" while it runs.
 	Stopped string
+	// Poison is the entry whose fold has panicked, where that is why, or 0.
+	Poison uint64
 }
 
 // Status is the group's state.
@@ -35,6 +38,9 @@ func (g *Group) Status() Status {
 		defer g.mu.Unlock()
 		if g.stopped != nil {
 			s.Stopped = g.stopped.Error()
+		}
+		if poison := (*PoisonError)(nil); errors.As(g.stopped, &poison) {
+			s.Poison = poison.Index
 		}
 		return s
 	}
