@@ -1,19 +1,18 @@
 package queue
 
 import (
-	"context"
 	"fmt"
-	"slices"
-	"sync"
 
 	"quorumta/cluster"
 	"quorumta/queue/event"
 	"quorumta/queue/feed"
-	"quorumta/queue/office"
 	"quorumta/queue/state"
 )
 
-// shard is one shard's machine on this node.
+// shard is one shard's machine on this node. Beside cluster.Machine it has what
+// the cluster calls where it finds it: Skipped instead of Apply for an entry
+// that the operators have decided to pass over, Empty to learn whether a shard
+// that is being retired may go, and Close when this node's replica has gone.
 type shard struct {
 	q    *Queue
 	id   uint16
@@ -29,6 +28,10 @@ func (s *shard) Apply(view cluster.View, batch cluster.Batch, e cluster.Entry) [
 	}
 	results := state.Fold(view, batch, e.Index, e.Term, entry)
 	s.publish(e.Term, entry.Groups, results)
+	return outcomes(results)
+}
+
+func outcomes(results []state.Result) []cluster.Result {
 	out := make([]cluster.Result, len(results))
 	for i, r := range results {
 		out[i] = cluster.Result(r)
@@ -78,138 +81,29 @@ func (s *shard) Lead(term uint64) { s.q.desk.take(s, term) }
 // Unlead implements cluster.Machine.
 func (s *shard) Unlead() { s.q.desk.leave(s.id) }
 
-// desk holds the shards of a node, its offices, and what runs for them.
-type desk struct {
-	q *Queue
-
-	mu      sync.Mutex
-	shards  map[uint16]*shard
-	offices map[uint16]*Office
-	changed chan struct{} // closed when an office was taken
-	closed  bool
-
-	running sync.WaitGroup // what spawn started; added under mu while not closed
-
-	ctx context.Context // ends with the desk
-	end context.CancelFunc
-}
-
-func (d *desk) open(q *Queue) {
-	d.q = q
-	d.shards = map[uint16]*shard{}
-	d.offices = map[uint16]*Office{}
-	d.changed = make(chan struct{})
-	d.ctx, d.end = context.WithCancel(context.Background())
-}
-
-// close ends all offices and waits for what runs for them.
-func (d *desk) close() {
-	d.mu.Lock()
-	d.closed = true
-	left := d.offices
-	d.offices = map[uint16]*Office{}
-	d.mu.Unlock()
-	d.end()
-	for _, o := range left {
-		o.End()
+// Skipped folds an entry that must not be applied, because applying it panics:
+// the messages that it names are held, its groups are refused. It is total
+// over any bytes (PROTOCOL 22).
+func (s *shard) Skipped(view cluster.View, batch cluster.Batch, e cluster.Entry) []cluster.Result {
+	held, results := state.Skip(view, batch, s.id, e.Index, e.Term, e.Data)
+	for _, g := range held {
+		s.q.o.Log.Error("an entry was skipped; a message that it names is held", "id", g.ID, "shard", s.id, "entry", e.Index)
 	}
-	d.running.Wait()
-}
-
-// spawn runs f in a goroutine that close waits for; false after close.
-func (d *desk) spawn(f func()) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return false
+	applied := make([]state.Result, len(held))
+	for i := range applied {
+		applied[i] = state.Applied
 	}
-	d.running.Go(f)
-	return true
+	s.publish(e.Term, held, applied)
+	return outcomes(results)
 }
 
-// shard is the machine of a shard.
-func (d *desk) shard(id uint16) *shard {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s := d.shards[id]
-	if s == nil {
-		s = &shard{q: d.q, id: id}
-		d.shards[id] = s
-	}
-	return s
-}
+// Empty reports whether nothing is left in the shard: no message, no upload and
+// no history.
+func (s *shard) Empty(view cluster.View) bool { return state.Empty(view) }
 
-// office is the office held of the shard; nil if there is none.
-func (d *desk) office(id uint16) *Office {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.offices[id]
-}
-
-// all are the offices held, by shard, and a channel that is closed when there
-// is another one.
-func (d *desk) all() ([]*Office, <-chan struct{}) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	held := make([]*Office, 0, len(d.offices))
-	for _, o := range d.offices {
-		held = append(held, o)
-	}
-	slices.SortFunc(held, func(a, b *Office) int { return int(a.Shard()) - int(b.Shard()) })
-	return held, d.changed
-}
-
-func (d *desk) take(s *shard, term uint64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return
-	}
-	d.offices[s.id] = office.New(d.q.offices, s.id, term)
-	close(d.changed)
-	d.changed = make(chan struct{})
-}
-
-func (d *desk) leave(id uint16) {
-	d.mu.Lock()
-	o := d.offices[id]
-	delete(d.offices, id)
-	d.mu.Unlock()
-	if o != nil {
-		o.End()
-	}
-}
-
-// Offices hands f every office that this node takes, in a goroutine of its
-// own; the context ends with the office, and f must return soon after. Offices
-// returns when ctx has ended and every f has returned.
-func (q *Queue) Offices(ctx context.Context, f func(context.Context, *Office)) error {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	given := map[*Office]bool{}
-	for {
-		held, changed := q.desk.all()
-		for o := range given {
-			if !slices.Contains(held, o) {
-				delete(given, o)
-			}
-		}
-		for _, o := range held {
-			if given[o] {
-				continue
-			}
-			given[o] = true
-			wg.Go(func() {
-				term, cancel := context.WithCancel(ctx)
-				defer cancel()
-				defer context.AfterFunc(o.Context(), cancel)()
-				f(term, o)
-			})
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+// Close says that this node has no replica of the shard any more. Unlead has
+// been called before; those who follow are told.
+func (s *shard) Close() {
+	s.q.desk.drop(s)
+	s.feed.Close()
 }

@@ -131,7 +131,7 @@ func newQueue(node *cluster.Node, w way, o Options) *Queue {
 	q.offices = q.newOffices()
 	q.intake = q.newIntake()
 	q.queries = q.newQueries()
-	node.Host(func(id cluster.ShardID) cluster.Machine { return q.desk.shard(id) })
+	node.Host(func(id cluster.ShardID) cluster.Machine { return q.desk.host(id) })
 	q.handleCalls()
 	return q
 }
@@ -161,7 +161,7 @@ func (q *Queue) newQueries() *query.Asker {
 		Leader: q.way.Leader,
 		Call:   q.way.Call,
 		View:   q.view,
-		Follow: func(shard uint16) *feed.Follower { return q.desk.shard(shard).feed.Follow() },
+		Follow: q.follow,
 		Now:    q.now,
 		Filter: q.o.Filter,
 	})
@@ -270,6 +270,15 @@ func (q *Queue) view(shard uint16, f func(state.Reader)) error {
 	}
 	defer done()
 	f(v)
+	return nil
+}
+
+// follow follows what this node's replica of a shard folds; nil if there is
+// none.
+func (q *Queue) follow(shard uint16) *feed.Follower {
+	if s := q.desk.shard(shard); s != nil {
+		return s.feed.Follow()
+	}
 	return nil
 }
 

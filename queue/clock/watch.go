@@ -28,8 +28,13 @@ type Watch struct {
 	started time.Time // the monotonic clock counts from here
 }
 
-// NewWatch makes a watch; until Run has compared, the clock is trusted.
-func NewWatch(o Options) *Watch { return &Watch{o: o, started: time.Now()} }
+// NewWatch makes a watch, and takes the first reading: what the clock jumps by
+// from then on is noticed. Until Run has compared, the clock is trusted.
+func NewWatch(o Options) *Watch {
+	w := &Watch{o: o, started: time.Now()}
+	w.look()
+	return w
+}
 
 // Trusted reports whether the clock may decide that time is up. It notices a
 // jump at once.

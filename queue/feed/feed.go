@@ -21,12 +21,16 @@ const (
 // begin again.
 var ErrBehind = errors.New("fell too far behind what is happening: follow again")
 
+// ErrClosed: nothing more will be told here; it has to be followed elsewhere.
+var ErrClosed = errors.New("this node does not have the shard any more: follow again")
+
 // Feed hands records to followers, in the order of Publish. Its methods are
 // safe for concurrent use.
 type Feed struct {
 	mu        sync.Mutex
 	recent    []state.Record
 	followers map[*Follower]struct{}
+	closed    bool
 }
 
 // Follower is one who follows.
@@ -59,6 +63,19 @@ func (f *Feed) Publish(records []state.Record) {
 	}
 }
 
+// Close ends the feed: who follows is told once he has the last record.
+func (f *Feed) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	for w := range f.followers {
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // Follow begins with the newest records that the feed remembers.
 func (f *Feed) Follow() *Follower {
 	f.mu.Lock()
@@ -72,11 +89,11 @@ func (f *Feed) Follow() *Follower {
 }
 
 // Next waits for records and returns all that there are. It fails with
-// ErrBehind or with the context's error.
+// ErrBehind, with ErrClosed after the last record, or with the context's error.
 func (w *Follower) Next(ctx context.Context) ([]state.Record, error) {
 	for {
 		w.feed.mu.Lock()
-		records, behind := w.waiting, w.behind
+		records, behind, closed := w.waiting, w.behind, w.feed.closed
 		w.waiting = nil
 		w.feed.mu.Unlock()
 		switch {
@@ -84,6 +101,8 @@ func (w *Follower) Next(ctx context.Context) ([]state.Record, error) {
 			return nil, ErrBehind
 		case len(records) > 0:
 			return records, nil
+		case closed:
+			return nil, ErrClosed
 		}
 		select {
 		case <-w.wake:

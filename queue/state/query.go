@@ -154,6 +154,13 @@ func Closed(r Reader, f func(mail.MessageID) bool) {
 // Count reads the counters.
 func Count(r Reader) Counts { return readShard(r).counts }
 
+// Empty reports whether nothing is left in the shard: no open message, no upload
+// and no history.
+func Empty(r Reader) bool {
+	s := readShard(r)
+	return s.counts.Messages == 0 && s.counts.Uploads == 0 && len(s.days) == 0
+}
+
 // LastTime is the newest time of any folded group: a leader stamps none below
 // it (PROTOCOL 20).
 func LastTime(r Reader) time.Time { return readShard(r).last }
