@@ -39,6 +39,7 @@ func (c *checker) check() {
 	c.routers()
 	c.retries()
 	c.choice("dsn.return", f.DSN.Return, "headers", "full")
+	c.choice("in_doubt", f.InDoubt, "retry", "hold")
 	c.choice("log.format", f.Log.Format, "json", "text")
 	c.choice("log.level", f.Log.Level, "debug", "info", "warn", "error")
 	for i, s := range f.DNS.Servers {

@@ -32,7 +32,7 @@ policy:
     - {name: spam, if: rcpt.local == "trap", do: reject, reply: 550 5.7.1 no}
     - {name: inbound, if: rcpt.domain in lists.ours, do: accept}
 routers:
-  - {name: exchange, if: rcpt.domain in lists.ours, hosts: [mail1.corp.example:25, [mail2.corp.example, "[::1]:26"]], tls: verify}
+  - {name: exchange, if: rcpt.domain in lists.ours, hosts: [mail1.corp.example:25, [mail2.corp.example, "[::1]:26"]], tls: verify, trace: true}
   - {name: internet, mx: {}}
 retry:
   - {name: default, steps: [F 2h 15m, G 16h 1h 1.5, F 4d 6h]}
@@ -42,6 +42,7 @@ dns: {servers: [127.0.0.1, "127.0.0.1:5353"]}
 log: {format: json, level: debug}
 submit_wait: 20s
 drain_grace: 1m30s
+in_doubt: hold
 `
 
 // write puts the text and the files it names into a folder.

@@ -78,6 +78,8 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 		d.sequence(n, v, path)
 	case reflect.Int:
 		d.integer(n, v, path)
+	case reflect.Bool:
+		d.boolean(n, v, path)
 	case reflect.String:
 		if s, ok := d.text(n, path); ok {
 			v.SetString(s)
@@ -182,6 +184,18 @@ func (d *decoder) integer(n *yaml.Node, v reflect.Value, path string) {
 		return
 	}
 	v.SetInt(int64(i))
+}
+
+func (d *decoder) boolean(n *yaml.Node, v reflect.Value, path string) {
+	text, ok := d.text(n, path)
+	if !ok {
+		return
+	}
+	if text != "true" && text != "false" {
+		d.faultAt(path, strconv.Quote(text)+" is neither true nor false", "")
+		return
+	}
+	v.SetBool(text == "true")
 }
 
 // text is the value as it is written: YAML would make numbers and booleans of

@@ -38,6 +38,9 @@ type File struct {
 	SubmitWait Duration `yaml:"submit_wait"`
 	// DrainGrace is how long /readyz says no before the listeners close.
 	DrainGrace Duration `yaml:"drain_grace"`
+	// InDoubt is retry or hold: what is done with a recipient who may have the
+	// message already.
+	InDoubt string `yaml:"in_doubt"`
 
 	path string
 	env  *policy.Env
@@ -130,6 +133,8 @@ type Router struct {
 	MX    *MX    `yaml:"mx"`
 	// TLS is off, try, require or verify; "" means try.
 	TLS string `yaml:"tls"`
+	// Trace gives the hosts the context of our trace: they are trusted.
+	Trace bool `yaml:"trace"`
 }
 
 // MX are the settings of MX routing.
@@ -203,5 +208,6 @@ func defaults() *File {
 		Log:        Log{Format: "json", Level: "info"},
 		SubmitWait: Duration(30 * time.Second),
 		DrainGrace: Duration(10 * time.Second),
+		InDoubt:    "retry",
 	}
 }
