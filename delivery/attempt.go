@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"quorumta/delivery/outcome"
@@ -23,6 +24,8 @@ type attempt struct {
 	d          *Deliverer
 	office     *queue.Office
 	recipients []uint32
+	// traced: the hosts are told the trace.
+	traced bool
 	// damaged: the stored content is not what was accepted.
 	damaged bool
 
@@ -80,6 +83,22 @@ func (a *attempt) span(ctx context.Context) (context.Context, trace.Span) {
 // traceAge is how long attempts belong to the trace of the transaction that
 // accepted the message: a trace of days defeats samplers.
 const traceAge = 10 * time.Minute
+
+// header is what goes before the content: for a host that is trusted, where the
+// attempt is in its trace (W3C Trace Context, section 3.2). The one who reads it
+// takes the topmost, as with Received; what came with the message stays.
+func (a *attempt) header() string {
+	if !a.traced {
+		return ""
+	}
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(trace.ContextWithSpanContext(context.Background(), a.spanContext), carrier)
+	value := carrier.Get("traceparent")
+	if value == "" {
+		return ""
+	}
+	return "traceparent: " + value + "\r\n"
+}
 
 // begin has the recipients claimed, in a goroutine: it takes about as long as
 // the server takes to answer.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -26,8 +27,9 @@ import (
 // is said.
 type Options struct {
 	// Process is this run of this node, as the queue claims for it.
-	Process  event.Process
-	Queue    *queue.Queue
+	Process event.Process
+	Queue   *queue.Queue
+	// Router, Retry, Warnings and DSN are the Rules to begin with.
 	Router   *route.Table
 	Retry    *retry.Rules
 	Warnings retry.Warnings
@@ -43,6 +45,14 @@ type Options struct {
 	// Tracer and Meter; nil means none.
 	Tracer trace.Tracer
 	Meter  metric.Meter
+}
+
+// Rules say where mail goes, when it is tried again, and what senders are told.
+type Rules struct {
+	Router   *route.Table
+	Retry    *retry.Rules
+	Warnings retry.Warnings
+	DSN      *dsn.Builder
 }
 
 // Limits bound what delivery holds and does at once. Each zero means the
@@ -117,6 +127,7 @@ func (o Options) filled() Options {
 // Deliverer delivers the mail of the shards that this node leads.
 type Deliverer struct {
 	o       Options
+	rules   atomic.Pointer[Rules]
 	sites   *site.Set
 	window  *window.Window
 	meters  *meters
@@ -147,6 +158,7 @@ func New(o Options) (*Deliverer, error) {
 		routing: semaphore.NewWeighted(int64(o.Limits.Routing)),
 		gate:    gate.New(max(1, o.Limits.Routing/16)),
 	}
+	d.SetRules(Rules{Router: o.Router, Retry: o.Retry, Warnings: o.Warnings, DSN: o.DSN})
 	d.work, d.giveUp = context.WithCancel(context.Background())
 	d.records, d.forget = context.WithCancel(context.Background())
 	var err error
@@ -155,6 +167,10 @@ func New(o Options) (*Deliverer, error) {
 	}
 	return d, nil
 }
+
+// SetRules exchanges the rules. An attempt that has begun goes on to where it
+// goes; what comes of it is judged by the new ones.
+func (d *Deliverer) SetRules(r Rules) { d.rules.Store(&r) }
 
 // recordBound is how long outcomes may take to be recorded at the end.
 const recordBound = 10 * time.Second

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"quorumta/delivery/route"
 	"quorumta/internal/mail"
 	"quorumta/queue"
 	"quorumta/queue/event"
@@ -401,6 +402,67 @@ func TestTrace(t *testing.T) {
 			if !names[name] {
 				t.Errorf("no span %s", name)
 			}
+		}
+	})
+}
+
+// TestTraceparent: hosts of a router that is trusted are told the span of the
+// attempt, above what came with the message; others are not.
+func TestTraceparent(t *testing.T) {
+	for _, trusted := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			spans := tracetest.NewSpanRecorder()
+			provider := trace.NewTracerProvider(trace.WithSpanProcessor(spans))
+			h := open(t, func(o *Options) {
+				o.Tracer = provider.Tracer("delivery")
+			})
+			h.rules(func(r *Rules) {
+				r.Router = table(t, h.world, route.Router{Name: "next", Hosts: [][]string{{"a.example"}}, Trace: trusted})
+			})
+			a := h.remote("a.example")
+			h.submit(func(s *queue.Submission) {
+				s.Trace = event.Trace{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1}
+			}, "1@a.example")
+			h.waitEmpty()
+			h.stop()
+			want := ""
+			for _, s := range spans.Ended() {
+				if c := s.SpanContext(); s.Name() == "delivery.attempt" && trusted {
+					want = fmt.Sprintf("traceparent: 00-%s-%s-01\r\n", c.TraceID(), c.SpanID())
+				}
+			}
+			if got := a.got()[0].content; !strings.HasPrefix(got, want+"Received: ") {
+				t.Errorf("trusted %v: want %q before %q", trusted, want, got)
+			}
+		})
+	}
+}
+
+// TestRulesExchanged: what waits follows the new rules, what is under way goes
+// on.
+func TestRulesExchanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, nil)
+		old, next := h.remote("old.example"), h.remote("next.example")
+		asked, answer := make(chan struct{}), make(chan struct{})
+		old.reply = func(line string) string {
+			if line == "." {
+				close(asked)
+				<-answer
+			}
+			return ""
+		}
+		first := h.submit(nil, "1@old.example")
+		<-asked
+		h.rules(func(r *Rules) {
+			r.Router = table(t, h.world, route.Router{Name: "all", Hosts: [][]string{{"next.example"}}})
+		})
+		second := h.submit(nil, "2@old.example")
+		h.waitFor("the second message goes the new way", func() bool { return len(next.got()) == 1 })
+		close(answer)
+		h.waitEmpty()
+		if len(old.got()) != 1 || strings.Contains(h.story(first), "deferred") || !strings.HasSuffix(h.story(second), "delivered[0]") {
+			t.Errorf("%s; %s", h.story(first), h.story(second))
 		}
 	})
 }

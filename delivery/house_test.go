@@ -48,14 +48,10 @@ func open(t *testing.T, change func(*Options)) *house {
 	}
 	h := &house{t: t, world: &world{remotes: map[string]*remote{}}}
 	h.Queue = queue.New(node, queue.Options{Log: log, SpoolDir: t.TempDir()})
-	table, err := route.New(route.Options{Hostname: "us.example", Resolver: h.world, Routers: []route.Router{{Name: "internet", MX: true}}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	o := Options{
 		Process: h.Process(),
 		Queue:   h.Queue,
-		Router:  table,
+		Router:  table(t, h.world, route.Router{Name: "internet", MX: true}),
 		Retry:   every(t, 15*time.Minute, 96*time.Hour),
 		DSN:     &dsn.Builder{Hostname: "us.example"},
 		Sites: site.Options{
@@ -93,6 +89,23 @@ func open(t *testing.T, change func(*Options)) *house {
 		check(node.Close())
 	})
 	return h
+}
+
+// table is a table of routers.
+func table(t *testing.T, w *world, routers ...route.Router) *route.Table {
+	t.Helper()
+	table, err := route.New(route.Options{Hostname: "us.example", Resolver: w, Routers: routers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+// rules exchanges rules.
+func (h *house) rules(change func(*Rules)) {
+	r := *h.delivery.rules.Load()
+	change(&r)
+	h.delivery.SetRules(r)
 }
 
 // every tries again after the interval until the cut-off.

@@ -11,17 +11,17 @@ import (
 // on record, and waits for that. It returns when one of the recipients is due
 // again; the zero time if none is.
 func (d *Deliverer) record(a *attempt, verdicts []outcome.Verdict) (again time.Time) {
-	now := d.o.Now()
 	id := a.Message.Accepted.ID
 	if a.claimed != nil {
 		<-a.claimed
 		if a.claimErr != nil {
 			// Somebody else has them, or nobody knows: the leader settles it.
 			d.o.Log.DebugContext(d.records, "claim refused", "id", id, "error", a.claimErr)
-			return now.Add(time.Second)
+			return d.o.Now().Add(time.Second)
 		}
 	}
-	rules := outcome.Rules{Retry: d.o.Retry, Warnings: d.o.Warnings, DSN: d.o.DSN}
+	now, r := d.o.Now(), d.rules.Load()
+	rules := outcome.Rules{Retry: r.Retry, Warnings: r.Warnings, DSN: r.DSN}
 	again = rules.Schedule(&a.Attempt, verdicts, now)
 	all, err := rules.Settle(&a.Attempt, a.claim.Number, verdicts, now)
 	if err != nil {

@@ -103,8 +103,9 @@ type group struct {
 func (d *Deliverer) routeAll(ctx context.Context, m *state.Message, recipients []uint32) routing {
 	var all routing
 	index := map[string]int{}
+	router := d.rules.Load().Router
 	for _, n := range recipients {
-		decision := d.o.Router.Route(ctx, factsOf(m, n), m.Hosts)
+		decision := router.Route(ctx, factsOf(m, n), m.Hosts)
 		if decision.Kind != route.Deliver {
 			v := outcome.Verdict{
 				Recipient: n, What: outcome.Deferred, Kind: event.ErrorRouting,

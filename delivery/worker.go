@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -124,7 +126,7 @@ func (w *worker) reroute(ctx context.Context, a *attempt) bool {
 	}
 	g := all.groups[0]
 	w.d.sites.Site(g.target)
-	a.Router, a.Transport = g.router, g.target.Transport
+	a.Router, a.Transport, a.traced = g.router, g.target.Transport, g.target.Trace
 	return true
 }
 
@@ -226,10 +228,11 @@ func (w *worker) send(ctx context.Context, a *attempt) (smtpc.Result, error) {
 	}
 	ctx, span := w.d.o.Tracer.Start(ctx, "smtp.data")
 	defer span.End()
-	e := &a.Message.Accepted.Envelope
+	e, header := &a.Message.Accepted.Envelope, a.header()
 	message := smtpc.Message{
 		From: e.From, Return: e.Return, EnvID: e.EnvID, EightBit: e.EightBit, UTF8: e.UTF8,
-		Size: size, Content: content, BeforeDot: a.lastLook,
+		Size: size + int64(len(header)), Content: io.MultiReader(strings.NewReader(header), content),
+		BeforeDot: a.lastLook,
 	}
 	for _, n := range a.recipients {
 		message.Recipients = append(message.Recipients, a.Message.Recipients[n].Recipient)

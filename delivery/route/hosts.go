@@ -115,7 +115,7 @@ func (t *Table) target(r *router, groups [][]endpoint) Target {
 		key.WriteString(strings.Join(names, ","))
 	}
 	fmt.Fprintf(&key, " %s %s", r.Transport, r.TLS)
-	return Target{Key: key.String(), TLS: r.TLS, Transport: r.Transport}
+	return Target{Key: key.String(), TLS: r.TLS, Transport: r.Transport, Trace: r.Trace}
 }
 
 // resolve looks the hosts up, all at once, and puts their addresses in the

@@ -41,6 +41,8 @@ type Target struct {
 	Hosts     []Host
 	TLS       TLSMode
 	Transport string
+	// Trace says that the hosts are trusted with the context of our trace.
+	Trace bool
 }
 
 // Host is one address of a host.

@@ -50,6 +50,8 @@ type Router struct {
 	TLS TLSMode
 	// Transport is "" for "smtp".
 	Transport string
+	// Trace says that the hosts are told the trace: they are trusted.
+	Trace bool
 }
 
 // Table is a list of routers; safe for concurrent use.
