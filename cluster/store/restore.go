@@ -37,16 +37,21 @@ func (st *State) Restore(r io.Reader) error {
 		}
 		return st.store.FlushState()
 	}
-	if err := st.beginRestore(old); err != nil {
-		return fmt.Errorf("restore shard %d: %w", st.shard, err)
-	}
-	if err := st.fill(in); err != nil {
-		return fmt.Errorf("restore shard %d: %w", st.shard, err)
-	}
-	if err := st.endRestore(h); err != nil {
+	if err := st.replace(in, head{cluster: h.Cluster, lineage: h.Lineage, applied: h.Applied, term: h.Term, chain: h.Chain}); err != nil {
 		return fmt.Errorf("restore shard %d: %w", st.shard, err)
 	}
 	return nil
+}
+
+// replace replaces the state by the rest of the stream and gives it the head.
+func (st *State) replace(in *stream.Reader, now head) error {
+	if err := st.beginRestore(*st.head.Load()); err != nil {
+		return err
+	}
+	if err := st.fill(in); err != nil {
+		return err
+	}
+	return st.endRestore(now)
 }
 
 // foreign fails with ErrForeign if the stream is not of this shard.
@@ -112,13 +117,13 @@ func (st *State) fill(in *stream.Reader) error {
 }
 
 // endRestore gives the state its new head, durably.
-func (st *State) endRestore(h stream.Header) error {
+func (st *State) endRestore(now head) error {
 	batch := st.store.state.NewBatch()
 	if err := batch.Delete(keys.Name(st.shard, keys.Local, []byte(restoringName)), nil); err != nil {
 		return errors.Join(err, batch.Close())
 	}
 	st.mu.Lock()
-	now := head{era: st.head.Load().era, cluster: h.Cluster, lineage: h.Lineage, applied: h.Applied, term: h.Term, chain: h.Chain}
+	now.era = st.head.Load().era
 	err := st.commitLocked(batch, now)
 	st.mu.Unlock()
 	if err != nil {

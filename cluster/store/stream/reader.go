@@ -104,6 +104,10 @@ func (r *Reader) Verify() error {
 	return r.Body(func(_, _ []byte) error { return nil })
 }
 
+// Sum is the number of the pairs and their SHA-256, once Body or Verify has
+// returned nil.
+func (r *Reader) Sum() (pairs uint64, digest [32]byte) { return r.pairs, r.digest.Sum() }
+
 // split takes the pairs of a frame apart.
 func (r *Reader) split(b []byte, f func(key, value []byte) error) error {
 	for len(b) > 0 {
