@@ -28,6 +28,7 @@ type cli struct {
 	Takeover takeoverCmd `cmd:"" help:"Kill or pause a node under load and see how soon its mail moves on."`
 	Memory   memoryCmd   `cmd:"" help:"What a large message and idle connections cost in memory."`
 	Backlog  backlogCmd  `cmd:"" help:"Queue mail for hosts that refuse or are silent, then drain."`
+	Faults   faultsCmd   `cmd:"" help:"Do to a cluster under load what kills clusters, and judge."`
 }
 
 // errVerdict: the relay broke its promise; the verdict has said how.

@@ -25,6 +25,12 @@ type Options struct {
 	Dir string
 	// Nodes is how many.
 	Nodes int
+	// Hosts are the addresses of machines, one for each node, and Trust the
+	// network that may relay there; nil means that all nodes are on loopback.
+	Hosts []string
+	Trust string
+	// Launch starts the process of a node; nil means cmd.Start, on this host.
+	Launch func(node string, cmd *exec.Cmd) error
 	// Smarthost takes all mail, host:port; "" means MX lookups.
 	Smarthost string
 	// Edit changes a node's configuration before the first start; nil: as init
@@ -40,39 +46,65 @@ type Cluster struct {
 	binary string
 }
 
-// New writes a cluster with "init" on ports that are free now; nothing runs
-// yet.
+// New writes a cluster with "init", on loopback on ports that are free now;
+// nothing runs yet.
 func New(ctx context.Context, o Options) (*Cluster, error) {
-	base, err := freeBase(o.Nodes)
+	c, args, err := plan(o)
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"init", "--dir", o.Dir, "--nodes", strconv.Itoa(o.Nodes), "--port", strconv.Itoa(base)}
 	if o.Smarthost != "" {
 		args = append(args, "--smarthost", o.Smarthost)
 	}
-	if out, err := exec.CommandContext(ctx, o.Binary, args...).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, o.Binary, append([]string{"init", "--dir", o.Dir}, args...)...).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("init: %w: %s", err, out)
 	}
-	c := &Cluster{binary: o.Binary}
-	for i := 1; i <= o.Nodes; i++ {
-		name := "n" + strconv.Itoa(i)
-		n := &Node{
-			Name: name, Config: filepath.Join(o.Dir, name, "quorumta.yaml"),
-			SMTP:    address(base + 100 + i),
-			Admin:   address(base + 200 + i),
-			Metrics: address(base + 300 + i),
-			LogFile: filepath.Join(o.Dir, name, "log.txt"),
-			binary:  o.Binary, env: o.Env,
+	for _, n := range c.Nodes {
+		if o.Hosts != nil {
+			// Each host has a loopback of its own, where nobody else asks.
+			err = n.edit(func(_ string, config []byte) []byte {
+				return bytes.Replace(config, []byte("127.0.0.1:9125"), []byte(n.Metrics), 1)
+			})
 		}
-		if o.Edit != nil {
-			if err := n.edit(o.Edit); err != nil {
-				return nil, err
-			}
+		if err == nil && o.Edit != nil {
+			err = n.edit(o.Edit)
 		}
-		c.Nodes = append(c.Nodes, n)
+		if err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
+}
+
+// plan says where the nodes will be, and tells init.
+func plan(o Options) (*Cluster, []string, error) {
+	c := &Cluster{binary: o.Binary}
+	add := func(i int, smtp, admin, metrics string) {
+		name := "n" + strconv.Itoa(i)
+		c.Nodes = append(c.Nodes, &Node{
+			Name: name, Config: filepath.Join(o.Dir, name, "quorumta.yaml"),
+			SMTP: smtp, Admin: admin, Metrics: metrics,
+			LogFile: filepath.Join(o.Dir, name, "log.txt"),
+			binary:  o.Binary, env: o.Env, launch: o.Launch,
+		})
+	}
+	if o.Hosts != nil {
+		const port = 7900
+		args := []string{"--port", strconv.Itoa(port), "--trust", o.Trust}
+		for i, host := range o.Hosts {
+			args = append(args, "--node", "n"+strconv.Itoa(i+1)+"="+host)
+			add(i+1, net.JoinHostPort(host, "25"), net.JoinHostPort(host, strconv.Itoa(port+80)), net.JoinHostPort(host, "9125"))
+		}
+		return c, args, nil
+	}
+	base, err := freeBase(o.Nodes)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := 1; i <= o.Nodes; i++ {
+		add(i, address(base+100+i), address(base+200+i), address(base+300+i))
+	}
+	return c, []string{"--nodes", strconv.Itoa(o.Nodes), "--port", strconv.Itoa(base)}, nil
 }
 
 // Start starts every node and returns when all are ready.
@@ -152,55 +184,130 @@ type Count struct {
 	Stale []int `json:"stale"`
 }
 
+// Digest is what "cluster digest --json" says.
+type Digest struct {
+	Shards []ShardDigest `json:"shards"`
+}
+
+// ShardDigest are a shard's replicas at one place of its log.
+type ShardDigest struct {
+	ID       int `json:"id"`
+	Replicas []struct {
+		Node    string `json:"node"`
+		Applied uint64 `json:"applied"`
+		Chain   string `json:"chain"`
+		SHA256  string `json:"sha256"`
+		// Error says why a replica did not answer.
+		Error string `json:"error"`
+	} `json:"replicas"`
+}
+
+// Unanswered are the replicas that said nothing.
+func (d Digest) Unanswered() []string {
+	var out []string
+	for _, s := range d.Shards {
+		for _, r := range s.Replicas {
+			if r.Error != "" {
+				out = append(out, fmt.Sprintf("shard %d on %s: %s", s.ID, r.Node, r.Error))
+			}
+		}
+	}
+	return out
+}
+
+// Differences counts the replicas that answered and are not as the first of
+// their shard.
+func (d Digest) Differences() int {
+	n := 0
+	for _, s := range d.Shards {
+		first := -1
+		for i, r := range s.Replicas {
+			switch {
+			case r.Error != "":
+			case first < 0:
+				first = i
+			default:
+				f := s.Replicas[first]
+				if r.Applied != f.Applied || r.Chain != f.Chain || r.SHA256 != f.SHA256 {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// How long a node is waited for that may be paused or out of reach, while
+// there are others to be asked: for the whole history longer.
+const (
+	patience        = 10 * time.Second
+	historyPatience = 2 * time.Minute
+)
+
 // Query runs a command that asks the first node that answers and decodes its
 // JSON into out.
 func (c *Cluster) Query(ctx context.Context, out any, args ...string) error {
-	var last error
+	return c.each(ctx, patience, func(ctx context.Context, n *Node) error { return n.Query(ctx, out, args...) })
+}
+
+// Events are the lines of "events", as they stand.
+func (c *Cluster) Events(ctx context.Context) (lines []byte, err error) {
+	err = c.each(ctx, historyPatience, func(ctx context.Context, n *Node) (err error) {
+		lines, err = n.Command(ctx, "events")
+		return err
+	})
+	return lines, err
+}
+
+// Digest compares the replicas of every shard, and their whole states. The
+// command fails where they differ: its words count, not its status.
+func (c *Cluster) Digest(ctx context.Context) (d Digest, err error) {
+	err = c.each(ctx, patience, func(ctx context.Context, n *Node) error {
+		text, err := n.Command(ctx, "cluster", "digest", "--deep", "--json")
+		if json.Unmarshal(text, &d) == nil && len(d.Shards) > 0 {
+			return nil
+		}
+		return err
+	})
+	return d, err
+}
+
+// each asks one running node after the other until one answers.
+func (c *Cluster) each(ctx context.Context, patience time.Duration, ask func(context.Context, *Node) error) error {
+	last := errors.New("none runs")
 	for _, n := range c.Nodes {
 		if !n.Running() {
 			continue
 		}
-		if last = n.Query(ctx, out, args...); last == nil {
+		asking, cancel := context.WithTimeout(ctx, patience)
+		last = ask(asking, n)
+		cancel()
+		if last == nil {
 			return nil
 		}
 	}
 	return fmt.Errorf("no node answered: %w", last)
 }
 
-// Events are the lines of "events", as they stand.
-func (c *Cluster) Events(ctx context.Context) ([]byte, error) {
-	var last error
-	for _, n := range c.Nodes {
-		if !n.Running() {
-			continue
-		}
-		out, err := n.command(ctx, "events")
-		if err == nil {
-			return out, nil
-		}
-		last = err
-	}
-	return nil, fmt.Errorf("no node told its events: %w", last)
-}
-
 // Query runs a command against this node and decodes its JSON into out.
 func (n *Node) Query(ctx context.Context, out any, args ...string) error {
-	text, err := n.command(ctx, append(args, "--json")...)
+	text, err := n.Command(ctx, append(args, "--json")...)
 	if err != nil {
 		return err
 	}
 	return json.Unmarshal(text, out)
 }
 
-// command runs a command of the program against this node.
-func (n *Node) command(ctx context.Context, args ...string) ([]byte, error) {
+// Command runs a command of the program against this node and returns what it
+// printed, also where it fails.
+func (n *Node) Command(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, n.binary, append(args, "--config", n.Config)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("%v: %w: %s", args, err, bytes.TrimSpace(stderr.Bytes()))
+		return out, fmt.Errorf("%v: %w: %s", args, err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return out, nil
 }

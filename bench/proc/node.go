@@ -26,6 +26,7 @@ type Node struct {
 
 	binary string
 	env    []string
+	launch func(node string, cmd *exec.Cmd) error // nil: cmd.Start
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -49,7 +50,11 @@ func (n *Node) Start() error {
 	cmd.Env = append(os.Environ(), n.env...)
 	// A cluster does not outlive the program that measures it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	start := cmd.Start
+	if n.launch != nil {
+		start = func() error { return n.launch(n.Name, cmd) }
+	}
+	if err := start(); err != nil {
 		_ = log.Close()
 		return fmt.Errorf("start %s: %w", n.Name, err)
 	}

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"quorumta/bench/load"
-	"quorumta/bench/proc"
 	"quorumta/bench/sink"
 	"quorumta/bench/trial"
 	"quorumta/bench/verdict"
@@ -188,9 +187,9 @@ func (o Options) measure(ctx context.Context, t *trial.Trial) (Run, error) {
 	if err := t.WaitEmpty(waiting); err != nil {
 		return Run{}, err
 	}
-	run := Run{Acknowledged: report.Acknowledged, Takeover: f.takeover(t, acked, flying+o.Delay)}
+	run := Run{Acknowledged: report.Acknowledged, Takeover: f.Takeover(t.Sink, acked, o.Delay)}
 	for _, target := range report.Targets {
-		if target.Address != f.victim.SMTP {
+		if !slices.Contains(f.Victims, target.Address) {
 			run.Refused += target.Refused
 			run.Gap = max(run.Gap, target.LongestGap.Seconds)
 		}
@@ -199,30 +198,17 @@ func (o Options) measure(ctx context.Context, t *trial.Trial) (Run, error) {
 	return run, err
 }
 
-// fault is what was done to whom, and when.
-type fault struct {
-	victim *proc.Node
-	shards map[int]bool // that it led
-	at     time.Time
-}
-
 // strike kills or pauses the node with the most unfinished mail.
-func (o Options) strike(ctx context.Context, t *trial.Trial) (fault, error) {
+func (o Options) strike(ctx context.Context, t *trial.Trial) (Fault, error) {
 	victim, err := t.Busiest(ctx)
 	if err != nil {
-		return fault{}, err
+		return Fault{}, err
 	}
-	var s proc.Status
-	if err := t.Cluster.Query(ctx, &s, "cluster", "status"); err != nil {
-		return fault{}, err
+	f, err := Of(ctx, t, victim)
+	if err != nil {
+		return f, err
 	}
-	f := fault{victim: victim, shards: map[int]bool{}}
-	for _, shard := range s.Shards {
-		if shard.Leader == victim.Name {
-			f.shards[shard.ID] = true
-		}
-	}
-	f.at = time.Now()
+	f.At = time.Now()
 	if !o.Pause {
 		victim.Kill()
 		return f, nil
@@ -234,40 +220,4 @@ func (o Options) strike(ctx context.Context, t *trial.Trial) (fault, error) {
 	defer pause.Stop()
 	<-pause.C
 	return f, victim.Signal(syscall.SIGCONT)
-}
-
-// flying is how long after the fault, beside the next hop's delay, a delivery
-// may still be one that the victim had sent before it.
-const flying = 100 * time.Millisecond
-
-// takeover finds the first delivery after the fault of a message that the
-// victim's shards had before it.
-func (f fault) takeover(t *trial.Trial, acked map[string]load.Record, flying time.Duration) float64 {
-	first := -1.0
-	_ = t.Sink.Each(func(s sink.Seen) error {
-		r, ok := acked[s.ID]
-		if !ok || !f.shards[shard(r.QueueID)] || r.At.After(f.at) {
-			return nil
-		}
-		after := s.First.Sub(f.at)
-		if after > flying && (first < 0 || after.Seconds() < first) {
-			first = after.Seconds()
-		}
-		return nil
-	})
-	return first
-}
-
-// shard reads the shard out of a queue id: bits 48 to 59 of its base-32
-// number, the layout that every version keeps.
-func shard(id string) int {
-	const digits = "0123456789abcdefghjkmnpqrstvwxyz"
-	if len(id) != 20 {
-		return 0
-	}
-	n := 0
-	for i := 9; i < 12; i++ {
-		n = n<<5 | max(0, slices.Index([]byte(digits), id[i]))
-	}
-	return n & 0xfff
 }

@@ -4,9 +4,12 @@ package trial
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +26,13 @@ type Options struct {
 	Dir    string
 	// Nodes is how many.
 	Nodes int
+	// Hosts, Trust and Launch are proc's, for nodes on machines of their own;
+	// SinkListen is then where the next hop is, host:port. "" means loopback,
+	// and that the nodes take it for their smarthost.
+	Hosts      []string
+	Trust      string
+	Launch     func(node string, cmd *exec.Cmd) error
+	SinkListen string
 	// Sink is how the next hop behaves at first.
 	Sink sink.Mode
 	// Edit changes a node's configuration; nil: as init wrote it.
@@ -46,16 +56,21 @@ type Trial struct {
 // Start starts sink and cluster and returns when every node is ready and
 // every shard has a leader.
 func Start(ctx context.Context, o Options) (*Trial, error) {
-	s, err := sink.Listen(sink.Options{Listen: "127.0.0.1:0", Mode: o.Sink})
+	listen := cmp.Or(o.SinkListen, "127.0.0.1:0")
+	s, err := sink.Listen(sink.Options{Listen: listen, Mode: o.Sink})
 	if err != nil {
 		return nil, err
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t := &Trial{Sink: s, cancel: cancel, sunk: make(chan error, 1)}
 	go func() { t.sunk <- s.Run(running) }()
+	smarthost := ""
+	if o.SinkListen == "" {
+		smarthost = s.Address()
+	}
 	t.Cluster, err = proc.New(ctx, proc.Options{
-		Binary: o.Binary, Dir: o.Dir, Nodes: o.Nodes,
-		Smarthost: s.Address(), Edit: o.Edit, Env: o.Env,
+		Binary: o.Binary, Dir: o.Dir, Nodes: o.Nodes, Hosts: o.Hosts, Trust: o.Trust, Launch: o.Launch,
+		Smarthost: smarthost, Edit: o.Edit, Env: o.Env,
 	})
 	if err == nil {
 		err = t.Cluster.Start(ctx)
@@ -144,6 +159,15 @@ func (t *Trial) WaitEmpty(ctx context.Context) error {
 // Judge compares what was acknowledged with what has arrived and with what
 // the cluster calls in doubt.
 func (t *Trial) Judge(ctx context.Context) (verdict.Verdict, error) {
+	t.mu.Lock()
+	records := slices.Clone(t.records)
+	t.mu.Unlock()
+	return t.JudgeOf(ctx, records)
+}
+
+// JudgeOf is Judge for some of the messages; the others are none of its
+// business.
+func (t *Trial) JudgeOf(ctx context.Context, records []load.Record) (verdict.Verdict, error) {
 	events, err := t.Cluster.Events(ctx)
 	if err != nil {
 		return verdict.Verdict{}, fmt.Errorf("ask for recipients in doubt: %w", err)
@@ -153,11 +177,9 @@ func (t *Trial) Judge(ctx context.Context) (verdict.Verdict, error) {
 		return verdict.Verdict{}, fmt.Errorf("read the events: %w", err)
 	}
 	j := verdict.NewJudge(doubts)
-	t.mu.Lock()
-	for _, r := range t.records {
+	for _, r := range records {
 		j.Record(r)
 	}
-	t.mu.Unlock()
 	err = t.Sink.Each(func(s sink.Seen) error {
 		j.Seen(s)
 		return nil

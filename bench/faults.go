@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"quorumta/bench/faults"
+)
+
+// faultsCmd is bench faults.
+type faultsCmd struct {
+	Binary string        `help:"The program: go build -o quorumta ./cmd/quorumta." type:"existingfile"`
+	All    bool          `help:"Try every fault, in random sequence."`
+	Fault  []string      `help:"Try this one; may be given again."`
+	List   bool          `help:"Say what faults there are."`
+	Seed   uint64        `help:"Repeat this sequence; 0: draw one." default:"0"`
+	Nodes  int           `help:"Nodes of the cluster." default:"3"`
+	For    time.Duration `help:"Load in each round." default:"15s"`
+	Rate   float64       `help:"Messages a second." default:"50"`
+	Plain  bool          `help:"No namespaces and no file systems, and no faults that need them."`
+	Dir    string        `help:"Keep configurations and logs here." type:"path"`
+	JSON   string        `help:"Write the report here." type:"path" name:"json"`
+}
+
+// Run tries the faults and fails where the promise was broken.
+func (c *faultsCmd) Run(ctx context.Context) error {
+	if c.List {
+		return c.list()
+	}
+	if c.Binary == "" || c.All == (len(c.Fault) > 0) {
+		return errors.New("say --binary FILE and either --all or --fault NAME; --list names the faults")
+	}
+	if c.Seed == 0 {
+		c.Seed = rand.Uint64N(1_000_000) + 1
+	}
+	report, err := faults.Run(ctx, faults.Options{
+		Binary: c.Binary, Dir: c.Dir, Nodes: c.Nodes, Faults: c.Fault, Seed: c.Seed,
+		For: c.For, Rate: c.Rate, Plain: c.Plain,
+	}, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	if len(report.Results) > 0 {
+		err = errors.Join(err, report.Print(os.Stdout), c.write(report))
+	}
+	if err == nil && !report.OK() {
+		err = errVerdict
+	}
+	return err
+}
+
+func (c *faultsCmd) list() error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
+	for _, name := range faults.Names() {
+		fmt.Fprintf(w, "%s\t%s\n", name, faults.About(name))
+	}
+	return w.Flush()
+}
+
+func (c *faultsCmd) write(report faults.Report) error {
+	if c.JSON == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(report, "", "  ")
+	if err == nil {
+		err = os.WriteFile(c.JSON, text, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
