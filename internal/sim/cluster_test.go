@@ -89,7 +89,8 @@ func (c *Cluster) Start(name string) {
 	}
 	p, err := c.open(m)
 	if err != nil {
-		c.t.Fatalf("start %s: %v", name, err)
+		c.log.complain("start %s: %v", name, err)
+		c.t.FailNow()
 	}
 	p.start()
 	m.run.Store(p)
@@ -132,12 +133,12 @@ func (c *Cluster) Stop(name string) {
 	for _, r := range p.rooms {
 		r.end()
 		if r.err != nil && !errors.Is(r.err, context.Canceled) && p.fatal.Load() == nil {
-			c.t.Errorf("%s of %s: %v", r.name, name, r.err)
+			c.log.complain("%s of %s: %v", r.name, name, r.err)
 		}
 	}
 	m.run.Store(nil)
 	if err := p.node.Close(); err != nil && p.fatal.Load() == nil {
-		c.t.Errorf("close %s: %v", name, err)
+		c.log.complain("close %s: %v", name, err)
 	}
 	c.net.Crash(name) // pooled connections of a process end with it
 }

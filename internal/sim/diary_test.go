@@ -1,59 +1,190 @@
 package sim_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"quorumta/internal/mail"
 )
 
-// diary keeps what was logged and done, and which messages were called
-// unsettled. It is safe for concurrent use.
+// diary keeps what was logged and done, which messages were called unsettled,
+// and what is wrong with the run. It is safe for concurrent use.
 type diary struct {
-	mu        sync.Mutex
-	began     time.Time
-	text      bytes.Buffer
-	copy      io.Writer // nil: none
-	unsettled map[mail.MessageID]bool
+	mu         sync.Mutex
+	began      time.Time
+	text       bytes.Buffer
+	copy       *os.File // nil: none
+	buffered   *bufio.Writer
+	unsettled  map[mail.MessageID]bool
+	complaints []string
 }
 
-// mostText is how much of the text is kept, bytes.
-const mostText = 256 << 10
+const (
+	// mostText is how much of the text is kept, bytes.
+	mostText = 16 << 20
+	// mostLines is how many lines of it are shown for a run that failed.
+	mostLines = 150
+	// mostComplaints is how many complaints are shown.
+	mostComplaints = 20
+)
 
-func newDiary(copy io.Writer) *diary {
-	return &diary{began: time.Now(), copy: copy, unsettled: map[mail.MessageID]bool{}}
+// newDiary begins the diary of a run, and a whole copy of it in a file where
+// one is asked for.
+func newDiary(t *testing.T) *diary {
+	d := &diary{unsettled: map[mail.MessageID]bool{}}
+	if *logTo == "" {
+		return d
+	}
+	name := strings.NewReplacer("/", "-", " ", "-").Replace(t.Name()) + ".log"
+	f, err := os.Create(filepath.Join(*logTo, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.copy, d.buffered = f, bufio.NewWriter(f)
+	t.Cleanup(func() {
+		_ = d.buffered.Flush()
+		_ = f.Close()
+	})
+	return d
 }
+
+// begin sets the clock, which is virtual in a bubble, to zero.
+func (d *diary) begin() { d.began = time.Now() }
 
 // note writes a line.
 func (d *diary) note(format string, args ...any) {
-	_, _ = d.Write(fmt.Appendf(nil, "%s --- "+format+"\n", append([]any{d.clock()}, args...)...))
+	_, _ = d.Write(fmt.Appendf(nil, "%s --- "+format+"\n", append([]any{d.clock(time.Now())}, args...)...))
 }
 
-func (d *diary) clock() string { return fmt.Sprintf("%8.3f", time.Since(d.began).Seconds()) }
+// clock is a time as the diary's lines tell it: seconds since its beginning.
+func (d *diary) clock(at time.Time) string { return fmt.Sprintf("%8.3f", at.Sub(d.began).Seconds()) }
+
+// complain notes that something is wrong.
+func (d *diary) complain(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	d.note("WRONG: %s", text)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.complaints = append(d.complaints, text)
+}
+
+// complainOf notes all of them.
+func (d *diary) complainOf(faults []string) {
+	for _, f := range faults {
+		d.complain("%s", f)
+	}
+}
+
+// failed reports whether there was a complaint.
+func (d *diary) failed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.complaints) > 0
+}
+
+// report fails the test if there were complaints: what was logged about them
+// first, they themselves last, where they are read.
+func (d *diary) report(t *testing.T) {
+	if !d.failed() {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	where := "-simlog DIR keeps all of it"
+	if d.copy != nil {
+		where = "all of it is in " + d.copy.Name()
+	}
+	t.Logf("of the log (%s):\n%s", where, excerpt(d.text.String(), d.complaints))
+	for i, c := range d.complaints {
+		if i == mostComplaints {
+			t.Errorf("and %d more", len(d.complaints)-i)
+			break
+		}
+		t.Error(c)
+	}
+}
+
+var (
+	messageIDs = regexp.MustCompile(`\b[0-9a-z]{20}\b`)
+	shards     = regexp.MustCompile(`\bshard (\d+)`)
+	times      = regexp.MustCompile(`\bat +(\d+\.\d{3})\b`)
+	lineTime   = regexp.MustCompile(`^(?:t=")? *(\d+\.\d{3})`)
+)
+
+// around is how long before and after the times that complaints name all lines
+// are shown, seconds.
+const around = 1.5
+
+// excerpt is what a log says of the messages, shards and times that the
+// complaints name, and of what was done to the cluster: the last of it, if it
+// is too much.
+func excerpt(text string, complaints []string) string {
+	all := strings.Join(complaints, "\n")
+	words := messageIDs.FindAllString(all, -1)
+	for _, m := range shards.FindAllStringSubmatch(all, -1) {
+		words = append(words, "shard="+m[1]+" ")
+	}
+	var near []float64
+	for _, m := range times.FindAllStringSubmatch(all, -1) {
+		at, _ := strconv.ParseFloat(m[1], 64)
+		near = append(near, at)
+	}
+	var lines []string
+	for line := range strings.Lines(text) {
+		if concerns(line, words, near) {
+			lines = append(lines, line)
+		}
+	}
+	if left := len(lines) - mostLines; left > 0 {
+		lines = append([]string{fmt.Sprintf("(%d lines before)\n", left)}, lines[left:]...)
+	}
+	return strings.Join(lines, "")
+}
+
+func concerns(line string, words []string, near []float64) bool {
+	if strings.Contains(line, " --- ") {
+		return true
+	}
+	for _, w := range words {
+		if strings.Contains(line, w) {
+			return true
+		}
+	}
+	m := lineTime.FindStringSubmatch(line)
+	if m == nil {
+		return false
+	}
+	at, _ := strconv.ParseFloat(m[1], 64)
+	for _, n := range near {
+		if at > n-around && at < n+around {
+			return true
+		}
+	}
+	return false
+}
 
 // Write implements io.Writer.
 func (d *diary) Write(p []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.copy != nil {
-		_, _ = d.copy.Write(p)
+		_, _ = d.buffered.Write(p)
 	}
 	if d.text.Len()+len(p) > mostText {
 		d.text.Next(mostText / 2)
 	}
 	return d.text.Write(p)
-}
-
-// String is the last of what was written.
-func (d *diary) String() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.text.String()
 }
 
 func (d *diary) isUnsettled(id mail.MessageID) bool {
@@ -67,7 +198,7 @@ func (d *diary) on(name string) slog.Handler {
 	text := slog.NewTextHandler(d, &slog.HandlerOptions{
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 			if len(groups) == 0 && a.Key == slog.TimeKey {
-				return slog.String("t", d.clock())
+				return slog.String("t", d.clock(time.Now()))
 			}
 			return a
 		},

@@ -229,7 +229,7 @@ func judge(letters []*letter, k *sink, rec *record, log *diary) (faults []string
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	blame := func(l *letter, format string, args ...any) {
-		faults = append(faults, fmt.Sprintf("letter %s (%s by smtp=%t at %s, %q, queued as %v): ", l.id, l.fate, l.smtp, l.node, l.told, rec.births[l.id])+
+		faults = append(faults, fmt.Sprintf("letter %s (%s by smtp=%t on %s at %s, %q, queued as %v): ", l.id, l.fate, l.smtp, l.node, log.clock(l.at), l.told, rec.births[l.id])+
 			fmt.Sprintf(format, args...))
 	}
 	for _, l := range letters {
@@ -324,7 +324,7 @@ func TestTheJudgeSees(t *testing.T) {
 		k.copies[copyOf{"1", to}] = 1
 		rec.births["1"] = []mail.MessageID{id}
 		c.spoil(&l, k, rec)
-		if faults := judge([]*letter{&l}, k, rec, newDiary(nil)); len(faults) != c.faults {
+		if faults := judge([]*letter{&l}, k, rec, newDiary(t)); len(faults) != c.faults {
 			t.Errorf("%s: %d faults, want %d: %q", c.what, len(faults), c.faults, faults)
 		}
 	}

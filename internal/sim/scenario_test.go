@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,34 +10,38 @@ import (
 )
 
 // inCluster runs f in a bubble with three nodes under load, all shards led.
-func inCluster(t *testing.T, f func(c *Cluster, k *sink, in *load), then func(t *testing.T, v verdict)) {
+func inCluster(t *testing.T, f func(c *Cluster, k *sink, in *load), then func(log *diary, v verdict)) {
 	t.Parallel()
+	log := newDiary(t)
 	synctest.Test(t, func(t *testing.T) {
-		log := newDiary(nil)
-		defer func() {
-			if t.Failed() {
-				t.Logf("the end of the log:\n%s", log)
-			}
-		}()
+		log.begin()
+		defer log.report(t)
 		v := runLoad(t, 3, 1, log, func(c *Cluster, k *sink, in *load) {
 			c.settle()
 			f(c, k, in)
 		})
-		if !t.Failed() {
-			then(t, v)
+		if !log.failed() {
+			then(log, v)
 		}
 	})
 }
 
-// settle waits until each node leads a shard and all have heard of it.
+// settle has each node lead a shard, and waits until all have heard of it.
 func (c *Cluster) settle() {
-	for leaders := map[string]bool{}; len(leaders) < len(c.names); time.Sleep(time.Second) {
-		clear(leaders)
-		for i := range c.names {
-			leaders[c.Leader(cluster.ShardID(i+1))] = true
+	for i, name := range c.names {
+		for shard := cluster.ShardID(i + 1); c.Leader(shard) != name; time.Sleep(500 * time.Millisecond) {
+			_ = c.lead(shard, name) // it is not fit yet: it has just started
 		}
 	}
 	time.Sleep(2 * time.Second) // of virtual time
+}
+
+// lead hands the shard's lead to the node.
+func (c *Cluster) lead(shard cluster.ShardID, name string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c.log.note("move shard %d to %s", shard, name)
+	return c.machines[name].run.Load().node.Transfer(ctx, shard, name)
 }
 
 // bootTime is what a node may take from its start until it takes mail.
@@ -45,33 +50,58 @@ const bootTime = 2 * time.Second
 // A planned restart costs nothing: no doubt, no second copy, and whoever is
 // refused by the node that goes finds the others.
 func TestRestartInGoodOrderCostsNothing(t *testing.T) {
+	type absence struct{ from, until time.Time }
+	away := map[string]absence{}
 	var from time.Time
-	type gone struct{ from, until time.Time }
-	away := map[string]gone{}
 	inCluster(t, func(c *Cluster, _ *sink, _ *load) {
 		from = time.Now()
 		for _, name := range c.names {
 			c.log.note("stop %s", name)
 			stopped := time.Now()
 			c.Stop(name)
+			c.log.note("%s has stopped", name)
 			time.Sleep(2 * time.Second) // of virtual time
 			c.log.note("start %s", name)
 			c.Start(name)
-			away[name] = gone{stopped, time.Now().Add(bootTime)}
-			c.settle()
+			away[name] = absence{stopped, time.Now().Add(bootTime)}
+			time.Sleep(bootTime + 3*time.Second) // of virtual time
 		}
-	}, func(t *testing.T, v verdict) {
-		if v.copies+v.doubts > 0 {
-			t.Errorf("%d second copies, %d doubts", v.copies, v.doubts)
+	}, func(log *diary, v verdict) {
+		if v.copies > 0 || len(v.doubts) > 0 {
+			log.complain("%d second copies, in doubt were %v", v.copies, v.doubts)
 		}
 		for _, l := range v.letters {
 			a, at := away[l.node], l.at
 			if !l.smtp {
 				at = at.Add(l.rest) // a drain waits for sessions alone
 			}
-			excused := l.fate == refused && at.After(a.from) && l.at.Before(a.until)
-			if l.fate != acknowledged && l.at.After(from) && !excused {
-				t.Errorf("letter %s at %s, %s after it stopped: %s, %q", l.id, l.node, l.at.Sub(a.from), l.fate, l.told)
+			excused := l.fate == refused && !at.Before(a.from) && l.at.Before(a.until)
+			if l.fate != acknowledged && !l.at.Before(from) && !excused {
+				log.complain("letter %s on %s at %s, %s after it stopped: %s, %q", l.id, l.node, log.clock(l.at), l.at.Sub(a.from), l.fate, l.told)
+			}
+		}
+	})
+}
+
+// A planned move of a lead costs nothing at all.
+func TestMovesOfLeadsCostNothing(t *testing.T) {
+	var from time.Time
+	inCluster(t, func(c *Cluster, _ *sink, _ *load) {
+		from = time.Now()
+		for i := range 12 {
+			shard, to := cluster.ShardID(1+i%3), c.names[(i+i/3+1)%3]
+			if err := c.lead(shard, to); err != nil {
+				c.log.complain("move shard %d to %s: %v", shard, to, err)
+			}
+			time.Sleep(time.Second) // of virtual time
+		}
+	}, func(log *diary, v verdict) {
+		if v.copies > 0 || len(v.doubts) > 0 {
+			log.complain("%d second copies, in doubt were %v", v.copies, v.doubts)
+		}
+		for _, l := range v.letters {
+			if l.fate != acknowledged && !l.at.Before(from) {
+				log.complain("letter %s on %s at %s: %s, %q", l.id, l.node, log.clock(l.at), l.fate, l.told)
 			}
 		}
 	})
@@ -86,10 +116,10 @@ func TestTheOthersGoOnWhenANodeDies(t *testing.T) {
 		from = time.Now()
 		c.PowerLoss(dead, 0)
 		time.Sleep(10 * time.Second) // of virtual time
-	}, func(t *testing.T, v verdict) {
+	}, func(log *diary, v verdict) {
 		for _, l := range v.letters {
 			if l.node != dead && l.at.After(from) && l.fate != acknowledged {
-				t.Errorf("letter %s at %s, %s after it died: %s, %q", l.id, l.node, l.at.Sub(from), l.fate, l.told)
+				log.complain("letter %s on %s at %s, %s after it died: %s, %q", l.id, l.node, log.clock(l.at), l.at.Sub(from), l.fate, l.told)
 			}
 		}
 	})
@@ -109,11 +139,11 @@ func TestANodeThatIsBackCounts(t *testing.T) {
 		from = time.Now()
 		c.Crash(dead)
 		time.Sleep(20 * time.Second)
-	}, func(t *testing.T, v verdict) {
+	}, func(log *diary, v verdict) {
 		const takeover = 3 * time.Second
 		for _, l := range v.letters {
 			if l.node != dead && l.at.After(from.Add(takeover)) && (l.fate != acknowledged || l.took > time.Second) {
-				t.Errorf("letter %s at %s, %s after %s died: %s after %s, %q", l.id, l.node, l.at.Sub(from), dead, l.fate, l.took, l.told)
+				log.complain("letter %s on %s at %s, %s after %s died: %s after %s, %q", l.id, l.node, log.clock(l.at), l.at.Sub(from), dead, l.fate, l.took, l.told)
 			}
 		}
 	})

@@ -207,7 +207,7 @@ func (s schedule) play(c *Cluster, k *sink) {
 		}
 		if d := agenda[0]; d.at <= time.Since(began) {
 			agenda = agenda[1:]
-			fail(c.t, c.counted())
+			c.log.complainOf(c.counted())
 			c.log.note("%s", d.what)
 			d.do()
 			continue

@@ -1,14 +1,10 @@
 package sim_test
 
 import (
-	"bufio"
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,43 +26,27 @@ func TestSchedules(t *testing.T) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			began := time.Now()
-			copy, closeCopy := wholeLog(t, seed)
-			defer closeCopy()
-			synctest.Test(t, func(t *testing.T) { play(t, seed, copy) })
+			log := newDiary(t)
+			synctest.Test(t, func(t *testing.T) { play(t, seed, log) })
 			t.Logf("in %.1f s", time.Since(began).Seconds())
 		})
 	}
 }
 
-// wholeLog is where the log of a run is copied to; nil for nowhere.
-func wholeLog(t *testing.T, seed uint64) (io.Writer, func()) {
-	if *logTo == "" {
-		return nil, func() {}
-	}
-	f, err := os.Create(filepath.Join(*logTo, fmt.Sprintf("seed-%d.log", seed)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := bufio.NewWriter(f)
-	return w, func() {
-		_ = w.Flush()
-		_ = f.Close()
-	}
-}
-
 // play plays one schedule.
-func play(t *testing.T, seed uint64, copy io.Writer) {
+func play(t *testing.T, seed uint64, log *diary) {
+	log.begin()
+	defer log.report(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	nodes := 3
 	if seed%4 == 0 {
 		nodes = 5
 	}
 	s := draw(random, nodes, *lasting)
-	log := newDiary(copy)
-	log.note("seed %d, %d nodes\n%s", seed, nodes, s)
+	log.note("seed %d, %d nodes; what goes wrong, in seconds:\n%s", seed, nodes, s)
 	defer func() {
-		if t.Failed() {
-			t.Logf("seed %d, %d nodes; what goes wrong, in seconds:\n%s\nthe end of the log:\n%s", seed, nodes, s, log)
+		if log.failed() {
+			t.Logf("seed %d, %d nodes; what goes wrong, in seconds:\n%s", seed, nodes, s)
 		}
 	}()
 	runLoad(t, nodes, seed, log, func(c *Cluster, k *sink, _ *load) { s.play(c, k) })
@@ -98,8 +78,9 @@ func runLoad(t *testing.T, nodes int, seed uint64, log *diary, f func(*Cluster, 
 
 // verdict is what a run that went well has seen.
 type verdict struct {
-	letters        []*letter
-	copies, doubts int // beyond the first; recipients in doubt
+	letters []*letter
+	copies  int             // beyond the first
+	doubts  map[doubted]int // recipients in doubt, and how often
 }
 
 // drainTime is how long the queue may take to empty once nothing is wrong.
@@ -109,27 +90,24 @@ const drainTime = 15 * time.Minute
 func conclude(t *testing.T, c *Cluster, k *sink, letters []*letter) (v verdict) {
 	began := time.Now()
 	err := c.drained(drainTime)
-	fail(t, c.counted())
+	c.log.complainOf(c.counted())
 	if err != nil {
-		t.Errorf("the queue does not empty: %v", err)
+		c.log.complain("the queue does not empty: %v", err)
 	}
-	fail(t, c.equal())
-	if t.Failed() {
+	c.log.complainOf(c.equal())
+	if c.log.failed() {
 		return v
 	}
 	v.letters = letters
 	for _, name := range c.names {
 		rec, err := c.read(name)
 		if err != nil {
-			t.Errorf("read the history on %s: %v", name, err)
+			c.log.complain("read the history on %s: %v", name, err)
 			return v
 		}
-		fail(t, judge(letters, k, rec, c.log))
-		v.doubts = 0
-		for _, n := range rec.doubts {
-			v.doubts += n
-		}
-		if t.Failed() {
+		c.log.complainOf(judge(letters, k, rec, c.log))
+		v.doubts = rec.doubts
+		if c.log.failed() {
 			return v
 		}
 	}
@@ -140,18 +118,6 @@ func conclude(t *testing.T, c *Cluster, k *sink, letters []*letter) (v verdict) 
 	for _, l := range letters {
 		fates[l.fate]++
 	}
-	t.Logf("%d letters: %v; %d second copies, %d doubts; empty after %s", len(letters), fates, v.copies, v.doubts, time.Since(began).Round(time.Second))
+	t.Logf("%d letters: %v; %d second copies, %d doubts; empty after %s", len(letters), fates, v.copies, len(v.doubts), time.Since(began).Round(time.Second))
 	return v
-}
-
-// fail reports faults, but not hundreds of them.
-func fail(t *testing.T, faults []string) {
-	t.Helper()
-	for i, f := range faults {
-		if i == 10 {
-			t.Errorf("and %d more", len(faults)-i)
-			return
-		}
-		t.Error(f)
-	}
 }
