@@ -241,7 +241,7 @@ func TestDecodeRefuses(t *testing.T) {
 		want error
 		says string
 	}{
-		{"unknown kind", event(in(22, nil)), ErrUnknownKind, "event 22"},
+		{"unknown kind", event(in(24, nil)), ErrUnknownKind, "event 24"},
 		{"kind 0", event(nil), ErrUnknownKind, "event 0"},
 		{"huge kind", event(in(1<<20, nil)), ErrUnknownKind, ""},
 		{"two kinds", event(join(in(14, nil), in(15, nil))), codec.ErrMalformed, "field 15"},
@@ -309,9 +309,22 @@ func TestKindNames(t *testing.T) {
 	if got := KindDoubted.String(); got != "in_doubt" {
 		t.Errorf("doubted is called %q", got)
 	}
-	for _, k := range []Kind{0, 22, 255} {
+	for _, k := range []Kind{0, 24, 255} {
 		if k.String() != "unknown" {
 			t.Errorf("kind %d is called %q", k, k)
+		}
+	}
+}
+
+// A kind of a level is proposed only where all members know the level.
+func TestKindsHaveTheirLevel(t *testing.T) {
+	for _, k := range allKinds() {
+		want := 1
+		if k == KindSuspended || k == KindResumed {
+			want = 2
+		}
+		if k.Level() != want || want > Newest {
+			t.Errorf("%s is of level %d, want %d", k, k.Level(), want)
 		}
 	}
 }

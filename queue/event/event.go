@@ -33,6 +33,8 @@ const (
 	KindSwept     Kind = 19
 	KindRetried   Kind = 20
 	KindRenewed   Kind = 21
+	KindSuspended Kind = 22
+	KindResumed   Kind = 23
 )
 
 // Event is one of the structs of this package, by value in no pointer form:
@@ -55,7 +57,8 @@ type Entry struct {
 // Group is a list of events about one message (and the reports that they
 // cause), applied or refused as a whole.
 type Group struct {
-	// ID is the message; "" for Pruned and Swept, which are about a shard.
+	// ID is the message; "" for Pruned, Swept, Suspended and for a Resumed that
+	// is about a whole shard.
 	ID mail.MessageID
 	// At is when it was decided, in UTC and whole milliseconds.
 	At time.Time
@@ -309,6 +312,21 @@ type Renewed struct {
 	Submitter Submitter
 }
 
+// Suspended keeps all open messages of the shard from being claimed: they come
+// from a backup, and may have been delivered after it was taken. What is
+// accepted later is not concerned. (Level 2.)
+type Suspended struct {
+	By string
+	// Backup is when the backup was taken.
+	Backup time.Time
+}
+
+// Resumed lets the message go on in spite of Suspended or, in a group about no
+// message, ends Suspended. Held messages stay held. (Level 2.)
+type Resumed struct {
+	By string
+}
+
 // MaxPart is the largest content of a BodyPart, and of an Accepted that
 // carries its content itself.
 const MaxPart = 256 << 10
@@ -375,3 +393,9 @@ func (*Swept) Kind() Kind { return KindSwept }
 
 // Kind implements Event.
 func (*Renewed) Kind() Kind { return KindRenewed }
+
+// Kind implements Event.
+func (*Suspended) Kind() Kind { return KindSuspended }
+
+// Kind implements Event.
+func (*Resumed) Kind() Kind { return KindResumed }

@@ -128,6 +128,13 @@ func (e *Renewed) fields(f *codec.Fields) {
 	codec.Message(f, 1, &e.Submitter, DescribeSubmitter)
 }
 
+func (e *Suspended) fields(f *codec.Fields) {
+	codec.String(f, 1, &e.By)
+	f.Time(2, &e.Backup)
+}
+
+func (e *Resumed) fields(f *codec.Fields) { codec.String(f, 1, &e.By) }
+
 // DescribeProcess describes a process for the codec.
 func DescribeProcess(f *codec.Fields, p *Process) {
 	codec.String(f, 1, &p.Node)

@@ -26,6 +26,8 @@ var kinds = [...]struct {
 	KindSwept:     {"swept", func() Event { return new(Swept) }},
 	KindRetried:   {"retried", func() Event { return new(Retried) }},
 	KindRenewed:   {"renewed", func() Event { return new(Renewed) }},
+	KindSuspended: {"suspended", func() Event { return new(Suspended) }},
+	KindResumed:   {"resumed", func() Event { return new(Resumed) }},
 }
 
 // String is the kind's name as operators see it: "accepted", "in_doubt".
@@ -34,4 +36,18 @@ func (k Kind) String() string {
 		return kinds[k].name
 	}
 	return "unknown"
+}
+
+// Newest is the newest level of the format that this program knows. A level is
+// a set of kinds: a member of a lower one stops at events of a higher one, so
+// these are proposed only once every member has reported to know them and the
+// upgrade was finished. Level 1 is what was first released.
+const Newest = 2
+
+// Level is the level of the format that the kind belongs to.
+func (k Kind) Level() int {
+	if k >= KindSuspended {
+		return 2
+	}
+	return 1
 }

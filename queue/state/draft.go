@@ -22,9 +22,12 @@ type draft struct {
 	// that came in parts.
 	accepted *event.Accepted
 	upload   *upload
-	// due and counts are those of the rows as they stand.
+	// due, free and counts are those of the rows as they stand, shard is the
+	// shard's row.
 	due    time.Time
+	free   uint32
 	counts Counts
+	shard  *shard
 	// claims and records are new.
 	claims  []Claim
 	records [][]byte
@@ -32,9 +35,9 @@ type draft struct {
 
 // draft begins to change an open message.
 func (f *folding) draft(id mail.MessageID, st *status, at time.Time) *draft {
-	d := &draft{id: id, at: at, term: f.term, st: st, list: openRoster(f.r, id, st)}
+	d := &draft{id: id, at: at, term: f.term, st: st, list: openRoster(f.r, id, st), shard: &f.shard}
 	sum := d.list.summarize()
-	d.due, d.counts = st.due(sum), st.counts(sum)
+	d.due, d.free, d.counts = st.due(sum), st.free, st.counts(sum, f.shard.era)
 	return d
 }
 
@@ -57,8 +60,11 @@ func (f *folding) accept(a *event.Accepted, at time.Time) (*draft, Result) {
 	case !inline && (!ok || !u.complete(a.Parts, a.Size)):
 		return nil, Missing
 	}
-	d := &draft{id: a.ID, at: at, term: f.term, accepted: a, upload: u}
+	d := &draft{id: a.ID, at: at, term: f.term, accepted: a, upload: u, shard: &f.shard}
 	d.st = &status{size: a.Size, parts: max(a.Parts, 1)}
+	if f.shard.suspends(0) {
+		d.st.free = f.shard.era
+	}
 	d.list = openRoster(f.r, a.ID, d.st)
 	for range a.Envelope.Recipients {
 		d.list.add(Recipient{Due: orAt(a.Due, at)})
@@ -114,7 +120,7 @@ func (f *folding) commit(d *draft) {
 		f.end(d)
 		return
 	}
-	f.shard.counts.add(d.st.counts(sum))
+	f.shard.counts.add(d.st.counts(sum, f.shard.era))
 	for _, row := range d.records {
 		f.w.Set(recordKey(d.id, d.st.records), row)
 		d.st.records++
@@ -175,14 +181,14 @@ func (f *folding) putClaim(key []byte, c *Claim) {
 
 // reschedule moves the message's row in the due index; zero: it has none.
 func (f *folding) reschedule(d *draft, due time.Time) {
-	if due.Equal(d.due) {
+	if due.Equal(d.due) && d.st.free == d.free {
 		return
 	}
 	if !d.due.IsZero() {
-		f.w.Delete(dueKey(d.due, d.id))
+		f.w.Delete(dueKey(d.free, d.due, d.id))
 	}
 	if !due.IsZero() {
-		f.w.Set(dueKey(due, d.id), nil)
+		f.w.Set(dueKey(d.st.free, due, d.id), nil)
 	}
 }
 
@@ -227,9 +233,13 @@ func (s *status) due(sum summary) time.Time {
 	return sum.due
 }
 
-// counts is what the message adds to the counters.
-func (s *status) counts(sum summary) Counts {
-	return Counts{Messages: 1, Held: one(s.held), InFlight: one(sum.flying > 0), Content: uint64(s.size)}
+// counts is what the message adds to the counters in the era.
+func (s *status) counts(sum summary, era uint32) Counts {
+	c := Counts{Messages: 1, Held: one(s.held), InFlight: one(sum.flying > 0), Content: uint64(s.size)}
+	if era > 0 && s.free == era {
+		c.Free, c.FreeHeld = 1, c.Held
+	}
+	return c
 }
 
 func one(b bool) uint64 {
@@ -244,6 +254,8 @@ func (c *Counts) add(o Counts) {
 	c.Held += o.Held
 	c.InFlight += o.InFlight
 	c.Content += o.Content
+	c.Free += o.Free
+	c.FreeHeld += o.FreeHeld
 }
 
 func (c *Counts) subtract(o Counts) {
@@ -251,4 +263,6 @@ func (c *Counts) subtract(o Counts) {
 	c.Held -= o.Held
 	c.InFlight -= o.InFlight
 	c.Content -= o.Content
+	c.Free -= o.Free
+	c.FreeHeld -= o.FreeHeld
 }

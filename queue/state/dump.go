@@ -43,6 +43,10 @@ func Dump(r Reader) string {
 	fmt.Fprintf(&b, "time %s\n", stamp(LastTime(r)))
 	fmt.Fprintf(&b, "messages %d, held %d, in flight %d, content %d, uploads %d\n",
 		c.Messages, c.Held, c.InFlight, c.Content, c.Uploads)
+	if why, ok := Suspended(r); ok {
+		fmt.Fprintf(&b, "suspended at %s by %q, backup of %s, free %d, held %d\n",
+			stamp(why.At), why.By, stamp(why.Backup), c.Free, c.FreeHeld)
+	}
 	for _, row := range Due(r, DueRow{}, time.UnixMilli(1<<48-1), 1<<31-1) {
 		fmt.Fprintf(&b, "due %s %s\n", stamp(row.Due), row.ID)
 	}
@@ -77,6 +81,9 @@ func dumpMessage(b *bytes.Buffer, r Reader, id mail.MessageID) {
 	fmt.Fprintf(b, "message %s at %s, size %d, attempts %d", id, stamp(m.At), m.Accepted.Size, m.Attempts)
 	if m.Held {
 		fmt.Fprintf(b, ", held by %q: %q", m.HeldBy, m.HeldWhy)
+	}
+	if m.Suspended {
+		b.WriteString(", suspended")
 	}
 	if len(m.Hosts) > 0 {
 		fmt.Fprintf(b, ", to %s", strings.Join(m.Hosts, " "))

@@ -81,6 +81,17 @@ func (f *folding) dispatch(g event.Group, at time.Time) Result {
 		if alone && g.ID == "" {
 			return f.sweep(e)
 		}
+	case *event.Suspended:
+		if alone && g.ID == "" {
+			return f.suspend(e, at)
+		}
+	case *event.Resumed:
+		if g.ID != "" {
+			return f.message(g, at)
+		}
+		if alone {
+			return f.resume()
+		}
 	case *event.BodyPart:
 		if alone && g.ID != "" {
 			return f.part(g.ID, e, at)

@@ -116,11 +116,15 @@ func (h *historian) step() step {
 
 func (h *historian) group() event.Group {
 	id := h.id()
-	switch rapid.IntRange(0, 14).Draw(h.t, "sort of group") {
+	switch rapid.IntRange(0, 16).Draw(h.t, "sort of group") {
 	case 0:
 		return event.Group{Events: []event.Event{&event.Pruned{Day: dayOf(h.now) - uint32(rapid.IntRange(0, 2).Draw(h.t, "day"))}}}
 	case 1:
 		return event.Group{Events: []event.Event{&event.Swept{IDs: []mail.MessageID{id}}}}
+	case 15:
+		return event.Group{Events: []event.Event{&event.Suspended{By: "op", Backup: h.now}}}
+	case 16:
+		return event.Group{Events: []event.Event{&event.Resumed{By: "op"}}}
 	case 2:
 		return event.Group{ID: id, Events: []event.Event{&event.Abandoned{Submitter: h.submitter()}}}
 	case 3:
@@ -211,6 +215,7 @@ func (h *historian) event(m *Message) event.Event {
 		&event.Held{By: "op"},
 		&event.Released{By: "op"},
 		&event.Released{By: "op"},
+		&event.Resumed{By: "op"},
 		&event.Retried{By: "op", Due: h.due()},
 		&event.Removed{By: "op"},
 		&event.Bounced{By: "op"},

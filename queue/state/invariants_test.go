@@ -42,9 +42,16 @@ func checkInvariants(t failer, s mapStore) {
 			}
 		}
 		c.InFlight += flying
+		st, _ := read(s, idKey(prefixStatus, id), describeStatus)
+		if free := readShard(s).era; free > 0 && st.free == free {
+			c.Free++
+			if m.Held {
+				c.FreeHeld++
+			}
+		}
 		if m.Held {
 			c.Held++
-		} else if !earliest.IsZero() {
+		} else if !earliest.IsZero() && !m.Suspended {
 			due[DueRow{earliest, id}] = true
 		}
 		return true

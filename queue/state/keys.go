@@ -13,6 +13,7 @@ import (
 //	a                    counters, newest time, days with closed history
 //	c id part(4)         content of an upload or of an open message
 //	d due-ms(8) id       due index, no value
+//	e era(4) due-ms(8) id  due index of the messages that are free in the era
 //	h id record(4)       history of an open message, from record 1
 //	k id number(4)       attempt under way
 //	m id                 record 0 of an open message: its Accepted, no content
@@ -27,6 +28,7 @@ const (
 	prefixShard   = 'a'
 	prefixContent = 'c'
 	prefixDue     = 'd'
+	prefixFree    = 'e'
 	prefixHistory = 'h'
 	prefixClaim   = 'k'
 	prefixMessage = 'm'
@@ -55,15 +57,26 @@ func numberedKey(prefix byte, id mail.MessageID, n uint32) []byte {
 	return binary.BigEndian.AppendUint32(k, n)
 }
 
-func dueKey(due time.Time, id mail.MessageID) []byte {
-	k := make([]byte, 0, 1+8+idLength)
-	k = binary.BigEndian.AppendUint64(append(k, prefixDue), uint64(max(due.UnixMilli(), 0)))
+// dueIndex is the prefix of the due index of an era; 0 is that of the messages
+// that are not free in any.
+func dueIndex(era uint32) []byte {
+	k := make([]byte, 0, 1+4+8+idLength)
+	if era == 0 {
+		return append(k, prefixDue)
+	}
+	return binary.BigEndian.AppendUint32(append(k, prefixFree), era)
+}
+
+func dueKey(era uint32, due time.Time, id mail.MessageID) []byte {
+	k := binary.BigEndian.AppendUint64(dueIndex(era), uint64(max(due.UnixMilli(), 0)))
 	return append(k, id...)
 }
 
+// parseDueKey reads what follows the index's prefix.
 func parseDueKey(k []byte) DueRow {
-	ms := binary.BigEndian.Uint64(k[1:])
-	return DueRow{Due: time.UnixMilli(int64(ms)).UTC(), ID: mail.MessageID(k[9:])}
+	k = k[len(k)-8-idLength:]
+	ms := binary.BigEndian.Uint64(k)
+	return DueRow{Due: time.UnixMilli(int64(ms)).UTC(), ID: mail.MessageID(k[8:])}
 }
 
 func closedKey(day uint32, id mail.MessageID) []byte {

@@ -43,6 +43,8 @@ func (d *draft) apply(e event.Event) Result {
 		return d.discard(Removed)
 	case *event.Bounced:
 		return d.discard(Bounced)
+	case *event.Resumed:
+		return d.resume()
 	case *event.Rerouted:
 		d.st.hosts = e.Hosts
 		return Applied
@@ -85,7 +87,7 @@ func (d *draft) claim(e *event.Claimed) Result {
 	if len(e.Recipients) == 0 {
 		return Malformed
 	}
-	if d.st.held || e.Number != d.st.attempts+1 {
+	if d.st.held || d.shard.suspends(d.st.free) || e.Number != d.st.attempts+1 {
 		return Stale
 	}
 	for _, n := range e.Recipients {
@@ -199,6 +201,15 @@ func (d *draft) release() Result {
 		return Stale
 	}
 	d.st.held, d.st.heldBy, d.st.heldWhy = false, "", ""
+	return Applied
+}
+
+// resume makes the message free in this era.
+func (d *draft) resume() Result {
+	if !d.shard.suspends(d.st.free) {
+		return Stale
+	}
+	d.st.free = d.shard.era
 	return Applied
 }
 

@@ -1,7 +1,9 @@
 package state
 
 import (
+	"cmp"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"quorumta/internal/mail"
@@ -23,6 +25,9 @@ func Load(r Reader, id mail.MessageID) (*Message, bool) {
 		Accepted: *birth.Event.(*event.Accepted), At: birth.At, Recipients: make([]Recipient, st.recipients),
 		Attempts: st.attempts, Held: st.held, HeldBy: st.heldBy, HeldWhy: st.heldWhy, Hosts: st.hosts,
 	}
+	if s := readShard(r); s.suspends(st.free) {
+		m.Suspended = true
+	}
 	openRoster(r, id, st).all(func(n uint32, p *Recipient) { m.Recipients[n] = *p })
 	for i, enveloped := range m.Accepted.Envelope.Recipients {
 		m.Recipients[i].Recipient = enveloped
@@ -33,7 +38,7 @@ func Load(r Reader, id mail.MessageID) (*Message, bool) {
 // DueAt lists the recipients that may be claimed at the time now.
 func (m *Message) DueAt(now time.Time) []uint32 {
 	var list []uint32
-	if m.Held {
+	if m.Held || m.Suspended {
 		return nil
 	}
 	for i := range m.Recipients {
@@ -67,26 +72,40 @@ func Due(r Reader, after DueRow, until time.Time, limit int) []DueRow {
 	if limit <= 0 {
 		return nil
 	}
-	scanDue(r, after, until, func(k []byte) bool {
-		rows = append(rows, parseDueKey(k))
-		return len(rows) < limit
-	})
-	return rows
+	s := readShard(r)
+	indexes := s.indexes()
+	for _, era := range indexes {
+		left := limit
+		scanDue(r, era, after, until, func(k []byte) bool {
+			rows = append(rows, parseDueKey(k))
+			left--
+			return left > 0
+		})
+	}
+	if len(indexes) > 1 {
+		slices.SortFunc(rows, func(a, b DueRow) int {
+			return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID))
+		})
+	}
+	return rows[:min(len(rows), limit)]
 }
 
 // CountDue counts the rows with a due time at or before until.
 func CountDue(r Reader, until time.Time) uint64 {
 	var n uint64
-	scanDue(r, DueRow{}, until, func([]byte) bool { n++; return true })
+	s := readShard(r)
+	for _, era := range s.indexes() {
+		scanDue(r, era, DueRow{}, until, func([]byte) bool { n++; return true })
+	}
 	return n
 }
 
-func scanDue(r Reader, from DueRow, until time.Time, f func(key []byte) bool) {
-	lo := []byte{prefixDue}
+func scanDue(r Reader, era uint32, from DueRow, until time.Time, f func(key []byte) bool) {
+	lo := dueIndex(era)
 	if from != (DueRow{}) {
-		lo = after(dueKey(from.Due, from.ID))
+		lo = after(dueKey(era, from.Due, from.ID))
 	}
-	hi := dueKey(until.Add(time.Millisecond), "")
+	hi := dueKey(era, until.Add(time.Millisecond), "")
 	r.Scan(lo, hi, func(k, _ []byte) bool { return f(k) })
 }
 

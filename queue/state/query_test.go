@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -332,12 +333,31 @@ func TestRowsAreFrozen(t *testing.T) {
 			t.Fatalf("%v: %+v", r, e)
 		}
 	}
+	frozen(t, s, "rows.golden")
+	free := mail.NewMessageID(epoch, 1, [5]byte{9})
+	for _, g := range []event.Group{
+		{Events: []event.Event{&event.Suspended{By: "op", Backup: epoch.Add(-time.Hour)}}},
+		{ID: ids[0], Events: []event.Event{&event.Resumed{By: "op"}}},
+		{ID: free, Events: []event.Event{
+			&event.Accepted{ID: free, Size: 1, Content: []byte("x"), Envelope: mail.Envelope{Recipients: make([]mail.Recipient, 1)}}}},
+	} {
+		g.At = epoch
+		if r := Fold(s, s, 1, 5, event.Entry{Term: 5, Groups: []event.Group{g}}); r[0] != Applied {
+			t.Fatalf("%v: %+v", r, g)
+		}
+	}
+	frozen(t, s, "rows2.golden")
+}
+
+// frozen compares all rows with a file.
+func frozen(t *testing.T, s mapStore, name string) {
+	t.Helper()
 	var rows strings.Builder
 	s.Scan(nil, nil, func(k, v []byte) bool {
 		fmt.Fprintf(&rows, "%q %x\n", k, v)
 		return true
 	})
-	const file = "testdata/rows.golden"
+	file := filepath.Join("testdata", name)
 	if *update {
 		if err := os.WriteFile(file, []byte(rows.String()), 0o644); err != nil {
 			t.Fatal(err)

@@ -18,7 +18,13 @@ type shard struct {
 	last time.Time
 	// days have closed history, ascending.
 	days []uint32
+	// suspension is in force unless its time is zero; era counts them.
+	suspension Suspension
+	era        uint32
 }
+
+// suspends reports whether a message that is free in the era has to wait.
+func (s *shard) suspends(free uint32) bool { return !s.suspension.At.IsZero() && free != s.era }
 
 func describeShard(f *codec.Fields, s *shard) {
 	f.Uint64(1, &s.counts.Messages)
@@ -28,6 +34,17 @@ func describeShard(f *codec.Fields, s *shard) {
 	f.Uint64(5, &s.counts.Uploads)
 	f.Time(6, &s.last)
 	f.Uint32s(7, &s.days)
+	// Level 2 of the format; absent until the first Suspended.
+	codec.Message(f, 8, &s.suspension, describeSuspension)
+	f.Uint32(9, &s.era)
+	f.Uint64(10, &s.counts.Free)
+	f.Uint64(11, &s.counts.FreeHeld)
+}
+
+func describeSuspension(f *codec.Fields, s *Suspension) {
+	f.Time(1, &s.At)
+	codec.String(f, 2, &s.By)
+	f.Time(3, &s.Backup)
 }
 
 // status is how far an open message is. It is rewritten by every group about
@@ -48,6 +65,8 @@ type status struct {
 	recipients uint32
 	first      []Recipient
 	rest       []summary
+	// free is the era that the message is free in; 0: in none.
+	free uint32
 }
 
 func describeStatus(f *codec.Fields, s *status) {
@@ -62,6 +81,7 @@ func describeStatus(f *codec.Fields, s *status) {
 	f.Uint32(9, &s.recipients)
 	codec.List(f, 10, &s.first, describeProgress)
 	codec.List(f, 11, &s.rest, describeSummary)
+	f.Uint32(12, &s.free) // level 2 of the format
 }
 
 func describeRecord(f *codec.Fields, r *Record) {

@@ -181,6 +181,7 @@ func (s *script) event(id mail.MessageID, words []string) event.Event {
 		"held": &event.Held{}, "released": &event.Released{}, "removed": &event.Removed{},
 		"rerouted": &event.Rerouted{}, "bounced": &event.Bounced{}, "pruned": &event.Pruned{},
 		"swept": &event.Swept{}, "retried": &event.Retried{}, "renewed": &event.Renewed{},
+		"suspended": &event.Suspended{}, "resumed": &event.Resumed{},
 	}[words[0]]
 	if !ok {
 		s.t.Fatalf("%s: no event is called %q", s.line, words[0])

@@ -97,10 +97,21 @@ type Message struct {
 	HeldWhy string
 	// Hosts are those of the last Rerouted; empty if never.
 	Hosts []string
+	// Suspended: the message comes from a backup, and waits until an operator
+	// lets it go on.
+	Suspended bool
+}
+
+// Suspension is why messages of a shard are suspended.
+type Suspension struct {
+	// At is when, By whom; Backup is when the backup was taken.
+	At     time.Time
+	By     string
+	Backup time.Time
 }
 
 // DueRow is a message in the due index under the earliest due time of its
-// pending recipients. Held messages have none.
+// pending recipients. Held and suspended messages have none.
 type DueRow struct {
 	Due time.Time
 	ID  mail.MessageID
@@ -135,6 +146,10 @@ type Counts struct {
 	Content uint64
 	// Uploads are the unfinished ones.
 	Uploads uint64
+	// Free are the open messages that a suspension of the shard does not
+	// concern, FreeHeld those of them that are held. They count from the last
+	// Suspended on, and are 0 in a shard that never was.
+	Free, FreeHeld uint64
 }
 
 // Upload is an unfinished upload.
