@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
 	"go.opentelemetry.io/otel/codes"
@@ -32,12 +33,13 @@ func (s *session) Data(r io.Reader) error {
 	}
 	defer s.server.pieces.Put(buf)
 	var h header
+	s.server.rest(s.conn.Context())
 	head, err := readHead(r, *buf, &h)
 	s.startTrace(t, h.traceparent)
 	if err != nil {
 		return s.refused(t, err)
 	}
-	if h.received > s.server.o.Limits.Received {
+	if h.received > s.server.limits.Load().Received {
 		return s.refused(t, looping.reply())
 	}
 	id, err := s.store(t, head, r, *buf, &h)
@@ -46,6 +48,23 @@ func (s *session) Data(r io.Reader) error {
 	}
 	s.accepted(t, id)
 	return queued(id)
+}
+
+// pieceRest is how long a session waits before each piece while memory is
+// short: 128 KiB a second are left of its pace.
+const pieceRest = 250 * time.Millisecond
+
+// rest slows a session down while memory is short.
+func (s *Server) rest(ctx context.Context) {
+	if !s.o.Pressed() {
+		return
+	}
+	timer := time.NewTimer(pieceRest)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // readHead reads until the header is over, the content ends, or buf is full.
@@ -80,11 +99,12 @@ func (s *session) store(t *transaction, head []byte, r io.Reader, buf []byte, h 
 			return "", err
 		}
 		t.size += int64(len(p))
+		s.server.rest(t.trace.ctx)
 		n, err := r.Read(buf)
 		p = buf[:n]
 		h.watch(p)
 		switch {
-		case err == nil && h.received > s.server.o.Limits.Received:
+		case err == nil && h.received > s.server.limits.Load().Received:
 			err = looping.reply()
 		case err == io.EOF:
 			return upload.Commit(queue.Submission{

@@ -50,6 +50,8 @@ func (x *metrics) connection(listener string, err error) {
 		result = "connections"
 	case errPerClient:
 		result = "per_client"
+	case errPressed:
+		result = "memory"
 	default:
 		result = "proxy"
 	}

@@ -34,7 +34,7 @@ type Options struct {
 	// TLS is needed unless all listeners have TLSOff. Its GetCertificate may
 	// change the certificate at any time.
 	TLS *tls.Config
-	// Limits bound what clients may do.
+	// Limits bound what clients may do; Server.SetLimits exchanges them.
 	Limits Limits
 	// Policy decides.
 	Policy Policy
@@ -46,6 +46,10 @@ type Options struct {
 	// Reverse finds the verified name of a client, "" if it has none; nil: no
 	// client has. It should take five seconds at most.
 	Reverse func(context.Context, netip.Addr) string
+	// Pressed reports that memory is short: new connections are turned away with
+	// 421 4.3.2, and content is taken slower. It is asked often, from any number
+	// of goroutines; nil: it never is.
+	Pressed func() bool
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
 	// Log gets what happens; nil means slog.Default.
@@ -161,6 +165,9 @@ func (o *Options) complete() error {
 	}
 	if o.Reverse == nil {
 		o.Reverse = func(context.Context, netip.Addr) string { return "" }
+	}
+	if o.Pressed == nil {
+		o.Pressed = func() bool { return false }
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
@@ -27,7 +28,7 @@ type port struct {
 	Listener
 	server   *Server
 	listener net.Listener
-	wire     wire.Options
+	wire     atomic.Pointer[wire.Options]
 }
 
 // bind opens the listener and prepares what its connections share.
@@ -37,23 +38,30 @@ func (s *Server) bind(l Listener) (*port, error) {
 		return nil, fmt.Errorf("listener %s: %w", l.Name, err)
 	}
 	p := &port{Listener: l, server: s, listener: listener}
-	p.wire = wire.Options{
+	p.limit(s.limits.Load())
+	return p, nil
+}
+
+// limit makes what the connections share that begin from now on.
+func (p *port) limit(l *Limits) {
+	s := p.server
+	o := &wire.Options{
 		Hostname:      s.o.Hostname,
 		Backend:       p,
-		RequireTLS:    l.TLS == TLSRequire,
-		MaxMessage:    s.o.Limits.Message,
-		MaxRecipients: s.o.Limits.Recipients,
-		MaxCommand:    s.o.Limits.CommandLine,
-		MaxLine:       s.o.Limits.LineIn,
-		MaxErrors:     s.o.Limits.Errors,
-		Idle:          s.o.Limits.Idle,
+		RequireTLS:    p.TLS == TLSRequire,
+		MaxMessage:    l.Message,
+		MaxRecipients: l.Recipients,
+		MaxCommand:    l.CommandLine,
+		MaxLine:       l.LineIn,
+		MaxErrors:     l.Errors,
+		Idle:          l.Idle,
 		Observe:       s.metrics.reply,
-		Log:           s.o.Log.With("listener", l.Name),
+		Log:           s.o.Log.With("listener", p.Name),
 	}
-	if l.TLS == TLSOffer || l.TLS == TLSRequire {
-		p.wire.TLS = s.o.TLS
+	if p.TLS == TLSOffer || p.TLS == TLSRequire {
+		o.TLS = s.o.TLS
 	}
-	return p, nil
+	p.wire.Store(o)
 }
 
 // run accepts until the listener is closed.
@@ -101,7 +109,17 @@ func (p *port) turnAway(conn net.Conn, why error) {
 		_ = conn.Close()
 		return
 	}
-	wire.Refuse(conn, why.Error())
+	refuse(conn, why)
+}
+
+// refuse tells a client why it is not served: the fault is ours, or it has
+// what it may have (RFC 3463, section 3).
+func refuse(conn net.Conn, why error) {
+	code := gosmtp.EnhancedCode{4, 7, 0}
+	if why == errDraining || why == errPressed {
+		code = gosmtp.EnhancedCode{4, 3, 2}
+	}
+	wire.Refuse(conn, code, why.Error())
 }
 
 // serve speaks with one client. Its goroutine is counted by enter and leave.
@@ -118,14 +136,14 @@ func (p *port) serve(conn net.Conn) {
 	if p.TLS == TLSImplicit {
 		conn = tls.Server(conn, p.server.o.TLS)
 	}
-	c := wire.NewConn(withPeer(p.server.hard, addr), conn, &p.wire)
+	c := wire.NewConn(withPeer(p.server.hard, addr), conn, p.wire.Load())
 	if err := p.server.join(c, client); err != nil {
 		p.server.metrics.connection(p.Name, err)
 		if p.TLS == TLSImplicit {
 			_ = conn.Close()
 			return
 		}
-		wire.Refuse(conn, err.Error())
+		refuse(conn, err)
 		return
 	}
 	p.server.metrics.connection(p.Name, nil)

@@ -20,6 +20,7 @@ type Server struct {
 	metrics *metrics
 	ports   []*port
 	policy  atomic.Pointer[Policy]
+	limits  atomic.Pointer[Limits]
 	pieces  sync.Pool // of *[]byte of the length piece
 
 	// hard ends the connections; stop calls it.
@@ -52,6 +53,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.hard, s.stop = context.WithCancel(context.Background())
 	s.SetPolicy(o.Policy)
+	s.SetLimits(o.Limits)
 	for _, l := range o.Listeners {
 		p, err := s.bind(l)
 		if err != nil {
@@ -65,6 +67,16 @@ func New(o Options) (*Server, error) {
 
 // SetPolicy exchanges the policy; transactions that have begun go on with it.
 func (s *Server) SetPolicy(p Policy) { s.policy.Store(&p) }
+
+// SetLimits exchanges the limits; connections that are open keep theirs, but
+// for Received. Zero means the default.
+func (s *Server) SetLimits(l Limits) {
+	l = l.withDefaults()
+	s.limits.Store(&l)
+	for _, p := range s.ports {
+		p.limit(&l)
+	}
+}
 
 // Addresses are where the listeners listen, in the order of Options.
 func (s *Server) Addresses() []net.Addr {
@@ -158,6 +170,7 @@ var (
 	errDraining    = errors.New("this server is shutting down, try another")
 	errConnections = errors.New("too many connections, try again later")
 	errPerClient   = errors.New("too many connections from your address")
+	errPressed     = errors.New("not enough memory now, try again later")
 )
 
 // enter counts a connection; leave must follow if it returns nil.
@@ -167,8 +180,10 @@ func (s *Server) enter() error {
 	switch {
 	case s.draining:
 		return errDraining
-	case s.open >= s.o.Limits.Connections:
+	case s.open >= s.limits.Load().Connections:
 		return errConnections
+	case s.o.Pressed():
+		return errPressed
 	}
 	s.open++
 	return nil
@@ -190,7 +205,7 @@ func (s *Server) join(c *wire.Conn, client netip.Prefix) error {
 	if s.draining {
 		return errDraining
 	}
-	if s.clients[client] >= s.o.Limits.PerClient {
+	if s.clients[client] >= s.limits.Load().PerClient {
 		return errPerClient
 	}
 	s.clients[client]++

@@ -8,6 +8,7 @@ import (
 	netsmtp "net/smtp"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -309,6 +310,46 @@ func TestConnectionLimits(t *testing.T) {
 	from("2001:db8:0:2::1").gone() // one too many over all
 	first.ask("QUIT", "221")
 	first.gone()
+}
+
+// TestLittleMemory: who comes while memory is short is turned away, who is
+// there is served, slowly.
+func TestLittleMemory(t *testing.T) {
+	var pressed atomic.Bool
+	h := open(t, func(o *smtp.Options) { o.Pressed = pressed.Load })
+	c := h.dial()
+	c.hear("220")
+	c.ask("EHLO x", "250")
+	pressed.Store(true)
+	late := h.dial()
+	late.hear("421 4.3.2 not enough memory now")
+	late.gone()
+	c.ask("MAIL FROM:<a@example.net>", "250")
+	c.ask("RCPT TO:<b@example.org>", "250")
+	c.ask("DATA", "354")
+	began := time.Now()
+	c.say("x\r\n.\r\n")
+	c.hear("250 2.0.0 Ok: queued as")
+	if took := time.Since(began); took < 250*time.Millisecond {
+		t.Errorf("the content was taken within %v", took)
+	}
+	pressed.Store(false)
+	h.dial().hear("220")
+}
+
+// TestLimitsExchanged: connections that begin are bound by the new limits.
+func TestLimitsExchanged(t *testing.T) {
+	h := open(t, nil)
+	old := h.dial()
+	old.hear("220")
+	h.server.SetLimits(smtp.Limits{Message: 1000, Connections: 2})
+	c := h.dial()
+	c.hear("220")
+	c.ask("EHLO x", "250")
+	c.ask("MAIL FROM:<a@example.net> SIZE=1001", "552 5.3.4")
+	old.ask("EHLO x", "250")
+	old.ask("MAIL FROM:<a@example.net> SIZE=1001", "250")
+	h.dial().hear("421 4.7.0 too many connections")
 }
 
 func TestDrain(t *testing.T) {

@@ -58,11 +58,11 @@ func (c *Conn) handshake(conn *tls.Conn) bool {
 	return true
 }
 
-// Refuse tells a client that is not to be served why, and closes. It waits a
-// second at most.
-func Refuse(conn net.Conn, text string) {
+// Refuse tells a client that is not to be served why, by 421 with the enhanced
+// code, and closes. It waits a second at most.
+func Refuse(conn net.Conn, code gosmtp.EnhancedCode, text string) {
 	w := replies{}
-	w.add(421, gosmtp.EnhancedCode{4, 7, 0}, text)
+	w.add(421, code, text)
 	_ = conn.SetDeadline(time.Now().Add(time.Second))
 	_, _ = conn.Write(w.buf)
 	_ = conn.Close()
