@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -82,17 +81,5 @@ func (versionCmd) Run(s streams) error {
 	return err
 }
 
-// version is the module's version, with the commit where it was built from a
-// checkout.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			return info.Main.Version + " " + s.Value[:12]
-		}
-	}
-	return info.Main.Version
-}
+// version is the program's.
+func version() string { return console.Version() }

@@ -19,6 +19,7 @@ type Commands struct {
 	Digest   digestCmd   `cmd:"" help:"Compare the replicas of every shard."`
 	Drain    drainCmd    `cmd:"" help:"Have a node hand its leads away, finish what is in flight, and end."`
 	Transfer transferCmd `cmd:"" help:"Hand a shard's lead to a node."`
+	Join     joinCmd     `cmd:"" help:"Have the cluster take back this node, which has lost its data and kept its certificate."`
 }
 
 type statusCmd struct {

@@ -56,21 +56,23 @@ func (e refusal) Error() string { return e.text }
 
 func refuse(format string, args ...any) error { return refusal{fmt.Sprintf(format, args...)} }
 
-// Handle answers one request. An error says that the newcomer proved nothing:
-// whoever it is should wait before the next one.
+// sharedLimit bounds the part of the configuration that goes with an answer,
+// bytes: the cluster port carries answers of 64 KiB.
+const sharedLimit = 40 << 10
+
+// Handle answers one request. An error is the refusal, for the newcomer to
+// read.
 func (d *Desk) Handle(ctx context.Context, body []byte) ([]byte, error) {
 	answer, err := d.answer(ctx, body)
-	var known refusal
-	if err != nil {
-		d.Log.Warn("a node was not let in", "reason", err.Error())
-		text := "the cluster cannot admit a member now; its log has the reason. Try again"
-		if errors.As(err, &known) {
-			text = known.text
-		}
-		answer = &Answer{Refused: text}
+	if err == nil {
+		return json.Marshal(answer)
 	}
-	out, e := json.Marshal(answer)
-	return out, e
+	var known refusal
+	if errors.As(err, &known) {
+		return nil, known
+	}
+	d.Log.Error("cannot let a node in", "error", err)
+	return nil, errors.New("this member cannot admit another now; its log has the reason. Try again, or at another member")
 }
 
 func (d *Desk) answer(ctx context.Context, body []byte) (*Answer, error) {
@@ -161,13 +163,17 @@ func (d *Desk) admit(ctx context.Context, r Request, key crypto.PublicKey, answe
 		return refuse("this member cannot read the CA's key: join at another, the token is still good")
 	}
 	host, _, _ := net.SplitHostPort(r.Member.Address)
-	if answer.Certificate, err = ca.Sign(key, r.Member.Name, []string{r.Member.Name, host}, d.Now()); err != nil {
+	cert, err := ca.Sign(key, r.Member.Name, []string{r.Member.Name, host}, d.Now())
+	if err != nil {
 		return err
 	}
 	if answer.Pattern, err = d.Pattern(); err != nil {
 		return err
 	}
-	answer.CA = ca.PEM()
+	if len(answer.Pattern.Shared) > sharedLimit {
+		answer.Pattern.Shared = ""
+	}
+	answer.Certificate, answer.CA = string(cert), string(ca.PEM())
 	return explained(d.Roster.Redeem(ctx, r.Secret, r.Member))
 }
 

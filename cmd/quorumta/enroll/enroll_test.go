@@ -10,13 +10,18 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"quorumta/cluster/wire"
 	"quorumta/cmd/quorumta/authority"
 	"quorumta/internal/admin/token"
 )
@@ -78,13 +83,7 @@ func found(t *testing.T) *town {
 	if err := c.ca.Issue(c.dir, "n1", []string{"n1", "127.0.0.1"}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	pair, err := tls.LoadX509KeyPair(filepath.Join(c.dir, "n1.pem"), filepath.Join(c.dir, "n1.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, _ := pem.Decode(c.ca.PEM())
-	pair.Certificate = append(pair.Certificate, block.Bytes)
-	c.serve(&tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{Protocol}})
+	c.open()
 	return c
 }
 
@@ -108,7 +107,50 @@ func (c *town) applicant(name string) *Applicant {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return &Applicant{Member: Member{Name: name, Incarnation: "i-" + name, Address: ":7904", Level: 1}, Key: key, Token: c.token}
+	return &Applicant{Member: Member{Name: name, Incarnation: "i-" + name, Address: ":7904", Level: 1}, Key: key, CA: c.token.CA, Secret: slices.Clone(c.token.Secret[:])}
+}
+
+// open opens the cluster port of n1 until the test ends.
+func (c *town) open() {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(c.dir, "n1.pem"), filepath.Join(c.dir, "n1.key"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	block, _ := pem.Decode(c.ca.PEM())
+	network := &listening{bound: make(chan string, 1)}
+	port, err := wire.New(wire.Options{
+		Self: "n1/i1", Cluster: "c1", Listen: "127.0.0.1:0", Members: c.members,
+		TLS: &tls.Config{Certificates: []tls.Certificate{pair}}, CA: block.Bytes,
+		Network: network, Join: c.desk.Handle, Log: c.desk.Log, Meter: noop.NewMeterProvider().Meter(""),
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- port.Run(ctx) }()
+	c.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			c.t.Error(err)
+		}
+	})
+	c.address = <-network.bound
+}
+
+// listening tells where it listens.
+type listening struct {
+	network
+	bound chan string
+}
+
+// Listen implements wire.Network.
+func (n *listening) Listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err == nil {
+		n.bound <- l.Addr().String()
+	}
+	return l, err
 }
 
 func (c *town) apply(a *Applicant) (*Answer, error) {
@@ -143,18 +185,18 @@ func TestATokenLetsOneNodeIn(t *testing.T) {
 	if len(c.joined) != 1 || c.joined[0].Incarnation != "i-" || c.joined[0].Level != 1 {
 		t.Errorf("joined: %+v", c.joined)
 	}
-	block, _ := pem.Decode(a.Certificate)
+	block, _ := pem.Decode([]byte(a.Certificate))
 	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
 		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(a.CA)
+	roots.AppendCertsFromPEM([]byte(a.CA))
 	if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, DNSName: "n2"}); err != nil || !first.Key.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(cert.PublicKey) {
 		t.Errorf("the certificate: %v", err)
 	}
 	_, err = c.apply(c.applicant(""))
-	var refused *RefusedError
+	var refused *wire.JoinError
 	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "cluster token") {
 		t.Errorf("the token a second time: %v", err)
 	}
@@ -170,19 +212,15 @@ func TestWhoIsNotLetIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots, err := pool(filepath.Join(c.dir, "ca", "ca.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	for what, change := range map[string]func(*Applicant){
-		"not a member of the cluster that the token is of": func(a *Applicant) { a.Token = foreign },
-		"cluster token":             func(a *Applicant) { a.Token.Secret[0]++ },
-		`"admin" is taken`:          func(a *Applicant) { a.Member.Name = "admin" },
-		"letters, digits":           func(a *Applicant) { a.Member.Name = "n/1" },
-		"reach this one":            func(a *Applicant) { a.Member.Address = "0.0.0.0:7904" },
-		"not one of this cluster's": func(a *Applicant) { a.Certificate, a.Roots = pair.Certificate[0], roots },
-		"say another --port":        func(a *Applicant) { a.Member.Address = c.address },
-		"signed for another":        func(a *Applicant) { a.Member.Incarnation = "" },
+		"the token is another cluster": func(a *Applicant) { a.CA = foreign.CA },
+		"cluster token":                func(a *Applicant) { a.Secret[0]++ },
+		`"admin" is taken`:             func(a *Applicant) { a.Member.Name = "admin" },
+		"letters, digits":              func(a *Applicant) { a.Member.Name = "n/1" },
+		"reach this one":               func(a *Applicant) { a.Member.Address = "0.0.0.0:7904" },
+		"not one of this cluster's":    func(a *Applicant) { a.Certificate = pair.Certificate[0] },
+		"say another --port":           func(a *Applicant) { a.Member.Address = c.address },
+		"signed for another":           func(a *Applicant) { a.Member.Incarnation = "" },
 	} {
 		a := c.applicant("n2")
 		change(a)
@@ -205,9 +243,6 @@ func TestACertificateBringsAWipedNodeBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := c.applicant("n3")
-	if a.Roots, err = pool(filepath.Join(c.dir, "ca", "ca.pem")); err != nil {
-		t.Fatal(err)
-	}
 	a.Certificate = pair.Certificate[0]
 	if _, err := c.apply(a); err == nil || !strings.Contains(err.Error(), "not signed with the certificate's key") {
 		t.Errorf("a stolen certificate without its key: %v", err)
@@ -215,7 +250,7 @@ func TestACertificateBringsAWipedNodeBack(t *testing.T) {
 	a.Key = pair.PrivateKey.(crypto.Signer)
 	c.desk.KeyFile = "" // which it takes no signature for
 	answer, err := c.apply(a)
-	if err != nil || answer.Cluster != "c1" || answer.Certificate != nil || answer.Members["n3"] == "" {
+	if err != nil || answer.Cluster != "c1" || answer.Certificate != "" || answer.Members["n3"] == "" {
 		t.Errorf("%+v, %v", answer, err)
 	}
 	a.Member.Name = "n4"

@@ -39,15 +39,13 @@ type Request struct {
 
 // Answer is what the member says.
 type Answer struct {
-	// Refused says why nothing was done, and what to do; "" if it was.
-	Refused string `json:"refused,omitempty"`
 	// Cluster is the cluster's id.
 	Cluster string `json:"cluster,omitempty"`
 	// Name is the newcomer's.
 	Name string `json:"name,omitempty"`
 	// CA and Certificate are PEM. There is no certificate for who had one.
-	CA          []byte `json:"ca,omitempty"`
-	Certificate []byte `json:"certificate,omitempty"`
+	CA          string `json:"ca,omitempty"`
+	Certificate string `json:"certificate,omitempty"`
 	// Members are name and address of all members, the newcomer included.
 	Members map[string]string `json:"members,omitempty"`
 	// Pattern is how the members are configured.
@@ -61,8 +59,9 @@ type Pattern struct {
 	// Heartbeat is as the file has it; "" for the default.
 	Heartbeat string     `json:"heartbeat,omitempty"`
 	Listeners []Listener `json:"listeners"`
-	// Shared are the keys that are the same everywhere, YAML.
-	Shared []byte `json:"shared"`
+	// Shared are the keys that are the same everywhere, YAML; "" where they are
+	// too long to be sent.
+	Shared string `json:"shared"`
 }
 
 // Listener is a port for mail of the answering member.

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"context"
 	"crypto"
 	"fmt"
 	"maps"
@@ -13,10 +14,71 @@ import (
 
 	"quorumta/cmd/quorumta/authority"
 	"quorumta/cmd/quorumta/enroll"
+	"quorumta/internal/admin/token"
 )
 
-// Joined is a node that a running cluster has admitted.
-type Joined struct {
+// Newcomer is a node that a running cluster is asked to admit.
+type Newcomer struct {
+	// Cluster is host:port of a member, Token what its operator drew.
+	Cluster string
+	Token   token.Token
+	// Dir gets the folder of the node.
+	Dir string
+	// Name is "" where the cluster is to choose one, Host is "" for the address
+	// by which this machine reaches the cluster.
+	Name, Host string
+	Port       int
+	// Version and Level are the program's.
+	Version string
+	Level   int
+	Now     time.Time
+}
+
+// Join has the cluster admit the newcomer and writes its folder.
+func (n Newcomer) Join(ctx context.Context) (*Admission, error) {
+	if n.Name != "" {
+		if err := Vacant(filepath.Join(n.Dir, n.Name)); err != nil {
+			return nil, err
+		}
+	}
+	key, err := authority.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	a := enroll.Applicant{
+		Member: enroll.Member{
+			Name: n.Name, Incarnation: NewIncarnation(), Address: net.JoinHostPort(n.Host, strconv.Itoa(n.Port)),
+			Version: n.Version, Level: n.Level,
+		},
+		Key: key, CA: n.Token.CA, Secret: n.Token.Secret[:],
+	}
+	answer, err := a.Apply(ctx, n.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	path, err := joined{
+		Dir: n.Dir, Address: a.Member.Address, Incarnation: a.Member.Incarnation, Key: key, Answer: answer, Now: n.Now,
+	}.write()
+	if err != nil {
+		return nil, fmt.Errorf("the cluster has admitted %s, but its folder could not be written, and the token is spent: draw a new one and try again: %w", answer.Name, err)
+	}
+	return &Admission{
+		Node: answer.Name, Incarnation: a.Member.Incarnation, Cluster: answer.Cluster, Config: path, Members: answer.Members,
+	}, nil
+}
+
+// Admission is what became of a request to join.
+type Admission struct {
+	Node        string `json:"node"`
+	Incarnation string `json:"incarnation"`
+	Cluster     string `json:"cluster"`
+	// Config is the path of the node's configuration.
+	Config  string            `json:"config"`
+	Members map[string]string `json:"members"`
+}
+
+// joined is a node that a running cluster has admitted.
+type joined struct {
 	// Dir gets the folder of the node.
 	Dir string
 	// Address is host:port between nodes.
@@ -27,9 +89,9 @@ type Joined struct {
 	Now         time.Time
 }
 
-// Write writes the node's folder and returns the path of its configuration. It
+// write writes the node's folder and returns the path of its configuration. It
 // writes nothing where the folder exists.
-func (j Joined) Write() (config string, err error) {
+func (j joined) write() (config string, err error) {
 	dir := filepath.Join(j.Dir, j.Answer.Name)
 	if err := Vacant(dir); err != nil {
 		return "", err
@@ -41,8 +103,8 @@ func (j Joined) Write() (config string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("make the node's folder: %w", err)
 	}
-	for name, text := range map[string][]byte{"ca.pem": j.Answer.CA, n.Name + ".pem": j.Answer.Certificate} {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+	for name, text := range map[string]string{"ca.pem": j.Answer.CA, n.Name + ".pem": j.Answer.Certificate} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return "", fmt.Errorf("write %s: %w", name, err)
 		}
 	}
@@ -74,7 +136,7 @@ func Vacant(dir string) error {
 
 // node has the ports of a node with the address: as OnOneHost on loopback, as
 // OnHosts elsewhere.
-func (j Joined) node() (Node, error) {
+func (j joined) node() (Node, error) {
 	host, text, err := net.SplitHostPort(j.Address)
 	if err != nil {
 		return Node{}, fmt.Errorf("the node's address: %w", err)
@@ -90,7 +152,7 @@ func (j Joined) node() (Node, error) {
 	return n, nil
 }
 
-func (j Joined) writeConfig(n Node, hostname, path string) error {
+func (j joined) writeConfig(n Node, hostname, path string) error {
 	p := j.Answer.Pattern
 	page := head{
 		Name: n.Name, Hostname: hostname, Listen: j.Address, Heartbeat: p.Heartbeat,
@@ -104,7 +166,7 @@ func (j Joined) writeConfig(n Node, hostname, path string) error {
 		l.Address = n.listen(l.Address, i)
 		listeners = append(listeners, l)
 	}
-	return render(path, "joined.yaml.tmpl", map[string]any{"Head": page, "Listeners": listeners, "Shared": string(p.Shared)})
+	return render(path, "joined.yaml.tmpl", map[string]any{"Head": page, "Listeners": listeners, "Shared": p.Shared})
 }
 
 // listen is where the node has the i-th listener that another node has at the
