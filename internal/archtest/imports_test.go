@@ -26,6 +26,7 @@ var arrows = map[string][]string{
 	"internal/tlspolicy": {"internal/mail", "internal/dns"},
 	"internal/config":    {"internal/mail", "internal/policy"},
 	"internal/telemetry": {"internal/mail"},
+	"internal/pressure":  {},
 	"internal/admin":     {"queue", "queue/event", "queue/state", "cluster", "internal/mail", "internal/policy"},
 	"internal/sim":       {"*"},
 	"internal/archtest":  {},
