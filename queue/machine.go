@@ -69,10 +69,10 @@ func record(g event.Group, term uint64, ev event.Event) (state.Record, bool) {
 		if ev.ID != "" {
 			r.ID = ev.ID
 		}
-	case *event.BodyPart, *event.Renewed, *event.Swept, *event.Pruned, *event.Abandoned:
+	case *event.BodyPart, *event.Renewed, *event.Swept, *event.Pruned, *event.Abandoned, *event.Suspended:
 		return r, false
 	}
-	return r, true
+	return r, g.ID != ""
 }
 
 // Lead implements cluster.Machine.

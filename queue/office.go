@@ -25,6 +25,7 @@ func (q *Queue) newOffices() *office.Options {
 		View:          q.view,
 		Spawn:         q.desk.spawn,
 		Unsettled:     q.unsettled.has,
+		Level:         q.o.Level,
 		Attempts:      q.attempts,
 		Buffers:       &q.buffers,
 		Trusted:       q.ClockTrusted,

@@ -62,6 +62,8 @@ const (
 	ActRelease Act = "release"
 	ActRetry   Act = "retry"
 	ActRemove  Act = "remove"
+	// ActResume lets a message go on that waits because it was restored.
+	ActResume Act = "resume"
 )
 
 const (
@@ -82,6 +84,8 @@ func (a Act) events(by, why string) ([]event.Event, error) {
 		return []event.Event{&event.Retried{By: by}}, nil
 	case ActRemove:
 		return []event.Event{&event.Removed{By: by, Why: why}}, nil
+	case ActResume:
+		return []event.Event{&event.Resumed{By: by}}, nil
 	}
 	return nil, fmt.Errorf("no such act: %q", a)
 }
@@ -99,24 +103,35 @@ func (q *Queue) Operate(ctx context.Context, act Act, id mail.MessageID, by, why
 }
 
 func (q *Queue) operate(ctx context.Context, g event.Group) error {
+	if err := q.mayPropose(g); err != nil {
+		return err
+	}
+	shard := g.ID.Shard()
+	result, unknown, err := q.persist(ctx, shard, func(ctx context.Context) lane.Verdict { return q.propose(ctx, shard, g) })
+	switch {
+	case err != nil:
+		return err
+	case result.OK(), result == state.Stale, result == state.Unknown && unknown:
+		return nil
+	case result == state.Unknown:
+		return fmt.Errorf("%w open: %s", ErrNotFound, g.ID)
+	}
+	return fmt.Errorf("the shard refuses this for %s: result %d", g.ID, result)
+}
+
+// persist proposes until there is a definite result. unknown: an earlier try
+// may have been committed.
+func (q *Queue) persist(ctx context.Context, shard uint16, propose func(context.Context) lane.Verdict) (result state.Result, unknown bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, actTime)
 	defer cancel()
-	unknown := false // an earlier try may have done it
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		v := q.propose(ctx, g.ID.Shard(), g)
-		switch {
-		case v.Definite() && (v.Result.OK() || v.Result == state.Stale):
-			return nil
-		case v.Definite() && v.Result == state.Unknown && unknown:
-			return nil
-		case v.Definite() && v.Result == state.Unknown:
-			return fmt.Errorf("%w open: %s", ErrNotFound, g.ID)
-		case v.Definite():
-			return fmt.Errorf("the shard refuses this for %s: result %d", g.ID, v.Result)
+		v := propose(ctx)
+		if v.Definite() {
+			return v.Result, unknown, nil
 		}
 		unknown = unknown || !v.NotProposed()
 		if !clock.Pause(ctx, wait) {
-			return fmt.Errorf("%w: shard %d does not answer: %w", ErrUnavailable, g.ID.Shard(), v.Error())
+			return 0, unknown, fmt.Errorf("%w: shard %d does not answer: %w", ErrUnavailable, shard, v.Error())
 		}
 	}
 }
@@ -125,6 +140,9 @@ func (q *Queue) operate(ctx context.Context, g event.Group) error {
 func (q *Queue) OperateAll(ctx context.Context, act Act, s Selection, by, why string) (int, error) {
 	events, err := act.events(by, why)
 	if err != nil {
+		return 0, err
+	}
+	if err := q.mayPropose(event.Group{Events: events}); err != nil {
 		return 0, err
 	}
 	done, cursor := 0, ""

@@ -50,6 +50,9 @@ var (
 	ErrNotInOffice = office.ErrNotInOffice
 	// ErrDamaged: the stored content does not match its digest.
 	ErrDamaged = office.ErrDamaged
+	// ErrTooNew: a member of the cluster runs a program that does not know this
+	// yet, or the upgrade was not finished.
+	ErrTooNew = office.ErrTooNew
 )
 
 // Options says how a queue works.
@@ -69,6 +72,10 @@ type Options struct {
 	SpoolDir string
 	// Filter compiles the expression of a Selection; nil: none is allowed.
 	Filter func(expr string) (func(*state.Message) (bool, error), error)
+	// Level is the level of the format of events that the cluster may use: what
+	// every member knows, and no more before an upgrade is finished. nil means
+	// event.Newest.
+	Level func() int
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
 	// Rand is where ids come from, safe for concurrent use; nil means
@@ -175,6 +182,9 @@ func (o Options) withDefaults() Options {
 	if o.UploadTimeout <= 0 {
 		o.UploadTimeout = time.Hour
 	}
+	if o.Level == nil {
+		o.Level = func() int { return event.Newest }
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -199,6 +209,7 @@ func (q *Queue) handleCalls() {
 	q.node.Handle(callPropose, q.servePropose)
 	q.node.Handle(office.CallContent, q.serveContent)
 	q.node.Handle(attempt.Method, call.Answer(q.serveAttempts))
+	q.node.Handle(callResume, call.Answer(q.serveResume))
 	q.node.Handle(callClock, call.Answer(q.serveClock))
 	for method, h := range q.queries.Handlers() {
 		q.node.Handle(method, h)

@@ -73,7 +73,8 @@ func (q *Queue) newGauges(m metric.Meter) (metric.Registration, error) {
 			_ = q.view(o.Shard(), func(r state.Reader) {
 				c := state.Count(r)
 				n.Messages += c.Messages
-				n.Held += c.Held
+				held, _ := state.HeldBack(r)
+				n.Held += held
 				n.InFlight += c.InFlight
 				n.Content += c.Content
 				due += state.CountDue(r, now)

@@ -37,7 +37,7 @@ func (v *Overlay) Enter(load func() (*state.Message, bool), recipients []uint32,
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	m, ok := load()
-	if !ok || m.Held || len(recipients) == 0 {
+	if !ok || m.Held || m.Suspended || len(recipients) == 0 {
 		return false, nil
 	}
 	a := v.ahead[m.Accepted.ID]

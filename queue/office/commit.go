@@ -10,6 +10,20 @@ import (
 	"quorumta/queue/state"
 )
 
+// ErrTooNew: an event is of a level of the format that the cluster may not use
+// yet. Nothing was proposed.
+var ErrTooNew = fmt.Errorf("%w: not all members know this yet; when all run this version, finish the upgrade", lane.ErrNotProposed)
+
+// Known fails with ErrTooNew for a group with events above the level.
+func Known(level int, g event.Group) error {
+	for _, ev := range g.Events {
+		if ev.Kind().Level() > level {
+			return ErrTooNew
+		}
+	}
+	return nil
+}
+
 // Propose hands groups to the office's lanes and waits for all verdicts.
 func (o *Office) Propose(ctx context.Context, groups []event.Group) []lane.Verdict {
 	all := make([]lane.Verdict, len(groups))
@@ -17,6 +31,10 @@ func (o *Office) Propose(ctx context.Context, groups []event.Group) []lane.Verdi
 	for i, g := range groups {
 		settled := make(chan lane.Verdict, 1)
 		waiting[i] = settled
+		if err := Known(o.opt.Level(), g); err != nil {
+			settled <- lane.Verdict{Err: err}
+			continue
+		}
 		o.lane(g).Add(g, func(v lane.Verdict) { settled <- v })
 	}
 	for i := range waiting {
@@ -66,7 +84,8 @@ func makesDue(g event.Group) bool {
 	for _, ev := range g.Events {
 		switch ev.Kind() {
 		case event.KindBodyPart, event.KindRenewed, event.KindClaimed, event.KindDelivered,
-			event.KindHeld, event.KindRemoved, event.KindPruned, event.KindSwept, event.KindAbandoned:
+			event.KindHeld, event.KindRemoved, event.KindPruned, event.KindSwept, event.KindAbandoned,
+			event.KindSuspended:
 		default:
 			return true
 		}
@@ -90,6 +109,8 @@ func (o *Office) note(g event.Group, r state.Result) {
 			log.Info("held", "by", ev.By, "why", ev.Why)
 		case *event.Released:
 			log.Info("released", "by", ev.By)
+		case *event.Resumed:
+			log.Info("resumed", "by", ev.By)
 		case *event.Retried:
 			log.Info("retried", "by", ev.By)
 		case *event.Removed:

@@ -36,7 +36,9 @@ type Options struct {
 	// Unsettled reports whether the message must not be claimed by this
 	// process, because its client was told to send it again.
 	Unsettled func(mail.MessageID) bool
-	Attempts  *attempt.Table
+	// Level is the level of the format of events that may be used.
+	Level    func() int
+	Attempts *attempt.Table
 	// Buffers has *[]byte, for encoded entries.
 	Buffers *sync.Pool
 	// Trusted reports whether Now, the wall clock, may decide about mail.

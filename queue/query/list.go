@@ -31,6 +31,8 @@ type Selection struct {
 	Sender string `json:"sender,omitempty"`
 	// OlderThan is the age at least.
 	OlderThan time.Duration `json:"older_than,omitempty"`
+	// Restored: it comes from a backup, and waits to be let go.
+	Restored bool `json:"restored,omitempty"`
 	// If is a CEL expression.
 	If string `json:"if,omitempty"`
 }
@@ -51,15 +53,29 @@ type Totals struct {
 	Deferred uint64 `json:"deferred"`
 	Held     uint64 `json:"held"`
 	InFlight uint64 `json:"in_flight"`
+	// Restored come from a backup and wait to be let go; they count as held.
+	Restored uint64 `json:"restored,omitempty"`
+	// Suspended are the shards that have such messages.
+	Suspended []Suspension `json:"suspended,omitempty"`
 	// Stale names shards that answered without their leader: what they have
 	// accepted last may be missing.
 	Stale []uint16 `json:"stale,omitempty"`
 }
 
-// State is the state of an open message at the time now: "held", "in_flight"
-// (an attempt is under way), "due" or "deferred".
+// Suspension is why messages of a shard wait that was restored from a backup.
+type Suspension struct {
+	Shard uint16 `json:"shard"`
+	// At is when it was restored, By whom, from a Backup of what time.
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Backup time.Time `json:"backup"`
+}
+
+// State is the state of an open message at the time now: "held" (by somebody,
+// or because it was restored), "in_flight" (an attempt is under way), "due" or
+// "deferred".
 func State(m *state.Message, now time.Time) string {
-	if m.Held {
+	if m.Held || m.Suspended {
 		return "held"
 	}
 	due := "deferred"
@@ -90,7 +106,7 @@ func (a *Asker) compile(s Selection, now time.Time) (func(*state.Message) (bool,
 		}
 	}
 	return func(m *state.Message) (bool, error) {
-		if s.State != "" && State(m, now) != s.State || now.Sub(m.At) < s.OlderThan ||
+		if s.Restored && !m.Suspended || s.State != "" && State(m, now) != s.State || now.Sub(m.At) < s.OlderThan ||
 			!sentBy(m, s.Sender) || !goesTo(m, s.Domain) {
 			return false, nil
 		}
@@ -241,7 +257,11 @@ func (a *Asker) serveCount(_ context.Context, ask counting) (counted, error) {
 	var c counted
 	err := a.o.View(ask.Shard, func(r state.Reader) {
 		n := state.Count(r)
-		c.Total, c.Held, c.InFlight = n.Messages, n.Held, n.InFlight
+		c.Total, c.InFlight = n.Messages, n.InFlight
+		c.Held, c.Restored = state.HeldBack(r)
+		if why, ok := state.Suspended(r); ok {
+			c.Suspended = []Suspension{{Shard: ask.Shard, At: why.At, By: why.By, Backup: why.Backup}}
+		}
 		c.Due = state.CountDue(r, a.o.Now())
 		// A message with one recipient in flight and another one due counts
 		// as both; what is left is deferred.
@@ -262,6 +282,8 @@ func (a *Asker) Count(ctx context.Context) (Totals, error) {
 		t.Deferred += c.Deferred
 		t.Held += c.Held
 		t.InFlight += c.InFlight
+		t.Restored += c.Restored
+		t.Suspended = append(t.Suspended, c.Suspended...)
 	}
 	return t, err
 }

@@ -34,6 +34,17 @@ func Suspended(r Reader) (Suspension, bool) {
 	return s.suspension, s.suspends(0)
 }
 
+// HeldBack counts the messages that are held or suspended, and how many of them
+// are suspended.
+func HeldBack(r Reader) (held, suspended uint64) {
+	s := readShard(r)
+	if !s.suspends(0) {
+		return s.counts.Held, 0
+	}
+	suspended = s.counts.Messages - s.counts.Free
+	return suspended + s.counts.FreeHeld, suspended
+}
+
 // indexes are the eras whose due indexes count now.
 func (s *shard) indexes() []uint32 {
 	if s.suspends(0) {
