@@ -9,12 +9,13 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"quorumta/cluster/store/keys"
+	"quorumta/cluster/store/raftlog"
 	"quorumta/cluster/store/snapshot"
 )
 
 // ErrDropped: the shard's data was deleted while somebody still held its Log,
 // State or Mark. Open them anew.
-var ErrDropped = errors.New("the shard's data has been deleted")
+var ErrDropped = raftlog.ErrDropped
 
 // Drop deletes everything of a shard: log, votes, state, snapshots and mark. It
 // is durable when it returns, works at run time beside other shards, and on a
@@ -28,7 +29,7 @@ var ErrDropped = errors.New("the shard's data has been deleted")
 func (s *Store) Drop(shard uint16) error {
 	s.mu.Lock()
 	if l := s.logs[shard]; l != nil {
-		l.gone.Store(true)
+		l.Retire()
 	}
 	if st := s.states[shard]; st != nil {
 		st.gone.Store(true)

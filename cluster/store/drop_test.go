@@ -52,8 +52,8 @@ func (r replica) fill(t testing.TB) {
 	if err := errors.Join(r.log.SetUint64([]byte("CurrentTerm"), 3), r.mark.Lower(3, 50)); err != nil {
 		t.Fatal(err)
 	}
-	filled(t, r.state, 40, uint64(r.log.shard))
-	if err := r.log.store.FlushState(); err != nil {
+	filled(t, r.state, 40, uint64(r.state.shard))
+	if err := r.state.store.FlushState(); err != nil {
 		t.Fatal(err)
 	}
 	k, err := r.snaps.Create(1, 30, 3, configuration, 1, nil)

@@ -16,8 +16,20 @@ type sink struct {
 	label     *snapshot.Label
 	data      *snapshot.Incoming // nil: nothing was written
 	header    stream.Header      // of data; set by verify before its verdict
+	fetched   int64              // the length of data that Take was told of
 	closed    bool
 }
+
+// Taker is what the sinks of Snapshots are besides raft.SnapshotSink.
+type Taker interface {
+	// Take makes the file Incoming, which is whole and synced (package transfer),
+	// the data of the snapshot in place of what would be written. It comes before
+	// Close, which may fail as if it had been written; Restore reads and verifies
+	// it as ever.
+	Take(h stream.Header, size int64) error
+}
+
+var _ Taker = (*sink)(nil)
 
 // ID implements raft.SnapshotSink.
 func (s *sink) ID() string { return s.label.ID() }
@@ -31,6 +43,9 @@ func (s *sink) Write(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
+	if s.fetched > 0 {
+		return 0, errors.New("the snapshot has been fetched")
+	}
 	if s.data == nil {
 		var err error
 		if s.data, err = s.snapshots.dir.Receive(s.ID(), s.verify); err != nil {
@@ -38,6 +53,18 @@ func (s *sink) Write(b []byte) (int, error) {
 		}
 	}
 	return s.data.Write(b)
+}
+
+// Take implements Taker.
+func (s *sink) Take(h stream.Header, size int64) error {
+	if s.closed || s.data != nil || size <= 0 {
+		return errors.New("a snapshot is either written or fetched, once")
+	}
+	if n := s.snapshots.dir.Fetched(); n != size {
+		return fmt.Errorf("what was fetched has %d bytes instead of %d", n, size)
+	}
+	s.header, s.fetched = h, size
+	return nil
 }
 
 // verify reads the stream while it arrives.
@@ -56,7 +83,7 @@ func (s *sink) Close() error {
 	if s.closed {
 		return nil
 	}
-	if s.data == nil {
+	if s.data == nil && s.fetched == 0 {
 		s.closed = true
 		return s.closeMarker()
 	}
@@ -79,9 +106,12 @@ func (s *sink) closeMarker() error {
 
 // closeReceived checks the stream and syncs it.
 func (s *sink) closeReceived() error {
-	size, err := s.data.Verdict()
-	if err != nil {
-		return err
+	size := s.fetched
+	if s.data != nil {
+		var err error
+		if size, err = s.data.Verdict(); err != nil {
+			return err
+		}
 	}
 	h := s.header
 	if err := s.snapshots.state.foreign(h); err != nil {
@@ -90,7 +120,11 @@ func (s *sink) closeReceived() error {
 	if h.Applied < s.label.Index {
 		return fmt.Errorf("receive snapshot: %w: its label is %d, but it has applied %d only", stream.ErrBad, s.label.Index, h.Applied)
 	}
-	if err := s.data.Finish(); err != nil {
+	finish := func() error { return s.snapshots.dir.Take(s.ID()) }
+	if s.data != nil {
+		finish = s.data.Finish
+	}
+	if err := finish(); err != nil {
 		return s.snapshots.store.fail(err)
 	}
 	s.label.Kind, s.label.Size, s.label.Lineage = snapshot.Received, size, h.Lineage

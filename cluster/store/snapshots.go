@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 
 	"quorumta/cluster/store/snapshot"
@@ -149,6 +150,10 @@ func (l *live) Close() error {
 	<-l.done
 	return err
 }
+
+// Incoming is where a snapshot is fetched to before it is installed (package
+// transfer). What is there outlives a restart.
+func (s *Snapshots) Incoming() (vfs.FS, string) { return s.store.o.FS, s.dir.Incoming() }
 
 // Received is the newest received snapshot that was not restored yet, if its
 // label is above what the state has applied or a restore was cut off.

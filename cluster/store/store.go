@@ -12,6 +12,7 @@ import (
 
 	"quorumta/cluster/store/keys"
 	"quorumta/cluster/store/mark"
+	"quorumta/cluster/store/raftlog"
 )
 
 var (
@@ -191,6 +192,30 @@ func (s *Store) commit(what string, b *pebble.Batch, o *pebble.WriteOptions) (er
 		return s.fail(fmt.Errorf("%s: %w", what, err))
 	}
 	return s.Err()
+}
+
+// Log is one shard's log, term and vote (package raftlog).
+type Log = raftlog.Log
+
+// Log opens the log of a shard. All calls for one shard return the same Log.
+func (s *Store) Log(shard uint16) (*Log, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.logs[shard]; l != nil {
+		return l, nil
+	}
+	l, err := raftlog.Open(shard, raftlog.Options{
+		DB:     s.log,
+		Commit: s.commit,
+		Fail:   s.fail,
+		Recent: func() int64 { return s.recent / max(s.logCount.Load(), 1) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.logs[shard] = l
+	s.logCount.Store(int64(len(s.logs)))
+	return l, nil
 }
 
 // Mark is one shard's high-water mark (package mark, PROTOCOL 7).

@@ -82,13 +82,7 @@ func (v *View) WriteTo(w io.Writer) (int64, error) {
 		return 0, fmt.Errorf("shard %d: the state is being restored", v.shard)
 	}
 	out := stream.NewWriter(w, v.header())
-	err := v.walk(func(it *pebble.Iterator) error {
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return v.store.fail(fmt.Errorf("read state: %w", err))
-		}
-		return out.Pair(it.Key()[keys.PrefixLen:], value)
-	})
+	err := v.pairs(out, nil)
 	n, closing := out.Close()
 	if err == nil {
 		err = closing
@@ -99,10 +93,34 @@ func (v *View) WriteTo(w io.Writer) (int64, error) {
 	return n, nil
 }
 
+// WriteFrames writes the stream's frames from the key that one begins with to the
+// last, without the trailer (package transfer).
+func (v *View) WriteFrames(w io.Writer, from []byte) error {
+	if v.snap == nil {
+		return fmt.Errorf("shard %d: the state is being restored", v.shard)
+	}
+	out := stream.Resume(w)
+	if err := v.pairs(out, from); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// pairs writes the pairs from the key on.
+func (v *View) pairs(out *stream.Writer, from []byte) error {
+	return v.walk(from, func(it *pebble.Iterator) error {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return v.store.fail(fmt.Errorf("read state: %w", err))
+		}
+		return out.Pair(it.Key()[keys.PrefixLen:], value)
+	})
+}
+
 // Size is the exact length of what WriteTo writes. It reads no large values.
 func (v *View) Size() (int64, error) {
 	size := stream.NewSizer(v.header())
-	err := v.walk(func(it *pebble.Iterator) error {
+	err := v.walk(nil, func(it *pebble.Iterator) error {
 		value := it.LazyValue()
 		size.Add(len(it.Key())-keys.PrefixLen, value.Len())
 		return nil
@@ -110,12 +128,12 @@ func (v *View) Size() (int64, error) {
 	return size.Total(), err
 }
 
-// walk calls f at each replicated key.
-func (v *View) walk(f func(*pebble.Iterator) error) error {
+// walk calls f at each replicated key from the given one on.
+func (v *View) walk(lo []byte, f func(*pebble.Iterator) error) error {
 	if v.snap == nil {
 		return nil
 	}
-	from, to := keys.Bounds(v.shard, keys.Shared, nil, nil)
+	from, to := keys.Bounds(v.shard, keys.Shared, lo, nil)
 	it, err := v.snap.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return v.store.fail(fmt.Errorf("read state: %w", err))

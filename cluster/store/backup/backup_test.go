@@ -156,7 +156,7 @@ func (f *failing) Write(b []byte) (int, error) {
 }
 
 func TestDestinationFails(t *testing.T) {
-	for after := 0; after < 3000; after += 7 {
+	for after := 0; after < 3000; after += 101 {
 		w := NewWriter(t.Context(), &failing{after}, Options{Cluster: "c1", Made: made})
 		_, err := w.Add(shard(1, 300))
 		if _, closing := w.Close(); err == nil || closing == nil {

@@ -17,7 +17,7 @@ import (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Dir is the directory of one shard. It is not safe for concurrent use, except
-// for OpenData and what Receive returns.
+// for OpenData, Incoming, Fetched, Take and what Receive returns.
 type Dir struct {
 	fs     vfs.FS
 	path   string
@@ -25,8 +25,12 @@ type Dir struct {
 	newest *Label // nil: none
 }
 
+// incomingName is the file that a snapshot is fetched to.
+const incomingName = "incoming"
+
 // Open opens or makes the directory and removes everything but the newest
-// snapshot: what a crash has left half-done, and what was replaced.
+// snapshot and one that is being fetched: what a crash has left half-done, and
+// what was replaced.
 func Open(fs vfs.FS, path string) (*Dir, error) {
 	d := &Dir{fs: fs, path: path}
 	if err := fs.MkdirAll(path, 0o700); err != nil {
@@ -58,7 +62,7 @@ func (d *Dir) load() error {
 			id = max(id, other) // the sequence comes first
 		}
 	}
-	keep := map[string]bool{}
+	keep := map[string]bool{incomingName: true}
 	if id != "" {
 		if d.newest, err = d.read(id); err != nil {
 			return fmt.Errorf("%s: %w; let the replica rejoin as new", d.file(id+labelSuffix), err)
@@ -146,6 +150,27 @@ func (d *Dir) write(l *Label) error {
 	}
 	if err := d.fs.Rename(path+tempSuffix, path); err != nil {
 		return err
+	}
+	return syncDir(d.fs, d.path)
+}
+
+// Incoming is the path of the file that a snapshot is fetched to.
+func (d *Dir) Incoming() string { return d.file(incomingName) }
+
+// Fetched is the length of the file Incoming; 0 if there is none.
+func (d *Dir) Fetched() int64 {
+	info, err := d.fs.Stat(d.Incoming())
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// Take makes the file Incoming, which is synced, the data of a snapshot. An error
+// means that this disk cannot be trusted.
+func (d *Dir) Take(id string) error {
+	if err := d.fs.Rename(d.Incoming(), d.file(id+dataSuffix)); err != nil {
+		return fmt.Errorf("take what was fetched: %w", err)
 	}
 	return syncDir(d.fs, d.path)
 }

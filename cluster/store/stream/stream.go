@@ -47,7 +47,8 @@ type Header struct {
 	Chain         [32]byte
 }
 
-func (h Header) encode() ([]byte, error) {
+// Encode is the header as a stream begins with it.
+func (h Header) Encode() ([]byte, error) {
 	if len(h.Cluster) > math.MaxUint16 {
 		return nil, fmt.Errorf("a cluster id of %d bytes", len(h.Cluster))
 	}
@@ -136,13 +137,17 @@ type Writer struct {
 	err    error
 	frame  []byte // room for the length, then pairs
 	pairs  uint64
-	digest *Digest
+	digest *Digest // nil where there will be no trailer
 }
+
+// Resume writes frames only, from a pair that began one: what a NewWriter wrote
+// from there on. Flush ends them; there is no trailer.
+func Resume(w io.Writer) *Writer { return &Writer{w: w} }
 
 // NewWriter writes the header.
 func NewWriter(w io.Writer, h Header) *Writer {
 	out := &Writer{w: w, digest: NewDigest()}
-	b, err := h.encode()
+	b, err := h.Encode()
 	if out.err = err; err == nil {
 		out.write(b)
 	}
@@ -172,27 +177,31 @@ func (w *Writer) Pair(key, value []byte) error {
 	w.frame = append(binary.AppendUvarint(w.frame, uint64(len(key))), key...)
 	w.frame = append(binary.AppendUvarint(w.frame, uint64(len(value))), value...)
 	w.pairs++
-	w.digest.Add(key, value)
+	if w.digest != nil {
+		w.digest.Add(key, value)
+	}
 	if len(w.frame)-4 >= frameFull {
-		w.flush()
+		return w.Flush()
 	}
 	return w.err
 }
 
-func (w *Writer) flush() {
+// Flush ends the frame.
+func (w *Writer) Flush() error {
 	if len(w.frame) == 0 {
-		return
+		return w.err
 	}
 	binary.BigEndian.PutUint32(w.frame, uint32(len(w.frame)-4))
 	w.frame = appendSum(w.frame)
 	w.write(w.frame)
 	w.frame = w.frame[:0]
+	return w.err
 }
 
 // Close writes the trailer and returns the length of the stream. It does not
 // close what it writes to.
 func (w *Writer) Close() (int64, error) {
-	w.flush()
+	_ = w.Flush() // is kept
 	b := binary.BigEndian.AppendUint64(make([]byte, 4, 4+trailerSize+sumSize), w.pairs)
 	sum := w.digest.Sum()
 	w.write(appendSum(append(b, sum[:]...)))

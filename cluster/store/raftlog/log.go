@@ -1,4 +1,6 @@
-package store
+// Package raftlog is Raft's log store and stable store on a Pebble that it shares
+// with other shards: appends of all of them are synced together.
+package raftlog
 
 import (
 	"encoding/binary"
@@ -16,11 +18,24 @@ import (
 	"quorumta/cluster/store/stopwatch"
 )
 
+// Options say what a log is kept in; every field is needed.
+type Options struct {
+	DB *pebble.DB
+	// Commit commits a batch and closes it. Its error means that nothing is to be
+	// believed any more.
+	Commit func(what string, b *pebble.Batch, o *pebble.WriteOptions) error
+	// Fail is told of a read that has failed, or found what cannot be, and makes
+	// it the end of the node's work; what it returns is passed on.
+	Fail func(error) error
+	// Recent is how many bytes of decoded entries this log may keep.
+	Recent func() int64
+}
+
 // Log is one shard's raft.LogStore, raft.StableStore and
 // raft.MonotonicLogStore. StoreLogs, Set and SetUint64 return when synced.
 // Entries that were given to it or came from it must not be changed.
 type Log struct {
-	store    *Store
+	o        Options
 	shard    uint16
 	appended atomic.Int64
 	writes   stopwatch.Stopwatch
@@ -39,6 +54,10 @@ var (
 	_ raft.StableStore       = (*Log)(nil)
 	_ raft.MonotonicLogStore = (*Log)(nil)
 
+	// ErrDropped: the shard's data was deleted while somebody still held its Log.
+	// Open it anew.
+	ErrDropped = errors.New("the shard's data has been deleted")
+
 	// raft compares this text.
 	errNotFound = errors.New("not found")
 )
@@ -47,19 +66,12 @@ var (
 // tombstone costs every later read a little until it is compacted.
 const pointDeletes = 64
 
-// Log opens the log of a shard. All calls for one shard return the same Log.
-func (s *Store) Log(shard uint16) (*Log, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l := s.logs[shard]; l != nil {
-		return l, nil
-	}
-	l := &Log{store: s, shard: shard}
+// Open opens the log of a shard.
+func Open(shard uint16, o Options) (*Log, error) {
+	l := &Log{o: o, shard: shard}
 	if err := l.load(); err != nil {
 		return nil, fmt.Errorf("open log of shard %d: %w", shard, err)
 	}
-	s.logs[shard] = l
-	s.logCount.Store(int64(len(s.logs)))
 	return l, nil
 }
 
@@ -69,7 +81,7 @@ func (l *Log) load() error {
 		return err
 	}
 	from, to := keys.Bounds(l.shard, keys.Size, nil, nil)
-	err := l.store.scanLog(from, to, func(it *pebble.Iterator) error {
+	err := l.scan(from, to, func(it *pebble.Iterator) error {
 		v, err := it.ValueAndErr()
 		if err == nil && len(v) == 8 {
 			l.sizes.Points = append(l.sizes.Points, entry.Point{Index: keys.IndexOf(it.Key()), Total: binary.BigEndian.Uint64(v)})
@@ -87,9 +99,9 @@ func (l *Log) load() error {
 // ends reads the first and last index from the log.
 func (l *Log) ends() error {
 	from, to := keys.Bounds(l.shard, keys.Entry, nil, nil)
-	it, err := l.store.log.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	it, err := l.o.DB.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
-		return l.store.fail(fmt.Errorf("read log: %w", err))
+		return l.o.Fail(fmt.Errorf("read log: %w", err))
 	}
 	if it.First() {
 		l.first = keys.IndexOf(it.Key())
@@ -98,7 +110,7 @@ func (l *Log) ends() error {
 		l.last = keys.IndexOf(it.Key())
 	}
 	if err := it.Close(); err != nil {
-		return l.store.fail(fmt.Errorf("read log: %w", err))
+		return l.o.Fail(fmt.Errorf("read log: %w", err))
 	}
 	if l.last == 0 {
 		return nil
@@ -116,7 +128,7 @@ func (l *Log) ends() error {
 func (l *Log) measure(point entry.Point, last uint64) (uint64, error) {
 	total := point.Total
 	from, to := keys.Index(l.shard, keys.Entry, point.Index+1), keys.Index(l.shard, keys.Entry, last+1)
-	err := l.store.scanLog(from, to, func(it *pebble.Iterator) error {
+	err := l.scan(from, to, func(it *pebble.Iterator) error {
 		v := it.LazyValue()
 		total += uint64(v.Len())
 		return nil
@@ -124,17 +136,17 @@ func (l *Log) measure(point entry.Point, last uint64) (uint64, error) {
 	return total, err
 }
 
-// scanLog calls f at each key from lo, included, to hi, excluded.
-func (s *Store) scanLog(lo, hi []byte, f func(*pebble.Iterator) error) error {
-	it, err := s.log.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
+// scan calls f at each key from lo, included, to hi, excluded.
+func (l *Log) scan(lo, hi []byte, f func(*pebble.Iterator) error) error {
+	it, err := l.o.DB.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
 	if err != nil {
-		return s.fail(fmt.Errorf("read log: %w", err))
+		return l.o.Fail(fmt.Errorf("read log: %w", err))
 	}
 	for ok := it.First(); ok && err == nil; ok = it.Next() {
 		err = f(it)
 	}
 	if err = errors.Join(err, it.Close()); err != nil {
-		return s.fail(fmt.Errorf("read log: %w", err))
+		return l.o.Fail(fmt.Errorf("read log: %w", err))
 	}
 	return nil
 }
@@ -183,20 +195,20 @@ func (l *Log) holdsLocked(index uint64) bool {
 
 // read reads an entry from disk.
 func (l *Log) read(index uint64, log *raft.Log) error {
-	v, closer, err := l.store.log.Get(keys.Index(l.shard, keys.Entry, index))
+	v, closer, err := l.o.DB.Get(keys.Index(l.shard, keys.Entry, index))
 	if errors.Is(err, pebble.ErrNotFound) {
 		l.mu.RLock()
 		defer l.mu.RUnlock()
 		if !l.holdsLocked(index) { // deleted meanwhile
 			return raft.ErrLogNotFound
 		}
-		return l.store.fail(fmt.Errorf("shard %d: entry %d is missing from the middle of the log", l.shard, index))
+		return l.o.Fail(fmt.Errorf("shard %d: entry %d is missing from the middle of the log", l.shard, index))
 	}
 	if err == nil {
 		err = errors.Join(entry.Decode(v, index, log), closer.Close())
 	}
 	if err != nil {
-		return l.store.fail(fmt.Errorf("shard %d: read entry %d: %w", l.shard, index, err))
+		return l.o.Fail(fmt.Errorf("shard %d: read entry %d: %w", l.shard, index, err))
 	}
 	return nil
 }
@@ -223,7 +235,7 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 		last = e.Index
 		size += entry.Size(e) + 2*(keys.PrefixLen+16)
 	}
-	batch := l.store.log.NewBatchWithSize(size)
+	batch := l.o.DB.NewBatchWithSize(size)
 	var points []entry.Point
 	before := total
 	for _, e := range logs {
@@ -263,7 +275,7 @@ func (l *Log) stored(logs []*raft.Log, points []entry.Point, total uint64) {
 	l.last, l.lastTerm = tail.Index, tail.Term
 	l.sizes.Points = append(l.sizes.Points, points...)
 	l.sizes.Total = total
-	l.recent.Add(logs, l.store.recent/max(l.store.logCount.Load(), 1))
+	l.recent.Add(logs, l.o.Recent())
 }
 
 // commit commits a batch unless the shard was dropped.
@@ -271,7 +283,7 @@ func (l *Log) commit(what string, batch *pebble.Batch, o *pebble.WriteOptions) e
 	if l.gone.Load() {
 		return errors.Join(fmt.Errorf("shard %d: %s: %w", l.shard, what, ErrDropped), batch.Close())
 	}
-	return l.store.commit(what, batch, o)
+	return l.o.Commit(what, batch, o)
 }
 
 // DeleteRange implements raft.LogStore: it deletes from the beginning, from
@@ -304,7 +316,7 @@ func (l *Log) Drop() error {
 	l.sizes = entry.Sizes{}
 	l.mu.Unlock()
 	defer l.writes.Start()()
-	batch := l.store.log.NewBatch()
+	batch := l.o.DB.NewBatch()
 	for _, kind := range []byte{keys.Entry, keys.Size} {
 		from, to := keys.Bounds(l.shard, kind, nil, nil)
 		if err := batch.DeleteRange(from, to, nil); err != nil {
@@ -369,7 +381,7 @@ func (l *Log) cutTail(lo, hi uint64) error {
 // delete deletes [lo, hi] on disk.
 func (l *Log) delete(lo, hi uint64, o *pebble.WriteOptions) error {
 	defer l.writes.Start()()
-	batch := l.store.log.NewBatch()
+	batch := l.o.DB.NewBatch()
 	if err := l.deletes(batch, lo, hi); err != nil {
 		return errors.Join(err, batch.Close())
 	}
@@ -385,7 +397,7 @@ func (l *Log) deletes(batch *pebble.Batch, lo, hi uint64) error {
 			batch.DeleteRange(sizesFrom, sizesTo, nil))
 	}
 	var points [][]byte
-	err := l.store.scanLog(sizesFrom, sizesTo, func(it *pebble.Iterator) error {
+	err := l.scan(sizesFrom, sizesTo, func(it *pebble.Iterator) error {
 		points = append(points, slices.Clone(it.Key()))
 		return nil
 	})
@@ -405,7 +417,7 @@ func (l *Log) IsMonotonic() bool { return true }
 // Set implements raft.StableStore.
 func (l *Log) Set(key, value []byte) error {
 	defer l.writes.Start()()
-	batch := l.store.log.NewBatch()
+	batch := l.o.DB.NewBatch()
 	if err := batch.Set(keys.Name(l.shard, keys.Stable, key), value, nil); err != nil {
 		return errors.Join(err, batch.Close())
 	}
@@ -415,12 +427,12 @@ func (l *Log) Set(key, value []byte) error {
 // Get implements raft.StableStore. The error of an absent key reads "not
 // found".
 func (l *Log) Get(key []byte) ([]byte, error) {
-	v, closer, err := l.store.log.Get(keys.Name(l.shard, keys.Stable, key))
+	v, closer, err := l.o.DB.Get(keys.Name(l.shard, keys.Stable, key))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, errNotFound
 	}
 	if err != nil {
-		return nil, l.store.fail(fmt.Errorf("shard %d: read term or vote: %w", l.shard, err))
+		return nil, l.o.Fail(fmt.Errorf("shard %d: read term or vote: %w", l.shard, err))
 	}
 	return append([]byte{}, v...), closer.Close()
 }
@@ -437,7 +449,7 @@ func (l *Log) GetUint64(key []byte) (uint64, error) {
 		return 0, err
 	}
 	if len(v) != 8 {
-		return 0, l.store.fail(fmt.Errorf("shard %d: %q has %d bytes instead of 8", l.shard, key, len(v)))
+		return 0, l.o.Fail(fmt.Errorf("shard %d: %q has %d bytes instead of 8", l.shard, key, len(v)))
 	}
 	return binary.BigEndian.Uint64(v), nil
 }
@@ -452,6 +464,9 @@ func (l *Log) EntriesWithin(bytes int64) uint64 {
 	}
 	return l.sizes.Within(uint64(max(bytes, 0)), l.first, l.last)
 }
+
+// Retire has the log refuse every write from now on: its shard is dropped.
+func (l *Log) Retire() { l.gone.Store(true) }
 
 // Size is about the bytes of log appended since the store was opened: growth
 // since the last snapshot is what triggers the next.
