@@ -15,6 +15,7 @@ import (
 
 	"quorumta/delivery/dsn"
 	"quorumta/delivery/gate"
+	"quorumta/delivery/own"
 	"quorumta/delivery/retry"
 	"quorumta/delivery/route"
 	"quorumta/delivery/site"
@@ -34,6 +35,9 @@ type Options struct {
 	Retry    *retry.Rules
 	Warnings retry.Warnings
 	DSN      *dsn.Builder
+	// Own is where the relay listens, to be kept up to date while delivery runs;
+	// nil where the router does not ask.
+	Own *own.Places
 	// Sites holds the name that we say in EHLO, TLS roots, time-outs and
 	// limits of sites. Its clock and tracer are ours if it has none.
 	Sites  site.Options
@@ -182,6 +186,9 @@ func (d *Deliverer) Run(ctx context.Context) error {
 	var chores sync.WaitGroup
 	choring, stop := context.WithCancel(context.WithoutCancel(ctx))
 	chores.Go(func() { d.dispatch(choring) })
+	if d.o.Own != nil {
+		chores.Go(func() { d.o.Own.Run(choring) })
+	}
 	err := d.o.Queue.Offices(ctx, d.serve)
 
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.o.Limits.Drain)

@@ -9,6 +9,8 @@
 // tried, under a Key made of names, by which connections and limits are
 // shared.
 //
+// Nothing is routed to a listener of this relay itself: it would come back.
+//
 // What is our own fault (a condition that fails, a host of the configuration
 // that does not exist) defers; only the answer of the recipient's own zone
 // fails an address.

@@ -90,12 +90,15 @@ func parseEndpoint(text string, port uint16) (endpoint, error) {
 func (t *Table) byHosts(ctx context.Context, r *router) Decision {
 	target := t.target(r, r.groups)
 	hosts, err := t.resolve(ctx, r.groups)
+	hosts, loop := t.notOurs(hosts)
 	switch {
 	case len(hosts) > 0:
 		target.Hosts = hosts
 		return Decision{Kind: Deliver, Router: r.Name, Target: target}
 	case errors.Is(err, dns.ErrTemporary):
 		return deferred(r.Name, "4.4.3", "the name servers do not answer for the hosts of router "+r.Name)
+	case loop != "":
+		return deferred(r.Name, "4.4.6", "router "+r.Name+" would send the message back to this relay ("+loop+"): mend its configuration")
 	}
 	return deferred(r.Name, "4.3.5", "no host of router "+r.Name+" exists: mend its configuration")
 }
@@ -119,8 +122,8 @@ func (t *Table) target(r *router, groups [][]endpoint) Target {
 }
 
 // resolve looks the hosts up, all at once, and puts their addresses in the
-// order to be tried. The error, of package dns, says why there are none: it is
-// dns.ErrTemporary as long as one look-up may succeed later.
+// order to be tried. The error, of package dns, says why there are none, or not
+// all: it is dns.ErrTemporary as long as one look-up may succeed later.
 func (t *Table) resolve(ctx context.Context, groups [][]endpoint) ([]Host, error) {
 	type found struct {
 		endpoint
@@ -148,19 +151,33 @@ func (t *Table) resolve(ctx context.Context, groups [][]endpoint) ([]Host, error
 	}
 	lookups.Wait()
 	var hosts []Host
-	reason := dns.ErrNotFound
+	var reason error
 	for _, f := range list {
-		if f.err != nil && !errors.Is(f.err, dns.ErrNotFound) && !errors.Is(f.err, dns.ErrNoData) {
+		switch {
+		case f.err != nil && !errors.Is(f.err, dns.ErrNotFound) && !errors.Is(f.err, dns.ErrNoData):
 			reason = dns.ErrTemporary
+		case reason == nil && len(f.addrs) == 0:
+			reason = dns.ErrNotFound
 		}
 		for _, addr := range f.addrs[:min(len(f.addrs), maxAddresses)] {
 			hosts = append(hosts, Host{Name: f.name, Addr: addr, Port: f.port, Group: f.group})
 		}
 	}
-	if len(hosts) == 0 {
-		return nil, reason
+	return hosts, reason
+}
+
+// notOurs drops hosts that are listeners of this relay; loop names the last of
+// them. Without them, who stands in for them gets the mail.
+func (t *Table) notOurs(hosts []Host) (others []Host, loop string) {
+	for _, h := range hosts {
+		at := netip.AddrPortFrom(h.Addr, h.Port)
+		if member, ok := t.own(at); ok {
+			loop = at.String() + " is a listener of " + member
+			continue
+		}
+		others = append(others, h)
 	}
-	return hosts, nil
+	return others, loop
 }
 
 func (t *Table) shuffle(list []endpoint) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"quorumta/internal/dns"
@@ -37,12 +38,16 @@ func (t *Table) byMX(ctx context.Context, r *router, domain string) Decision {
 	}
 	groups := byPreference(exchangers, r.Port)
 	target := t.target(r, groups)
-	target.Hosts, err = t.resolve(ctx, groups)
+	hosts, err := t.resolve(ctx, groups)
+	hosts, loop := t.before(hosts)
 	switch {
-	case err == nil:
+	case len(hosts) > 0:
+		target.Hosts = hosts
 		return Decision{Kind: Deliver, Router: r.Name, Target: target}
 	case errors.Is(err, dns.ErrTemporary):
 		return deferred(r.Name, "4.4.3", "the name servers do not answer for the mail hosts of "+domain)
+	case loop != "":
+		return failed(r.Name, 554, "5.4.6", "the MX of "+domain+" points back to this relay ("+loop+"), which has no other route for it")
 	case implicit:
 		return failed(r.Name, 550, "5.1.2", "domain "+domain+" has neither MX nor address")
 	}
@@ -61,7 +66,11 @@ func (t *Table) byLiteral(r *router, domain string) Decision {
 	}
 	addr = addr.Unmap().WithZone("")
 	target := t.target(r, [][]endpoint{{{addr.String(), r.Port}}})
-	target.Hosts = []Host{{Name: addr.String(), Addr: addr, Port: r.Port}}
+	hosts, loop := t.notOurs([]Host{{Name: addr.String(), Addr: addr, Port: r.Port}})
+	if loop != "" {
+		return failed(r.Name, 554, "5.4.6", "the address literal points back to this relay ("+loop+")")
+	}
+	target.Hosts = hosts
 	return Decision{Kind: Deliver, Router: r.Name, Target: target}
 }
 
@@ -84,6 +93,21 @@ func (t *Table) beforeUs(exchangers []dns.MX) []dns.MX {
 		}
 	}
 	return exchangers
+}
+
+// before is beforeUs by address: an MX may name us as it likes.
+func (t *Table) before(hosts []Host) (others []Host, loop string) {
+	_, loop = t.notOurs(hosts)
+	if loop == "" {
+		return hosts, ""
+	}
+	for i, h := range hosts {
+		if _, ours := t.own(netip.AddrPortFrom(h.Addr, h.Port)); ours {
+			first := slices.IndexFunc(hosts[:i+1], func(x Host) bool { return x.Group == h.Group })
+			return hosts[:first], loop
+		}
+	}
+	return hosts, loop
 }
 
 func byPreference(exchangers []dns.MX, port uint16) [][]endpoint {

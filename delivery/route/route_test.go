@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +44,7 @@ func world() zones {
 	return zones{
 		"MX two.example":    []dns.MX{{Host: "a.two.example", Preference: 10}, {Host: "c.two.example", Preference: 10}, {Host: "b.two.example", Preference: 20}},
 		"MX same.example":   []dns.MX{{Host: "c.two.example", Preference: 1}, {Host: "A.two.example", Preference: 1}, {Host: "b.two.example", Preference: 2}},
+		"MX second.example": []dns.MX{{Host: "c.two.example", Preference: 1}, {Host: "b.two.example", Preference: 2}},
 		"MX null.example":   dns.ErrNullMX,
 		"MX bare.example":   dns.ErrNoData,
 		"MX empty.example":  dns.ErrNoData,
@@ -199,6 +201,44 @@ func TestOrderAndConditions(t *testing.T) {
 	} {
 		if got := describe(table.Route(t.Context(), facts(rcpt), nil)); got != want {
 			t.Errorf("%s: got %s, want %s", rcpt, got, want)
+		}
+	}
+}
+
+// TestOwnListenersGetNothing: what would come back is not sent, whatever names
+// us.
+func TestOwnListenersGetNothing(t *testing.T) {
+	own := func(a netip.AddrPort) (string, bool) {
+		return "n2", slices.Contains([]string{"192.0.2.1:25", "192.0.2.2:25", "192.0.2.4:25", "192.0.2.9:587"}, a.String())
+	}
+	mx, back := Router{Name: "r", MX: true}, Router{Name: "r", Hosts: [][]string{{"192.0.2.9:587"}}}
+	for _, test := range []struct {
+		router     Router
+		rcpt, want string
+	}{
+		{mx, "x@second.example", "r 0:c.two.example=192.0.2.3:25"},
+		{mx, "x@same.example", "r fail 554 5.4.6"}, // the other would hand it back to us
+		{mx, "x@bare.example", "r fail 554 5.4.6"},
+		{mx, "x@worse.example", "r defer 451 4.4.3"},
+		{mx, "x@half.example", "r defer 451 4.4.3"}, // the better host may be found later
+		{mx, "x@[192.0.2.1]", "r fail 554 5.4.6"},
+		{back, "x@any.example", "r defer 451 4.4.6"},
+		{Router{Name: "r", Hosts: [][]string{{"192.0.2.9:587"}, {"192.0.2.3"}}}, "x@any.example", "r 1:192.0.2.3=192.0.2.3:25"},
+		{Router{Name: "r", Hosts: [][]string{{"192.0.2.9"}}}, "x@any.example", "r 0:192.0.2.9=192.0.2.9:25"},
+	} {
+		table, err := New(Options{
+			Hostname: "relay.corp.example", Resolver: world(), Routers: []Router{test.router}, Own: own,
+			Random: func(n int) int { return n - 1 },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := table.Route(t.Context(), facts(test.rcpt), nil)
+		if got := describe(d); got != test.want {
+			t.Errorf("%s:\n got %s\nwant %s", test.rcpt, got, test.want)
+		}
+		if strings.HasSuffix(test.want, ".6") && !strings.Contains(d.Reply.Text, "is a listener of n2") {
+			t.Errorf("%s: nobody learns why: %s", test.rcpt, d.Reply.Text)
 		}
 	}
 }

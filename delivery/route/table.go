@@ -27,6 +27,9 @@ type Options struct {
 	// Hostname is our own: MX routing never sends to ourselves.
 	Hostname string
 	Resolver Resolver
+	// Own tells which member of the relay listens at an address, if one does:
+	// nothing is sent there. Called from many goroutines; nil: none does.
+	Own func(netip.AddrPort) (member string, ok bool)
 	// Routers are tried in order.
 	Routers []Router
 	// Random returns a number below n, to shuffle equal preferences; nil means
@@ -58,6 +61,7 @@ type Router struct {
 type Table struct {
 	hostname string
 	resolver Resolver
+	own      func(netip.AddrPort) (member string, ok bool)
 	random   func(n int) int
 	routers  []router
 }
@@ -70,7 +74,10 @@ type router struct {
 
 // New checks the routers and makes a table of them.
 func New(o Options) (*Table, error) {
-	t := &Table{hostname: canonical(o.Hostname), resolver: o.Resolver, random: o.Random}
+	t := &Table{hostname: canonical(o.Hostname), resolver: o.Resolver, own: o.Own, random: o.Random}
+	if t.own == nil {
+		t.own = func(netip.AddrPort) (string, bool) { return "", false }
+	}
 	if t.random == nil {
 		t.random = rand.IntN
 	}
