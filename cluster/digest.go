@@ -38,11 +38,11 @@ type markRequest struct {
 // every replica says what it was when it came there, so that all speak of the
 // same place in the log.
 func (n *Node) Digest(ctx context.Context, deep bool) ([]ShardDigest, error) {
-	digests := make([]ShardDigest, len(n.groups))
+	shards := n.Shards()
+	digests := make([]ShardDigest, len(shards))
 	var asking sync.WaitGroup
-	for i := range n.groups {
+	for i, shard := range shards {
 		asking.Go(func() {
-			shard := ShardID(i + 1)
 			digests[i].ID = shard
 			leader := n.Leader(shard)
 			if leader == "" {
@@ -126,8 +126,8 @@ func (d ShardDigest) Differs() bool {
 func (n *Node) compareDigests(ctx context.Context) {
 	compared := map[ShardID]uint64{}
 	every(ctx, compareInterval, func(ctx context.Context) {
-		for i, g := range n.groups {
-			shard, s := ShardID(i+1), g.Status()
+		for _, g := range n.desk.all() {
+			shard, s := g.shard, g.Status()
 			if !s.Leads || len(s.Voters) == 1 || s.Commit == compared[shard] {
 				continue
 			}

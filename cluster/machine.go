@@ -3,11 +3,13 @@ package cluster
 import (
 	"errors"
 
+	"quorumta/cluster/control"
 	"quorumta/cluster/group"
 	"quorumta/cluster/wire"
 )
 
-// ShardID names a shard: 1 to 4095, never reused.
+// ShardID names a shard: 1 to 4095, never reused. 0 is the control group, which
+// no method of a Node names.
 type ShardID = uint16
 
 // What a shard replicates into, and what it is given.
@@ -23,6 +25,21 @@ type (
 	// Result is the machine's verdict on one group of an entry.
 	Result = group.Result
 )
+
+// Emptier is a Machine that can tell when its shard holds nothing any more, so
+// that a shard that retires can go. Without it a shard never goes.
+type Emptier interface {
+	// Empty is called on the shard's leader, about once a second, while the
+	// shard retires.
+	Empty(view View) bool
+}
+
+// Closer is a Machine that is told that this node's replica is gone for good.
+type Closer interface {
+	// Close is called once, after the last Apply and Unlead. The shard may be
+	// opened again later, with a machine of its own.
+	Close()
+}
 
 // Handler answers a call from another node. from is the caller's name as its
 // certificate says.
@@ -49,6 +66,10 @@ var (
 	ErrNoSuchShard = errors.New("no such shard here")
 	// ErrUnreachable: the node could not be called; the call may have run.
 	ErrUnreachable = wire.ErrUnreachable
+	// ErrToken: the join token is unknown, used or expired.
+	ErrToken = control.ErrToken
+	// ErrRemoved: Run ended because the node is no member any more.
+	ErrRemoved = errors.New("no member any more")
 	// ErrDiskFull: a live replica of the shard is below its floor of free disk.
 	ErrDiskFull = errors.New("a replica's disk is full")
 )

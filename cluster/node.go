@@ -14,7 +14,9 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
-	"quorumta/cluster/group"
+	"quorumta/cluster/control"
+	"quorumta/cluster/papers"
+	"quorumta/cluster/peers"
 	"quorumta/cluster/store"
 	"quorumta/cluster/wire"
 )
@@ -23,20 +25,18 @@ import (
 // unless it is said.
 type Node struct {
 	o      Options
-	id     identity
+	papers *papers.Papers
 	boot   uint64
 	store  *store.Store
 	port   *wire.Port
-	specs  []group.Options // of the shards, ascending
-	groups []*group.Group
-	peers  *peers
+	atlas  *atlas
+	desk   *desk
+	peers  *peers.Peers
 	alarms *alarms
+	moves  *moves
+	health health
 
 	draining atomic.Bool
-	slow     atomic.Bool
-	failed   atomic.Pointer[error] // why the node stopped being trusted
-	hangUp   atomic.Pointer[context.CancelFunc]
-	moves    *moves
 }
 
 // Open opens the node's stores and identity. Nothing runs before Run.
@@ -44,24 +44,34 @@ func Open(o Options) (*Node, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	id, err := identify(&o)
-	if err != nil {
-		return nil, err
-	}
-	n := &Node{o: o, id: id, moves: newMoves()}
+	n := &Node{o: o, moves: newMoves(), desk: newDesk()}
+	n.peers = peers.New(n.ping, n.heard)
 	var boot [8]byte
 	_, _ = rand.Read(boot[:])
 	n.boot = binary.BigEndian.Uint64(boot[:]) | 1
-	n.peers = newPeers(n)
+	var err error
+	n.papers, err = papers.Open(papers.Owner{
+		FS: o.FS, Dir: o.Dir, Name: o.Name, Cluster: o.ClusterID, Incarnation: o.Incarnations[o.Name], Alone: o.alone(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	m, err := n.firstMap()
+	if err != nil {
+		return nil, err
+	}
+	n.atlas = newAtlas(m)
 	if n.alarms, err = newAlarms(o.Meter); err != nil {
 		return nil, err
 	}
 	n.port, err = wire.New(wire.Options{
-		Self:    id.raftID(),
-		Cluster: id.Cluster,
+		Self:    n.papers.RaftID(),
+		Cluster: n.papers.Cluster(),
 		Listen:  o.Listen,
 		Members: o.Members,
 		TLS:     o.TLS,
+		Join:    o.Join,
+		CA:      o.CA,
 		Network: o.Network,
 		Log:     o.Log,
 		Meter:   o.Meter,
@@ -73,79 +83,24 @@ func Open(o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.openShards(); err != nil {
+	if err := n.openAll(); err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
 	return n, nil
 }
 
-// openShards opens the stores of all shards. The first start writes their
-// first configuration.
-func (n *Node) openShards() error {
-	for shard := ShardID(1); int(shard) <= n.id.Shards; shard++ {
-		spec, err := n.openShard(shard)
-		if err != nil {
-			return fmt.Errorf("open shard %d: %w", shard, err)
-		}
-		n.specs = append(n.specs, spec)
-	}
-	if n.id.Founded {
-		return nil
-	}
-	servers, err := founders(&n.o)
-	if err != nil {
-		return err
-	}
-	for _, spec := range n.specs {
-		if err := group.Bootstrap(spec, servers); err != nil {
-			return err
-		}
-	}
-	n.id.Founded = true
-	return n.id.write(&n.o)
-}
-
-func (n *Node) openShard(shard ShardID) (spec group.Options, err error) {
-	spec = group.Options{
-		Shard:         shard,
-		Self:          raft.ServerID(n.id.raftID()),
-		Flush:         n.store.FlushState,
-		Failed:        n.err,
-		Connect:       func(lost func(string)) raft.StreamLayer { return n.port.Open(shard, lost) },
-		Peers:         n.peers,
-		Heartbeat:     n.o.Heartbeat,
-		TrailingBytes: n.o.TrailingBytes,
-		SnapshotBytes: n.o.SnapshotBytes,
-		Excused:       n.peers.mostAreSlow,
-		Passive:       n.draining.Load,
-		Log:           n.o.Log,
-		Meter:         n.o.Meter,
-	}
-	if spec.Entries, err = n.store.Log(shard); err != nil {
-		return spec, err
-	}
-	if spec.State, err = n.store.State(shard, n.id.Cluster); err != nil {
-		return spec, err
-	}
-	if spec.Snapshots, err = n.store.Snapshots(shard, spec.State); err != nil {
-		return spec, err
-	}
-	spec.Mark, err = n.store.Mark(shard)
-	return spec, err
-}
-
 // Host gives the node the maker of its shards' machines. It is called once,
-// before Run.
+// before Run; machine is called then for the shards that are here, and later,
+// from another goroutine, for those that come. What a Machine can be beside:
+// group.Skipper, Emptier, Closer.
 func (n *Node) Host(machine func(ShardID) Machine) {
-	for _, spec := range n.specs {
-		spec.Machine = machine(spec.Shard)
-		g, err := group.New(spec)
-		if err != nil {
-			n.o.Log.Error("cannot make the shard's metrics", "shard", spec.Shard, "err", err)
-			continue
+	n.desk.machine = machine
+	for _, spec := range n.desk.ready {
+		if err := n.host(spec); err != nil {
+			n.o.Log.Error("cannot open a replica", "shard", spec.Shard, "err", err)
 		}
-		n.groups = append(n.groups, g)
 	}
+	n.desk.ready = nil
 	n.handleOwn()
 }
 
@@ -153,29 +108,29 @@ func (n *Node) Host(machine func(ShardID) Machine) {
 func (n *Node) Handle(method string, h Handler) { n.port.Handle(method, h) }
 
 // Run runs the node until ctx ends; when it returns nothing of it is running.
+// It ends by itself with ErrRemoved when the node is no member any more.
 func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// The port outlives the groups, which hand over and answer to the last.
 	portCtx, closePort := context.WithCancel(context.WithoutCancel(ctx))
 	defer closePort()
-	n.hangUp.Store(&closePort)
+	n.health.hangUp.Store(&closePort)
 	ended := make(chan error, 1)
 	go func() {
 		err := n.port.Run(portCtx)
 		cancel()
 		ended <- err
 	}()
+	n.desk.start(ctx)
 	var running sync.WaitGroup
-	for _, g := range n.groups {
-		running.Go(func() { g.Run(ctx) })
-	}
-	for _, loop := range []func(context.Context){n.peers.run, n.watchDisk, n.place, n.compareDigests} {
+	for _, loop := range []func(context.Context){n.keep, n.peers.Run, n.preside, n.reconcile, n.watchDisk, n.place, n.compareDigests} {
 		running.Go(func() { loop(ctx) })
 	}
 	running.Wait()
+	n.desk.running.Wait()
 	closePort()
-	return <-ended
+	return errors.Join(<-ended, n.health.ending())
 }
 
 // Close closes the stores. It is called after Run has returned.
@@ -188,32 +143,32 @@ func (n *Node) Name() string { return n.o.Name }
 func (n *Node) Boot() uint64 { return n.boot }
 
 // ClusterID is the cluster's random id.
-func (n *Node) ClusterID() string { return n.id.Cluster }
+func (n *Node) ClusterID() string { return n.papers.Cluster() }
 
-// Shards are the shards of the cluster, ascending.
-func (n *Node) Shards() []ShardID {
-	var ids []ShardID
-	for i := range n.id.Shards {
-		ids = append(ids, ShardID(i+1))
-	}
-	return ids
-}
-
-// group is the shard's group here.
-func (n *Node) group(shard ShardID) (*group.Group, error) {
-	if shard == 0 || int(shard) > len(n.groups) {
+// group is the shard's replica here.
+func (n *Node) group(shard ShardID) (*replica, error) {
+	r := n.desk.get(shard)
+	if r == nil {
 		return nil, fmt.Errorf("%w: %d", ErrNoSuchShard, shard)
 	}
-	return n.groups[shard-1], nil
+	return r, nil
 }
 
 // Leader is who leads the shard as far as this node knows; "" if nobody does.
+// Without a replica that knows, it is who has said so lately.
 func (n *Node) Leader(shard ShardID) string {
-	g, err := n.group(shard)
-	if err != nil {
-		return ""
+	leader, at := n.peers.Leader(shard)
+	r := n.desk.get(shard)
+	if r == nil {
+		return leader
 	}
-	return nameOf(g.Leader())
+	if id := r.Leader(); id != "" {
+		return nameOf(id)
+	}
+	if at.Term < r.Status().Term {
+		return "" // it was said of a term that is over
+	}
+	return leader
 }
 
 // Term is the term of the office that this node holds and may act in: Lead was
@@ -237,6 +192,9 @@ func (n *Node) Propose(ctx context.Context, shard ShardID, term uint64, data []b
 	}
 	if err := n.err(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotLeader, err)
+	}
+	if s, ok := n.atlas.get().Shard(shard); ok && s.Sealed != 0 {
+		return nil, fmt.Errorf("%w: shard %d has retired", ErrNotLeader, shard)
 	}
 	ctx, span := n.o.Tracer.Start(ctx, "raft.commit", trace.WithAttributes(attribute.Int("shard", int(shard))))
 	defer span.End()
@@ -275,27 +233,6 @@ func (n *Node) Call(ctx context.Context, node, method string, request []byte) ([
 	return n.port.Call(ctx, node, method, request)
 }
 
-// fatal says that the node's storage cannot be trusted any longer. Nothing is
-// acknowledged afterwards, and the port closes: a process that cannot end
-// would keep it open.
-func (n *Node) fatal(err error) {
-	if !n.failed.CompareAndSwap(nil, &err) {
-		return
-	}
-	if hangUp := n.hangUp.Load(); hangUp != nil {
-		(*hangUp)()
-	}
-	n.o.Fatal(err)
-}
-
-// err is why the node is not trusted any longer, or nil.
-func (n *Node) err() error {
-	if err := n.failed.Load(); err != nil {
-		return fmt.Errorf("%w: %w", ErrStopped, *err)
-	}
-	return nil
-}
-
 // every calls f at once and then at the interval until ctx ends.
 func every(ctx context.Context, interval time.Duration, f func(context.Context)) {
 	tick := time.NewTicker(interval)
@@ -309,3 +246,6 @@ func every(ctx context.Context, interval time.Duration, f func(context.Context))
 		}
 	}
 }
+
+// nameOf is the name in a Raft id.
+func nameOf(id raft.ServerID) string { return control.NameOf(string(id)) }

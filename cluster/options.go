@@ -15,6 +15,8 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"quorumta/cluster/control"
 )
 
 // Options says what a node is. Zero means a default only where it is said.
@@ -23,8 +25,9 @@ type Options struct {
 	Name string
 	// Listen is the address of the cluster port, host:port.
 	Listen string
-	// Members are name and cluster address of all nodes, this one included.
-	// Who votes is decided at first start; addresses may change with a restart.
+	// Members are name and cluster address of all nodes, this one included. They
+	// found the cluster at its first start; later they are who is asked first,
+	// until the node has the cluster's map, and where this node is itself.
 	// Nil means a node of its own, which needs neither identity nor port.
 	Members map[string]string
 	// Incarnations are the members' incarnations as init wrote them. They are
@@ -33,8 +36,17 @@ type Options struct {
 	// ClusterID is the cluster's random id as init wrote it. "" takes the id
 	// that Dir has.
 	ClusterID string
-	// Shards is how many shards a new cluster has; 0 means one per member.
+	// Joining: the cluster runs already and has taken this node in; Incarnations
+	// has its own alone, and its first start founds nothing.
+	Joining bool
+	// Shards is how many shards a new cluster has; 0 means one per member, and
+	// that it goes on to follow the number of members.
 	Shards int
+	// Replication is how many replicas a shard has in a new cluster, where there
+	// are members enough; 0 means 3.
+	Replication int
+	// Level is the newest event level that this program knows.
+	Level int
 	// Dir holds the node's data: id, log, state, snapshots and marks below it.
 	Dir string
 	// FS is the file system of Dir; nil means the machine's own.
@@ -58,6 +70,13 @@ type Options struct {
 	// MemoryBytes bounds memtables and caches of both stores together; 0
 	// means 256 MiB.
 	MemoryBytes int64
+	// Scrub is how often the whole states of a shard's replicas are compared; 0
+	// means once a day.
+	Scrub time.Duration
+	// Join answers a node that has no certificate yet and wants to join, or says
+	// why not; nil refuses. CA is the CA's certificate, DER, for who joins.
+	Join func(ctx context.Context, request []byte) ([]byte, error)
+	CA   []byte
 	// Version is reported to the other members.
 	Version string
 	// Log gets what happens; nil means slog.Default.
@@ -94,7 +113,7 @@ func (o *Options) complete() error {
 		o.Network = tcp{}
 	}
 	o.Dir = cmp.Or(o.Dir, "data")
-	o.Shards = cmp.Or(o.Shards, len(o.Members))
+	o.Scrub = cmp.Or(o.Scrub, 24*time.Hour)
 	o.Heartbeat = cmp.Or(o.Heartbeat, time.Second)
 	o.TrailingBytes = cmp.Or(o.TrailingBytes, 1<<30)
 	o.SnapshotBytes = cmp.Or(o.SnapshotBytes, 256<<20)
@@ -115,8 +134,8 @@ func (o *Options) complete() error {
 			os.Exit(1)
 		}
 	}
-	if o.Shards > maxShards {
-		return fmt.Errorf("%d shards: at most %d", o.Shards, maxShards)
+	if o.Shards > int(control.LastShard) {
+		return fmt.Errorf("%d shards: at most %d", o.Shards, control.LastShard)
 	}
 	return nil
 }
@@ -126,9 +145,6 @@ func (o *Options) complete() error {
 func (o *Options) alone() bool {
 	return len(o.Members) == 0 || (len(o.Members) == 1 && o.FS != nil && o.ClusterID == "")
 }
-
-// maxShards is what the twelve bits of a message id allow.
-const maxShards = 4095
 
 // tcp is the network of real machines.
 type tcp struct{}

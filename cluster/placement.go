@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -73,50 +72,47 @@ func (m *moves) lately(shard ShardID, d time.Duration) bool {
 	return moved && time.Since(last) < d
 }
 
-// place keeps leads even until ctx ends: shard i belongs to the member i-1 in
-// the order of names, round and round, when that one is fit.
+// place keeps leads where the map has them, evenly spread, until ctx ends. The
+// control group's stays where it is.
 func (n *Node) place(ctx context.Context) {
 	every(ctx, placeInterval, func(ctx context.Context) {
-		for i, g := range n.groups {
-			shard, s := ShardID(i+1), g.Status()
-			if !s.Leads || (n.moves.lately(shard, restFor) && !n.draining.Load()) {
+		for _, r := range n.desk.all() {
+			s := r.Status()
+			if !s.Leads || (n.moves.lately(r.shard, restFor) && !n.draining.Load()) {
 				continue
 			}
-			to := n.preferred(shard)
+			to := n.atlas.get().leads[r.shard]
 			if n.draining.Load() {
-				to = n.refuge(shard, s)
+				to = n.refuge(r.shard, s)
 			}
-			if to == "" || to == n.o.Name || !n.fit(to, shard, s) {
+			if to == "" || to == n.o.Name || !n.fit(to, r.shard, s) {
 				continue
 			}
-			if err := n.move(ctx, shard, to); err != nil && ctx.Err() == nil {
-				n.o.Log.Info("the lead was not moved", "shard", shard, "to", to, "err", err)
+			if err := n.move(ctx, r.shard, to); err != nil && ctx.Err() == nil {
+				n.o.Log.Info("the lead was not moved", "shard", r.shard, "to", to, "err", err)
 			}
 		}
 	})
 }
 
-// preferred is the member that should lead the shard.
-func (n *Node) preferred(shard ShardID) string {
-	names := slices.Sorted(maps.Keys(n.o.Members))
-	return names[int(shard-1)%len(names)]
-}
-
 // fit reports whether the member may be given the shard's lead.
 func (n *Node) fit(name string, shard ShardID, s group.Status) bool {
-	o, alive := n.peers.get(name)
-	at := o.report.Shards[shard]
-	return alive && time.Since(o.since) >= settled &&
-		!o.report.Draining && !o.report.Slow && !at.Stopped &&
-		at.Applied+closeEnough >= s.Commit && voter(s, name) != ""
+	o, alive := n.peers.Get(name)
+	at := o.Report.Shards[shard]
+	return alive && time.Since(o.Since) >= settled &&
+		!o.Report.Draining && !o.Report.Slow && !at.Stopped &&
+		at.Applied+closeEnough >= s.Commit && n.voter(s, name) != ""
 }
 
-// voter is the Raft id of the shard's voter of that name, or "".
-func voter(s group.Status, name string) raft.ServerID {
-	for _, id := range s.Voters {
-		if nameOf(id) == name {
-			return id
-		}
+// voter is the Raft id of the shard's voter that the member is, or "".
+func (n *Node) voter(s group.Status, name string) raft.ServerID {
+	incarnation := n.papers.Incarnation()
+	if name != n.o.Name {
+		o, _ := n.peers.Get(name)
+		incarnation = o.Report.Incarnation
+	}
+	if id := raft.ServerID(name + "/" + incarnation); slices.Contains(s.Voters, id) {
+		return id
 	}
 	return ""
 }
@@ -124,28 +120,16 @@ func voter(s group.Status, name string) raft.ServerID {
 // refuge is the fit member with the fewest leads, or "".
 func (n *Node) refuge(shard ShardID, s group.Status) string {
 	best, fewest := "", 0
-	for _, name := range slices.Sorted(maps.Keys(n.peers.others)) {
+	for _, name := range n.peers.Names() {
 		if !n.fit(name, shard, s) {
 			continue
 		}
-		o, _ := n.peers.get(name)
-		if leads := len(leadsOf(o.report)); best == "" || leads < fewest {
+		o, _ := n.peers.Get(name)
+		if leads := len(o.Report.Leads()); best == "" || leads < fewest {
 			best, fewest = name, leads
 		}
 	}
 	return best
-}
-
-// leadsOf are the shards whose office a node says it holds, ascending.
-func leadsOf(r report) []ShardID {
-	var leads []ShardID
-	for shard, at := range r.Shards {
-		if at.Leads {
-			leads = append(leads, shard)
-		}
-	}
-	slices.Sort(leads)
-	return leads
 }
 
 // move hands the lead of a shard that this node leads to another.
@@ -154,7 +138,7 @@ func (n *Node) move(ctx context.Context, shard ShardID, to string) error {
 	if err != nil {
 		return err
 	}
-	id := voter(g.Status(), to)
+	id := n.voter(g.Status(), to)
 	if id == "" {
 		return fmt.Errorf("%s is no voter of shard %d", to, shard)
 	}
@@ -225,7 +209,7 @@ func (n *Node) Drain(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		left, err := n.drainOnce(ctx)
-		if left == 0 || !n.peers.someTake() {
+		if left == 0 || !n.peers.SomeTake() {
 			return err
 		}
 		select {
@@ -236,20 +220,20 @@ func (n *Node) Drain(ctx context.Context) error {
 	}
 }
 
-// drainOnce tries to hand away what this node leads.
+// drainOnce tries to hand away what this node leads, the control group too.
 func (n *Node) drainOnce(ctx context.Context) (left int, err error) {
-	for i, g := range n.groups {
-		s := g.Status()
+	for _, r := range n.desk.all() {
+		s := r.Status()
 		if !s.Leads {
 			continue
 		}
 		left++
-		to := n.refuge(ShardID(i+1), s)
+		to := n.refuge(r.shard, s)
 		if to == "" {
 			err = errors.New("no other member is fit to lead")
 			continue
 		}
-		err = n.move(ctx, ShardID(i+1), to)
+		err = n.move(ctx, r.shard, to)
 	}
 	return left, err
 }

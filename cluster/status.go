@@ -1,10 +1,16 @@
 package cluster
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/hashicorp/raft"
+
+	"quorumta/cluster/control"
+	"quorumta/cluster/peers"
 )
 
 // Office is the leadership of a shard: no two nodes ever hold the same.
@@ -30,6 +36,10 @@ type NodeStatus struct {
 	Leads []ShardID
 	// Draining: it hands its leads away and takes none.
 	Draining bool
+	// Leaving: its replicas move to others, and then it is no member any more.
+	Leaving bool
+	// Level is the newest event level that its program knows.
+	Level int
 }
 
 // ReplicaStatus is one member's replica of a shard as its leader sees it.
@@ -49,6 +59,8 @@ type ShardStatus struct {
 	Commit   uint64
 	Applied  uint64
 	Replicas []ReplicaStatus
+	// Retiring: it takes no new mail, and goes when it holds nothing.
+	Retiring bool
 	// Stopped says why this node's replica stopped; "" while it runs.
 	Stopped string
 }
@@ -73,51 +85,92 @@ type ReplicaDigest struct {
 // Nodes are the members as this node knows them, by name.
 func (n *Node) Nodes() []NodeStatus {
 	var nodes []NodeStatus
-	for _, name := range slices.Sorted(maps.Keys(n.o.Members)) {
+	for _, x := range n.members() {
 		r, alive := n.report(), true
-		if name != n.o.Name {
-			var o peer
-			o, alive = n.peers.get(name)
-			r = o.report
+		if x.Name != n.o.Name {
+			var o peers.Peer
+			o, alive = n.peers.Get(x.Name)
+			r = o.Report
 		}
-		nodes = append(nodes, NodeStatus{
-			Name:     name,
-			Address:  n.o.Members[name],
+		status := NodeStatus{
+			Name:     x.Name,
+			Address:  x.Address,
 			Alive:    alive,
 			Boot:     r.Boot,
-			Version:  r.Version,
+			Version:  cmp.Or(r.Version, x.Version),
+			Level:    max(r.Level, x.Level),
 			Free:     r.Free,
-			Leads:    leadsOf(r),
+			Leads:    r.Leads(),
 			Draining: r.Draining,
-		})
+			Leaving:  x.Leaving,
+		}
+		nodes = append(nodes, status)
 	}
 	return nodes
 }
 
-// Status is the state of every shard as this node knows it, ascending.
+// members are those of the map; before there is one, those of the options.
+func (n *Node) members() []control.Member {
+	if c := n.atlas.get(); len(c.Members) > 0 {
+		return c.Members
+	}
+	var all []control.Member
+	for _, name := range slices.Sorted(maps.Keys(n.o.Members)) {
+		all = append(all, control.Member{Name: name, Address: n.o.Members[name]})
+	}
+	return all
+}
+
+// Status is the state of every shard as this node knows it, ascending. Where it
+// has no replica it tells what the leader said.
 func (n *Node) Status() []ShardStatus {
 	var shards []ShardStatus
-	for i, g := range n.groups {
-		s := g.Status()
-		status := ShardStatus{
-			ID:      ShardID(i + 1),
-			Leader:  nameOf(s.Leader),
-			Term:    s.Term,
-			Commit:  s.Commit,
-			Applied: s.Applied,
-			Stopped: s.Stopped,
-		}
-		for _, id := range s.Voters {
-			name := nameOf(id)
-			r := ReplicaStatus{Node: name, Applied: s.Applied, Voter: true, Contact: s.Contacts[id]}
-			if name != n.o.Name {
-				o, _ := n.peers.get(name)
-				r.Applied = o.report.Shards[status.ID].Applied
-			}
-			status.Replicas = append(status.Replicas, r)
-		}
-		slices.SortFunc(status.Replicas, func(a, b ReplicaStatus) int { return strings.Compare(a.Node, b.Node) })
-		shards = append(shards, status)
+	for _, id := range n.Shards() {
+		shards = append(shards, n.statusOf(id))
 	}
 	return shards
+}
+
+// ControlStatus is the state of the control group, as a shard of id 0.
+func (n *Node) ControlStatus() ShardStatus { return n.statusOf(0) }
+
+func (n *Node) statusOf(shard ShardID) ShardStatus {
+	s, _ := n.atlas.get().Shard(shard)
+	status := ShardStatus{ID: shard, Leader: n.Leader(shard), Retiring: s.Retiring}
+	_, at := n.peers.Leader(shard)
+	status.Term, status.Commit, status.Applied = at.Term, at.Commit, at.Applied
+	var voters, others []string
+	if at.Office != nil {
+		voters, others = at.Office.Voters, at.Office.Others
+	}
+	var contacts map[raft.ServerID]time.Time
+	if r := n.desk.get(shard); r != nil {
+		g := r.Status()
+		status.Term, status.Commit, status.Applied, status.Stopped = g.Term, g.Commit, g.Applied, g.Stopped
+		voters, others, contacts = strs(g.Voters), strs(g.Nonvoters), g.Contacts
+	}
+	add := func(id string, voter bool) {
+		r := ReplicaStatus{Node: control.NameOf(id), Applied: status.Applied, Voter: voter, Contact: contacts[raft.ServerID(id)]}
+		if r.Node != n.o.Name {
+			o, _ := n.peers.Get(r.Node)
+			r.Applied = o.Report.Shards[shard].Applied
+		}
+		status.Replicas = append(status.Replicas, r)
+	}
+	for _, id := range voters {
+		add(id, true)
+	}
+	for _, id := range others {
+		add(id, false)
+	}
+	slices.SortFunc(status.Replicas, func(a, b ReplicaStatus) int { return strings.Compare(a.Node, b.Node) })
+	return status
+}
+
+func strs(ids []raft.ServerID) []string {
+	var all []string
+	for _, id := range ids {
+		all = append(all, string(id))
+	}
+	return all
 }

@@ -1,0 +1,120 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"quorumta/cluster/control"
+	"quorumta/cluster/peers"
+)
+
+const (
+	methodMap = "cluster.map"
+	// mapTimeout bounds fetching a map.
+	mapTimeout = time.Second
+)
+
+// chart is a map and what is often asked of it.
+type chart struct {
+	control.Map
+	shards []ShardID
+	leads  map[ShardID]string
+}
+
+// atlas has the newest map that the node has seen.
+type atlas struct {
+	now  atomic.Pointer[chart]
+	news chan struct{} // holds one when the map has changed
+
+	mu sync.Mutex // held while the map changes
+}
+
+func newAtlas(m control.Map) *atlas {
+	a := &atlas{news: make(chan struct{}, 1)}
+	a.set(m)
+	return a
+}
+
+// get is the newest map, which nobody changes.
+func (a *atlas) get() *chart { return a.now.Load() }
+
+// offer takes the map if it is newer.
+func (a *atlas) offer(m control.Map) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if m.Version > a.get().Version {
+		a.set(m)
+	}
+}
+
+func (a *atlas) set(m control.Map) {
+	c := &chart{Map: m, leads: m.Leads()}
+	for _, s := range m.Shards {
+		c.shards = append(c.shards, s.ID)
+	}
+	a.now.Store(c)
+	select {
+	case a.news <- struct{}{}:
+	default:
+	}
+}
+
+// Map is the newest map of the cluster that this node has seen. The caller
+// does not change it.
+func (n *Node) Map() control.Map { return n.atlas.get().Map }
+
+// Shards are the shards of the cluster, ascending, those that retire included.
+func (n *Node) Shards() []ShardID { return slices.Clone(n.atlas.get().shards) }
+
+// firstMap is the map before any was seen: what was kept, or what the options
+// tell of a cluster that is being founded. A node that joins waits for one.
+func (n *Node) firstMap() (control.Map, error) {
+	text, err := n.papers.Map()
+	if err != nil {
+		return control.Map{}, fmt.Errorf("read the map: %w", err)
+	}
+	if text != nil {
+		return control.DecodeMap(text)
+	}
+	if n.o.Joining {
+		return control.Map{}, nil
+	}
+	var members []control.Member
+	for _, name := range slices.Sorted(maps.Keys(n.o.Members)) {
+		incarnation := n.o.Incarnations[name]
+		if name == n.o.Name {
+			incarnation = n.papers.Incarnation()
+		}
+		if incarnation == "" && !n.papers.Fresh() {
+			return control.Map{}, nil
+		}
+		if incarnation == "" {
+			return control.Map{}, fmt.Errorf("first start: member %s has no incarnation", name)
+		}
+		members = append(members, control.Member{
+			Name: name, Incarnation: incarnation, Address: n.o.Members[name], Version: n.o.Version, Level: n.o.Level,
+		})
+	}
+	m := control.Found(members, n.o.Replication, n.o.Shards)
+	return m, n.papers.KeepMap(m.Encode())
+}
+
+// heard acts on what another member said of itself.
+func (n *Node) heard(ctx context.Context, name string, r peers.Report) {
+	if r.Map <= n.atlas.get().Version {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, mapTimeout)
+	defer cancel()
+	var m control.Map
+	if err := n.ask(ctx, name, methodMap, struct{}{}, &m); err != nil {
+		n.o.Log.Info("cannot fetch a newer map", "from", name, "err", err)
+		return
+	}
+	n.atlas.offer(m)
+}

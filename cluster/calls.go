@@ -1,0 +1,85 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"quorumta/cluster/control"
+	"quorumta/cluster/peers"
+)
+
+// Calls between the nodes themselves. A name and its JSON may change only with
+// the version of the cluster.
+const methodPing = "cluster.ping"
+
+// ask calls a method whose request and answer are JSON.
+func (n *Node) ask(ctx context.Context, node, method string, request, answer any) error {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	if body, err = n.Call(ctx, node, method, body); err != nil {
+		return err
+	}
+	return json.Unmarshal(body, answer)
+}
+
+// answering makes a handler of a function whose request and answer are JSON.
+func answering[Request, Answer any](f func(context.Context, Request) (Answer, error)) Handler {
+	return func(ctx context.Context, _ string, body []byte) ([]byte, error) {
+		var request Request
+		if len(body) > 0 {
+			if err := json.Unmarshal(body, &request); err != nil {
+				return nil, fmt.Errorf("bad request: %w", err)
+			}
+		}
+		answer, err := f(ctx, request)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(answer)
+	}
+}
+
+// handleOwn installs the handlers of this package.
+func (n *Node) handleOwn() {
+	n.Handle(methodPing, answering(func(context.Context, struct{}) (peers.Report, error) { return n.report(), nil }))
+	n.Handle(methodMap, answering(func(context.Context, struct{}) (control.Map, error) { return n.Map(), nil }))
+	n.Handle(methodOrder, answering(n.orderHere))
+	n.Handle(methodReleased, answering(n.releasedHere))
+	n.Handle(methodStanding, answering(n.standingHere))
+	n.Handle(methodTransfer, answering(n.transferHere))
+	n.Handle(methodNotice, answering(func(_ context.Context, shard ShardID) (struct{}, error) {
+		n.moves.note(shard)
+		return struct{}{}, nil
+	}))
+	n.Handle(methodDigest, answering(n.digestHere))
+	n.Handle(methodDigestAt, answering(n.digestAt))
+}
+
+// ping asks another member how it is.
+func (n *Node) ping(ctx context.Context, name string) (r peers.Report, err error) {
+	err = n.ask(ctx, name, methodPing, struct{}{}, &r)
+	return r, err
+}
+
+// report is this node's.
+func (n *Node) report() peers.Report {
+	c := n.atlas.get()
+	r := peers.Report{
+		Boot:        n.boot,
+		Incarnation: n.papers.Incarnation(),
+		Version:     n.o.Version,
+		Level:       n.o.Level,
+		Free:        n.free(),
+		Slow:        n.health.slow.Load(),
+		Draining:    n.draining.Load(),
+		Map:         c.Version,
+		Shards:      map[ShardID]peers.Replica{},
+	}
+	for _, h := range n.desk.all() {
+		r.Shards[h.shard] = n.reportOf(h, c)
+	}
+	return r
+}

@@ -1,0 +1,227 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/hashicorp/raft"
+
+	"quorumta/cluster/control"
+	"quorumta/cluster/group"
+	"quorumta/cluster/papers"
+)
+
+// replica is this node's part in a group, from its opening until it is closed.
+type replica struct {
+	*group.Group
+	shard   ShardID
+	machine Machine
+	stop    context.CancelFunc // nil before it runs
+	ended   chan struct{}      // closed when nothing of it runs any more
+}
+
+// desk has the replicas that are open.
+type desk struct {
+	mu      sync.RWMutex // guards the rest
+	machine func(ShardID) Machine
+	ready   []group.Options // opened before Host
+	open    map[ShardID]*replica
+	ctx     context.Context // replicas run under it; nil before Run
+	running sync.WaitGroup
+}
+
+func newDesk() *desk { return &desk{open: map[ShardID]*replica{}} }
+
+// get is the open replica of the shard, or nil.
+func (d *desk) get(shard ShardID) *replica {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.open[shard]
+}
+
+// all are the open replicas, ascending by shard; the control group is one.
+func (d *desk) all() []*replica {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	all := make([]*replica, 0, len(d.open))
+	for _, shard := range slices.Sorted(maps.Keys(d.open)) {
+		all = append(all, d.open[shard])
+	}
+	return all
+}
+
+// add adds a replica, which runs from now on if the node does.
+func (d *desk) add(r *replica) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open[r.shard] = r
+	if d.ctx != nil {
+		d.startLocked(r)
+	}
+}
+
+// start has all replicas run until ctx ends, those to come too.
+func (d *desk) start(ctx context.Context) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ctx = ctx
+	for _, r := range d.open {
+		d.startLocked(r)
+	}
+}
+
+func (d *desk) startLocked(r *replica) {
+	ctx, stop := context.WithCancel(d.ctx)
+	r.stop = stop
+	d.running.Go(func() {
+		defer close(r.ended)
+		defer stop()
+		r.Run(ctx)
+	})
+}
+
+// remove closes a replica and returns when nothing of it runs.
+func (d *desk) remove(shard ShardID) {
+	d.mu.Lock()
+	r := d.open[shard]
+	delete(d.open, shard)
+	d.mu.Unlock()
+	if r == nil {
+		return
+	}
+	r.stop()
+	<-r.ended
+	if c, ok := r.machine.(Closer); ok {
+		c.Close()
+	}
+}
+
+// openGroup opens the replica that the map gives to this node.
+func (n *Node) openGroup(s control.Shard) error {
+	spec, err := n.prepareGroup(s)
+	if err != nil {
+		return err
+	}
+	return n.host(spec)
+}
+
+// prepareGroup opens the stores of a replica, and writes the shard's first
+// configuration where that is this node's to do.
+func (n *Node) prepareGroup(s control.Shard) (spec group.Options, err error) {
+	stage, err := n.stageOf(s)
+	if err != nil {
+		return spec, err
+	}
+	if spec, err = n.openStores(s.ID); err != nil {
+		return spec, fmt.Errorf("open shard %d: %w", s.ID, err)
+	}
+	if stage != papers.Founding {
+		return spec, nil
+	}
+	var servers []raft.Server
+	for _, id := range s.Founders {
+		servers = append(servers, raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
+	}
+	if err := group.Bootstrap(spec, servers); err != nil {
+		return spec, err
+	}
+	return spec, n.papers.Set(papers.Held, s.ID)
+}
+
+// host makes the group of stores that are open.
+func (n *Node) host(spec group.Options) error {
+	if spec.Shard == 0 {
+		spec.Machine = &council{node: n}
+	} else {
+		spec.Machine = n.desk.machine(spec.Shard)
+	}
+	g, err := group.New(spec)
+	if err != nil {
+		return fmt.Errorf("make the metrics of shard %d: %w", spec.Shard, err)
+	}
+	n.desk.add(&replica{Group: g, shard: spec.Shard, machine: spec.Machine, ended: make(chan struct{})})
+	return nil
+}
+
+// openStores opens what the node has of a shard.
+func (n *Node) openStores(shard ShardID) (spec group.Options, err error) {
+	spec = group.Options{
+		Shard:         shard,
+		Self:          raft.ServerID(n.papers.RaftID()),
+		Flush:         n.store.FlushState,
+		Failed:        n.err,
+		Joining:       func() bool { return n.papers.Stage(shard) == papers.Blank },
+		Joined:        func() error { return n.papers.Set(papers.Held, shard) },
+		Connect:       func(lost func(string)) raft.StreamLayer { return n.port.Open(shard, lost) },
+		Peers:         standings{n},
+		Heartbeat:     n.o.Heartbeat,
+		TrailingBytes: n.o.TrailingBytes,
+		SnapshotBytes: n.o.SnapshotBytes,
+		Excused:       n.mostAreSlow,
+		Passive:       n.draining.Load,
+		Skip:          func(index uint64) bool { return n.atlas.get().Skipped(shard, index) },
+		Poison:        group.KeepPoison(n.o.FS, n.o.FS.PathJoin(n.o.Dir, "poison")),
+		Log:           n.o.Log,
+		Meter:         n.o.Meter,
+	}
+	if spec.Entries, err = n.store.Log(shard); err != nil {
+		return spec, err
+	}
+	if spec.State, err = n.store.State(shard, n.papers.Cluster()); err != nil {
+		return spec, err
+	}
+	if spec.Snapshots, err = n.store.Snapshots(shard, spec.State); err != nil {
+		return spec, err
+	}
+	spec.Mark, err = n.store.Mark(shard)
+	return spec, err
+}
+
+// dropGroup closes a replica for good and deletes its data.
+func (n *Node) dropGroup(shard ShardID) error {
+	if err := n.papers.Set(papers.Dropping, shard); err != nil {
+		return err
+	}
+	n.desk.remove(shard)
+	if err := n.store.Drop(shard); err != nil {
+		return err
+	}
+	n.o.Log.Info("the replica has been deleted: the shard does without it", "shard", shard)
+	return n.papers.Set(papers.Gone, shard)
+}
+
+// openAll opens the stores of what the node has had before, and of what the
+// first map gives it. What was being deleted is deleted.
+func (n *Node) openAll() error {
+	c := n.atlas.get()
+	ids := n.papers.Replicas()
+	if n.papers.Fresh() {
+		for _, s := range c.Groups() {
+			if slices.Contains(s.Replicas, n.papers.RaftID()) {
+				ids = append(ids, s.ID)
+			}
+		}
+	}
+	for _, id := range ids {
+		if n.papers.Stage(id) == papers.Dropping {
+			if err := errors.Join(n.store.Drop(id), n.papers.Set(papers.Gone, id)); err != nil {
+				return err
+			}
+			continue
+		}
+		s, ok := c.Shard(id)
+		if !ok {
+			s.ID = id // the papers know it, and the map does not
+		}
+		spec, err := n.prepareGroup(s)
+		if err != nil {
+			return err
+		}
+		n.desk.ready = append(n.desk.ready, spec)
+	}
+	return nil
+}

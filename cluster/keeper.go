@@ -1,0 +1,243 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"quorumta/cluster/control"
+	"quorumta/cluster/papers"
+)
+
+const (
+	keepInterval = time.Second
+	// farewell is for how long a member that has left may still call, to learn
+	// that it has.
+	farewell = 30 * time.Second
+
+	methodReleased  = "cluster.released"
+	releaseTimeout  = time.Second
+	announceTimeout = 5 * time.Second
+)
+
+// keeper brings this node to what the map says of it. It belongs to one
+// goroutine.
+type keeper struct {
+	*Node
+	acted   *chart                // what was acted on last
+	parting map[string]time.Time  // who has left, and until when it may call
+	where   map[string]string     // their addresses
+	waiting map[ShardID]time.Time // shards that cannot be opened, until when not tried
+}
+
+// keep acts on the newest map until ctx ends.
+func (n *Node) keep(ctx context.Context) {
+	k := &keeper{Node: n, acted: &chart{}, parting: map[string]time.Time{}, where: map[string]string{}, waiting: map[ShardID]time.Time{}}
+	if m, ok := n.controlMap(); ok {
+		n.atlas.offer(m)
+	}
+	tick := time.NewTicker(keepInterval)
+	defer tick.Stop()
+	for {
+		c := n.atlas.get()
+		if c != k.acted && !k.turnTo(c) {
+			return
+		}
+		k.open(c)
+		k.release(ctx, c)
+		k.announce(ctx, c)
+		select {
+		case <-tick.C:
+		case <-n.atlas.news:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// turnTo acts on a map that is new. It reports whether the node goes on.
+func (k *keeper) turnTo(c *chart) bool {
+	old := k.acted
+	k.acted = c
+	if c.Version > 0 {
+		if err := k.papers.KeepMap(c.Encode()); err != nil {
+			k.fatal(err)
+			return false
+		}
+	}
+	if old.Current(k.papers.RaftID()) && !c.Current(k.papers.RaftID()) {
+		k.resign(c)
+		return false
+	}
+	if c.Level > k.o.Level {
+		k.end(fmt.Errorf("the cluster has finished its upgrade to level %d, and this program knows level %d: install the newer program", c.Level, k.o.Level))
+		return false
+	}
+	for _, x := range old.Members {
+		if _, stays := c.Member(x.Name); !stays {
+			k.parting[x.Name], k.where[x.Name] = time.Now().Add(farewell), x.Address
+		}
+	}
+	k.meet(c)
+	k.skip(c)
+	return true
+}
+
+// resign ends a node that is no member any more.
+func (k *keeper) resign(c *chart) {
+	if x, replaced := c.Member(k.o.Name); replaced {
+		k.end(fmt.Errorf("%w: incarnation %s of %s has replaced incarnation %s, whose data is in %s and of no use any more: "+
+			"start the node that replaced it, or empty the directory and join as new: quorumta cluster join --config FILE",
+			ErrRemoved, x.Incarnation, k.o.Name, k.papers.Incarnation(), k.o.Dir))
+		return
+	}
+	k.end(fmt.Errorf("%w: %s has left the cluster, and %s is not needed any more", ErrRemoved, k.o.Name, k.o.Dir))
+}
+
+// meet tells the port and the peers who the members are. Who has just left may
+// still call; where this node is not on the map, the options help out.
+func (k *keeper) meet(c *chart) {
+	all := map[string]string{}
+	if c.Version == 0 || !c.Current(k.papers.RaftID()) {
+		maps.Copy(all, k.o.Members)
+	}
+	for name, until := range k.parting {
+		if time.Now().After(until) {
+			delete(k.parting, name)
+		} else {
+			all[name] = k.where[name]
+		}
+	}
+	maps.Copy(all, c.Addresses())
+	k.port.SetMembers(all)
+	k.peers.Set(slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool { return name == k.o.Name }))
+}
+
+// skip lets replicas go on that have stopped at an entry which is skipped now.
+func (k *keeper) skip(c *chart) {
+	for _, h := range k.desk.all() {
+		if poison := h.Status().Poison; poison != 0 && c.Skipped(h.shard, poison) {
+			h.Resume()
+		}
+	}
+}
+
+// open opens the replicas that the map gives to this node.
+func (k *keeper) open(c *chart) {
+	for _, s := range c.Groups() {
+		if !slices.Contains(s.Replicas, k.papers.RaftID()) || k.desk.get(s.ID) != nil || time.Now().Before(k.waiting[s.ID]) {
+			continue
+		}
+		if err := k.openGroup(s); err != nil {
+			k.o.Log.Error("cannot open a replica", "shard", s.ID, "err", err)
+			k.waiting[s.ID] = time.Now().Add(farewell)
+		}
+	}
+	if len(k.parting) > 0 {
+		k.meet(c)
+	}
+}
+
+// release deletes replicas that went elsewhere: where the shard is gone, or its
+// leader says that they are no part of it any more.
+func (k *keeper) release(ctx context.Context, c *chart) {
+	if c.Version == 0 {
+		return
+	}
+	for _, id := range k.papers.Replicas() {
+		s, exists := c.Shard(id)
+		if slices.Contains(s.Replicas, k.papers.RaftID()) {
+			continue
+		}
+		if !exists && id < c.Next || exists && k.released(ctx, id, c.Version) {
+			if err := k.dropGroup(id); err != nil {
+				k.o.Log.Error("cannot delete a replica", "shard", id, "err", err)
+			}
+		}
+	}
+}
+
+// releaseRequest asks a shard's leader whether a replica is no part of it.
+type releaseRequest struct {
+	Shard ShardID `json:"shard"`
+	ID    string  `json:"id"`
+	// Map is the version of the map that gives the replica up.
+	Map uint64 `json:"map"`
+}
+
+// released asks whether the shard does without this node.
+func (n *Node) released(ctx context.Context, shard ShardID, version uint64) bool {
+	leader, _ := n.peers.Leader(shard)
+	if leader == "" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
+	defer cancel()
+	var yes bool
+	err := n.ask(ctx, leader, methodReleased, releaseRequest{shard, n.papers.RaftID(), version}, &yes)
+	return err == nil && yes
+}
+
+// releasedHere is released on the shard's leader.
+func (n *Node) releasedHere(_ context.Context, r releaseRequest) (bool, error) {
+	c := n.atlas.get()
+	s, _ := c.Shard(r.Shard)
+	if c.Version < r.Map || slices.Contains(s.Replicas, r.ID) {
+		return false, nil
+	}
+	h, err := n.group(r.Shard)
+	if err != nil {
+		return false, err
+	}
+	if _, ok := h.Term(); !ok {
+		return false, ErrNotLeader
+	}
+	servers, _, settled := h.Configuration()
+	for _, server := range servers {
+		if string(server.ID) == r.ID {
+			return false, nil
+		}
+	}
+	_, still := h.Term()
+	return settled && still, nil
+}
+
+// announce tells the control group what has changed of this node since it was
+// told last.
+func (k *keeper) announce(ctx context.Context, c *chart) {
+	x, ok := c.Member(k.o.Name)
+	own := k.member()
+	if c.Version == 0 || !ok || x.RaftID() != own.RaftID() ||
+		(x.Address == own.Address && x.Version == own.Version && x.Level == own.Level) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
+	defer cancel()
+	if err := k.request(ctx, order{Act: actAnnounce, Member: own}); err != nil && ctx.Err() == nil {
+		k.o.Log.Warn("the cluster does not take what this node says of itself", "err", err)
+	}
+}
+
+// member is this node as a member.
+func (n *Node) member() control.Member {
+	return control.Member{
+		Name: n.o.Name, Incarnation: n.papers.Incarnation(), Address: n.o.Members[n.o.Name], Version: n.o.Version, Level: n.o.Level,
+	}
+}
+
+// stageOf is what the papers say of the shard after the map gave it to this
+// node.
+func (n *Node) stageOf(s control.Shard) (papers.Stage, error) {
+	stage := n.papers.Stage(s.ID)
+	switch {
+	case stage == papers.None && slices.Contains(s.Founders, n.papers.RaftID()):
+		stage = papers.Founding
+	case stage == papers.None || stage == papers.Gone:
+		stage = papers.Blank
+	case stage == papers.Dropping:
+		return stage, fmt.Errorf("what the node had of shard %d before is still to be deleted", s.ID)
+	}
+	return stage, n.papers.Set(stage, s.ID)
+}

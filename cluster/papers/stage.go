@@ -1,0 +1,59 @@
+package papers
+
+import (
+	"maps"
+	"slices"
+)
+
+// Stage is what the node has of a shard.
+type Stage string
+
+const (
+	// None: never anything.
+	None Stage = ""
+	// Founding: the node writes the shard's first configuration.
+	Founding Stage = "founding"
+	// Blank: the shard was given to the node, which has nothing of it yet.
+	Blank Stage = "blank"
+	// Held: the node has a replica; if nothing is found of it, it was lost.
+	Held Stage = "held"
+	// Dropping: the shard went elsewhere, and what is left of it is deleted.
+	Dropping Stage = "dropping"
+	// Gone: the node had a replica once. It founds it no more.
+	Gone Stage = "gone"
+)
+
+// Stage is what the node has of a shard.
+func (p *Papers) Stage(shard uint16) Stage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.id.Replicas[shard]
+}
+
+// Replicas are the shards of which the node has or may have something,
+// ascending.
+func (p *Papers) Replicas() []uint16 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(p.id.Replicas)), func(shard uint16) bool {
+		return p.id.Replicas[shard] == Gone
+	})
+}
+
+// Set notes a stage; it is durable when Set returns nil.
+func (p *Papers) Set(stage Stage, shards ...uint16) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was := maps.Clone(p.id.Replicas)
+	for _, shard := range shards {
+		p.id.Replicas[shard] = stage
+	}
+	if maps.Equal(was, p.id.Replicas) {
+		return nil
+	}
+	if err := p.writeLocked(); err != nil {
+		p.id.Replicas = was
+		return err
+	}
+	return nil
+}

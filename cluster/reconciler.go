@@ -1,0 +1,136 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"quorumta/cluster/control"
+	"quorumta/cluster/papers"
+	"quorumta/cluster/peers"
+	"quorumta/cluster/reconcile"
+)
+
+const (
+	reconcileInterval = time.Second
+	// changeTimeout bounds one change of a configuration.
+	changeTimeout = 10 * time.Second
+)
+
+// reconcile moves the configurations of the groups led here towards the map,
+// until ctx ends. Groups do not wait for each other.
+func (n *Node) reconcile(ctx context.Context) {
+	busy := map[ShardID]chan struct{}{}
+	every(ctx, reconcileInterval, func(ctx context.Context) {
+		for _, r := range n.desk.all() {
+			if done := busy[r.shard]; done != nil {
+				select {
+				case <-done:
+					delete(busy, r.shard)
+				default:
+					continue
+				}
+			}
+			step := n.nextStep(r)
+			if step.Action == reconcile.None {
+				continue
+			}
+			done := make(chan struct{})
+			busy[r.shard] = done
+			go func() {
+				defer close(done)
+				if err := n.change(ctx, r, step); err != nil && ctx.Err() == nil {
+					n.o.Log.Info("the configuration was not changed", "shard", r.shard, "err", err)
+				}
+			}()
+		}
+	})
+	for _, done := range busy {
+		<-done
+	}
+}
+
+// nextStep is what is to be changed of a group, if this node holds its office.
+func (n *Node) nextStep(r *replica) reconcile.Step {
+	c := n.atlas.get()
+	s, ok := c.Shard(r.shard)
+	if _, holds := r.Term(); !holds || !ok || c.Version == 0 || n.draining.Load() {
+		return reconcile.Step{}
+	}
+	servers, _, settled := r.Configuration()
+	if !settled {
+		return reconcile.Step{}
+	}
+	var now []reconcile.Server
+	for _, server := range servers {
+		now = append(now, reconcile.Server{ID: string(server.ID), Voter: server.Suffrage == raft.Voter})
+	}
+	commit := r.Status().Commit
+	live := func(id string) (peers.Replica, bool) {
+		name := control.NameOf(id)
+		o, alive := n.peers.Get(name)
+		at := o.Report.Shards[r.shard]
+		return at, alive && id == name+"/"+o.Report.Incarnation && !at.Stopped
+	}
+	return reconcile.Next(now, s.Replicas, reconcile.Facts{
+		Self: n.papers.RaftID(),
+		Live: func(id string) bool { _, ok := live(id); return ok },
+		CaughtUp: func(id string) bool {
+			at, ok := live(id)
+			return ok && !at.Blank && at.Applied > 0 && at.Applied+closeEnough >= commit
+		},
+	})
+}
+
+// change makes one change.
+func (n *Node) change(ctx context.Context, r *replica, step reconcile.Step) error {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	id := raft.ServerID(step.ID)
+	switch step.Action {
+	case reconcile.AddNonvoter:
+		return r.AddNonvoter(ctx, id)
+	case reconcile.AddVoter:
+		return r.AddVoter(ctx, id)
+	case reconcile.Remove:
+		return r.RemoveServer(ctx, id)
+	case reconcile.Transfer:
+		return n.move(ctx, r.shard, nameOf(id))
+	}
+	return fmt.Errorf("no such action: %d", step.Action)
+}
+
+// reportOf is what this node tells about a replica.
+func (n *Node) reportOf(r *replica, c *chart) peers.Replica {
+	s := r.Status()
+	at := peers.Replica{
+		Term:    s.Term,
+		Commit:  s.Commit,
+		Applied: s.Applied,
+		Leads:   s.Leads,
+		Stopped: s.Stopped != "",
+		Blank:   n.papers.Stage(r.shard) == papers.Blank,
+	}
+	if _, holds := r.Term(); !holds {
+		return at
+	}
+	servers, _, settled := r.Configuration()
+	at.Office = &peers.Office{Settled: settled}
+	for _, server := range servers {
+		if server.Suffrage == raft.Voter {
+			at.Office.Voters = append(at.Office.Voters, string(server.ID))
+		} else {
+			at.Office.Others = append(at.Office.Others, string(server.ID))
+		}
+	}
+	if shard, ok := c.Shard(r.shard); ok && shard.Retiring {
+		if e, can := r.machine.(Emptier); can {
+			v := r.View()
+			at.Office.Empty = e.Empty(v)
+			v.Close()
+		}
+	}
+	return at
+}
