@@ -46,7 +46,7 @@ const (
 	diskSize = 2 << 30
 	// hopTakes is how long the next hop takes for a message, so that mail is
 	// under way when a fault strikes.
-	hopTakes = 300 * time.Millisecond
+	hopTakes = 100 * time.Millisecond
 	// startWithin bounds the start of a bed.
 	startWithin = 45 * time.Second
 )

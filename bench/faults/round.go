@@ -131,7 +131,7 @@ func (r *round) judge(ctx context.Context, result *Result) error {
 	}
 	result.Takeover = -1
 	if len(r.fault.Shards) > 0 {
-		result.Takeover = r.fault.Takeover(r.trial.Sink, acked, hopTakes)
+		result.Takeover = r.fault.Takeover(r.trial.Sink, acked)
 	}
 	result.Differences, err = r.differences(ctx)
 	return err
@@ -151,6 +151,10 @@ func (r *round) differences(ctx context.Context) (int, error) {
 	}
 }
 
+// backlog is how long the next hop defers half of the mail before a fault, so
+// that there is mail due, and mail in flight, when it strikes.
+const backlog = time.Second
+
 // strike does the act to the victims; the shards that they lead are those that
 // are taken over.
 func (r *round) strike(ctx context.Context, act func() error, victims ...*member) error {
@@ -159,12 +163,19 @@ func (r *round) strike(ctx context.Context, act func() error, victims ...*member
 		nodes = append(nodes, v.Node)
 		r.victim = append(r.victim, v.Name)
 	}
+	if err := r.sink(sink.Mode{Action: sink.Defer, Stage: sink.AtRcpt, Percent: 50, Delay: sink.Duration(hopTakes)}); err != nil {
+		return err
+	}
+	if err := r.wait(ctx, backlog); err != nil {
+		return err
+	}
 	var err error
 	if r.fault, err = takeover.Of(ctx, r.trial, nodes...); err != nil {
 		return err
 	}
 	r.fault.At = time.Now()
-	return act()
+	err = act()
+	return errors.Join(err, r.sink(sink.Mode{Delay: sink.Duration(hopTakes)}))
 }
 
 // leader draws a member among those that lead a shard.

@@ -18,6 +18,8 @@ type session struct {
 	nc   net.Conn
 	r    *bufio.Reader
 	w    *bufio.Writer
+	// helo is the client's name by its own account, up to maxHelo bytes.
+	helo string
 	// mail: MAIL was accepted; to are the recipients accepted since.
 	mail bool
 	to   []string
@@ -30,6 +32,7 @@ type session struct {
 const (
 	maxHead       = 64 << 10
 	maxRecipients = 10_000
+	maxHelo       = 255
 )
 
 // What ends a session.
@@ -97,11 +100,11 @@ func (s *session) command(line []byte) error {
 	verb, rest, _ := bytes.Cut(line, []byte(" "))
 	switch string(bytes.ToUpper(verb)) {
 	case "EHLO", "LHLO":
-		s.reset()
+		s.greet(rest)
 		s.reply("250-sink.bench.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n" +
 			"250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250 SIZE 0")
 	case "HELO":
-		s.reset()
+		s.greet(rest)
 		s.reply("250 sink.bench.example")
 	case "MAIL":
 		s.reset()
@@ -126,6 +129,11 @@ func (s *session) command(line []byte) error {
 		s.reply("502 5.5.1 Not known here")
 	}
 	return nil
+}
+
+func (s *session) greet(name []byte) {
+	s.reset()
+	s.helo = string(name[:min(len(name), maxHelo)])
 }
 
 func (s *session) reset() {
@@ -247,7 +255,7 @@ func (s *session) dot() error {
 		s.reply("554 5.7.1 Rejected as asked")
 	case m.strikes(Close):
 		if m.Count {
-			tally.count(benchID(s.head), s.to, s.size)
+			tally.count(benchID(s.head), s.helo, s.to, s.size)
 		}
 		tally.add(func(t *Stats) { t.Closed++ })
 		return errClosed
@@ -257,7 +265,7 @@ func (s *session) dot() error {
 		tally.add(func(t *Stats) { t.Dropped++ })
 		s.reply("250 2.0.0 Ok")
 	default:
-		tally.count(benchID(s.head), s.to, s.size)
+		tally.count(benchID(s.head), s.helo, s.to, s.size)
 		s.reply("250 2.0.0 Ok")
 	}
 	return nil

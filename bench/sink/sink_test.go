@@ -180,15 +180,15 @@ func TestSilentAndRefuse(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	y := newTally(3)
 	for i := range 10 {
-		y.count(fmt.Sprintf("r-%d", i), []string{"a@b"}, 1)
+		y.count(fmt.Sprintf("r-%d", i), "n1", []string{"a@b"}, 1)
 	}
-	y.count("r-0", []string{"a@b"}, 1)
+	y.count("r-0", "n2", []string{"a@b"}, 1)
 	if st := y.snapshot(); st.Overflow != 7 || st.Recipients != 3 || st.Copies != 4 {
 		t.Fatalf("%+v", st)
 	}
 	z := newTally(3)
 	for i := range 10 {
-		z.count(fmt.Sprintf("id%d", i), []string{fmt.Sprintf("u%d@b", i)}, 1)
+		z.count(fmt.Sprintf("id%d", i), "n1", []string{fmt.Sprintf("u%d@b", i)}, 1)
 	}
 	if len(z.list) > 4 || len(z.seen) > 4 || z.snapshot().Overflow == 0 {
 		t.Fatalf("%d names, %d pairs", len(z.list), len(z.seen))
@@ -197,7 +197,7 @@ func TestMemoryIsBounded(t *testing.T) {
 
 func TestResultLines(t *testing.T) {
 	y := &Sink{tally: newTally(10)}
-	y.tally.count("r-1", []string{"a@b"}, 5)
+	y.tally.count("r-1", "n1", []string{"a@b"}, 5)
 	var b strings.Builder
 	if _, err := y.WriteTo(&b); err != nil {
 		t.Fatal(err)
@@ -207,7 +207,7 @@ func TestResultLines(t *testing.T) {
 	if len(lines) != 2 || json.Unmarshal([]byte(lines[0]), &first) != nil || json.Unmarshal([]byte(lines[1]), &second) != nil {
 		t.Fatalf("%q", lines)
 	}
-	if first.Sink.Bytes != 5 || second.ID != "r-1" || second.Copies != 1 || time.Since(second.First) > time.Minute {
+	if first.Sink.Bytes != 5 || second.ID != "r-1" || second.Helo != "n1" || second.Copies != 1 || time.Since(second.First) > time.Minute {
 		t.Fatalf("%q", lines)
 	}
 }

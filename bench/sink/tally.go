@@ -13,6 +13,8 @@ type Seen struct {
 	Recipient string    `json:"recipient"`
 	Copies    int       `json:"copies"`
 	First     time.Time `json:"first"`
+	// Helo is what the client called itself that brought the first copy.
+	Helo string `json:"helo,omitempty"`
 }
 
 // Stats are the sink's counters.
@@ -56,10 +58,12 @@ type tally struct {
 // is plain.
 type pair struct{ run, number, recipient uint32 }
 
-// visit is how often, and when first: nanoseconds after tally.start.
+// visit is how often, and when and by whom first: nanoseconds after
+// tally.start, and a name's number.
 type visit struct {
 	first  int64
 	copies uint32
+	helo   uint32
 }
 
 const plain = ^uint32(0)
@@ -69,7 +73,7 @@ func newTally(limit int) *tally {
 }
 
 // count counts one transaction; id is "" for a foreign message.
-func (t *tally) count(id string, recipients []string, bytes int64) {
+func (t *tally) count(id, helo string, recipients []string, bytes int64) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -80,6 +84,7 @@ func (t *tally) count(id string, recipients []string, bytes int64) {
 	}
 	t.stats.Messages++
 	run, number := t.splitLocked(id)
+	by := t.numberLocked(helo)
 	for _, r := range recipients {
 		p := pair{run, number, t.numberLocked(r)}
 		v, known := t.seen[p]
@@ -88,7 +93,7 @@ func (t *tally) count(id string, recipients []string, bytes int64) {
 			continue
 		}
 		if !known {
-			v.first = int64(now.Sub(t.start))
+			v.first, v.helo = int64(now.Sub(t.start)), by
 			t.stats.Recipients++
 		}
 		v.copies++
@@ -151,8 +156,12 @@ func (t *tally) each(f func(Seen) error) error {
 		if p.number != plain {
 			id += "-" + strconv.FormatUint(uint64(p.number), 10)
 		}
-		err := f(Seen{ID: id, Recipient: t.list[p.recipient], Copies: int(v.copies),
-			First: t.start.Add(time.Duration(v.first)).UTC()})
+		s := Seen{ID: id, Recipient: t.list[p.recipient], Copies: int(v.copies),
+			First: t.start.Add(time.Duration(v.first)).UTC()}
+		if v.helo != plain {
+			s.Helo = t.list[v.helo]
+		}
+		err := f(s)
 		if err != nil {
 			return err
 		}

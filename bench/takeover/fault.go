@@ -3,6 +3,7 @@ package takeover
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"quorumta/bench/load"
@@ -13,8 +14,8 @@ import (
 
 // Fault is what was done to whom, and when.
 type Fault struct {
-	// Victims are their SMTP addresses, Shards those that they led.
-	Victims []string
+	Victims []*proc.Node
+	// Shards are those that they led.
 	Shards  map[int]bool
 	At      time.Time
 }
@@ -22,13 +23,12 @@ type Fault struct {
 // Of is a fault that is about to strike these nodes; At is to be set when it
 // does.
 func Of(ctx context.Context, t *trial.Trial, victims ...*proc.Node) (Fault, error) {
-	f := Fault{Shards: map[int]bool{}}
+	f := Fault{Victims: victims, Shards: map[int]bool{}}
 	var s proc.Status
 	if err := t.Cluster.Query(ctx, &s, "cluster", "status"); err != nil {
 		return f, err
 	}
 	for _, v := range victims {
-		f.Victims = append(f.Victims, v.SMTP)
 		for _, shard := range s.Shards {
 			if shard.Leader == v.Name {
 				f.Shards[shard.ID] = true
@@ -38,27 +38,30 @@ func Of(ctx context.Context, t *trial.Trial, victims ...*proc.Node) (Fault, erro
 	return f, nil
 }
 
-// flying is how long after the fault, beside the next hop's delay, a delivery
-// may still be one that the victim had sent before it.
-const flying = 100 * time.Millisecond
-
-// Takeover finds the first delivery after the fault of a message that the
-// victims' shards had before it, where the next hop takes delay for each:
-// seconds after the fault, negative for none.
-func (f Fault) Takeover(s *sink.Sink, acked map[string]load.Record, delay time.Duration) float64 {
+// Takeover finds the first delivery after the fault, by a node that is no
+// victim, of a message that the victims' shards had before it: seconds after
+// the fault, negative for none. Nodes call themselves by their name and a
+// domain.
+func (f Fault) Takeover(s *sink.Sink, acked map[string]load.Record) float64 {
 	first := -1.0
 	_ = s.Each(func(s sink.Seen) error {
 		r, ok := acked[s.ID]
-		if !ok || !f.Shards[shard(r.QueueID)] || r.At.After(f.At) {
+		if !ok || !f.Shards[shard(r.QueueID)] || r.At.After(f.At) || f.struck(s.Helo) {
 			return nil
 		}
 		after := s.First.Sub(f.At)
-		if after > flying+delay && (first < 0 || after.Seconds() < first) {
+		if after > 0 && (first < 0 || after.Seconds() < first) {
 			first = after.Seconds()
 		}
 		return nil
 	})
 	return first
+}
+
+// struck reports whether a client of that name is a victim.
+func (f Fault) struck(helo string) bool {
+	name, _, _ := strings.Cut(helo, ".")
+	return slices.ContainsFunc(f.Victims, func(v *proc.Node) bool { return v.Name == name })
 }
 
 // shard reads the shard out of a queue id: bits 48 to 59 of its base-32

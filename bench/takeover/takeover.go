@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"quorumta/bench/load"
+	"quorumta/bench/proc"
 	"quorumta/bench/sink"
 	"quorumta/bench/trial"
 	"quorumta/bench/verdict"
@@ -187,9 +188,9 @@ func (o Options) measure(ctx context.Context, t *trial.Trial) (Run, error) {
 	if err := t.WaitEmpty(waiting); err != nil {
 		return Run{}, err
 	}
-	run := Run{Acknowledged: report.Acknowledged, Takeover: f.Takeover(t.Sink, acked, o.Delay)}
+	run := Run{Acknowledged: report.Acknowledged, Takeover: f.Takeover(t.Sink, acked)}
 	for _, target := range report.Targets {
-		if !slices.Contains(f.Victims, target.Address) {
+		if !slices.ContainsFunc(f.Victims, func(v *proc.Node) bool { return v.SMTP == target.Address }) {
 			run.Refused += target.Refused
 			run.Gap = max(run.Gap, target.LongestGap.Seconds)
 		}
