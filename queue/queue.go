@@ -167,8 +167,12 @@ func (q *Queue) newQueries() *query.Asker {
 		Led:    func(shard uint16) bool { return q.desk.office(shard) != nil },
 		Leader: q.way.Leader,
 		Call:   q.way.Call,
+		Others: q.others,
 		View:   q.view,
 		Follow: q.follow,
+		Spawn: func(f func(context.Context)) bool {
+			return q.desk.spawn(func() { f(q.desk.ctx) })
+		},
 		Now:    q.now,
 		Filter: q.o.Filter,
 	})

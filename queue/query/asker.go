@@ -27,27 +27,44 @@ type Options struct {
 	Led    func(shard uint16) bool
 	Leader func(shard uint16) string
 	Call   call.Func
-	// View gives f this node's replica as it is now.
+	// Others names the other members.
+	Others func() []string
+	// View gives f this node's replica as it is now; it fails where there is
+	// none.
 	View func(shard uint16, f func(state.Reader)) error
-	// Follow follows what this node's replica folds.
+	// Follow follows what this node's replica folds; nil where there is none.
 	Follow func(shard uint16) *feed.Follower
-	Now    func() time.Time
+	// Spawn runs f, with a context that ends with the queue, or reports false.
+	Spawn func(f func(context.Context)) bool
+	Now   func() time.Time
 	// Filter compiles the expression of a Selection; nil: none is allowed.
 	Filter func(expr string) (func(*state.Message) (bool, error), error)
 }
 
 // Asker asks the shards.
-type Asker struct{ o Options }
+type Asker struct {
+	o        Options
+	readings readings
+}
 
 // New makes an asker.
-func New(o Options) *Asker { return &Asker{o} }
+func New(o Options) *Asker { return &Asker{o: o} }
+
+// anyReplica is the end of the names of methods that any replica answers, not
+// only the leader's.
+const anyReplica = ".any"
 
 // Handlers are the methods that other nodes call, by name.
 func (a *Asker) Handlers() map[string]call.Handler {
 	return map[string]call.Handler{
-		callList:  call.Answer(inOffice(a, a.serveList)),
-		callCount: call.Answer(inOffice(a, a.serveCount)),
-		callShow:  call.Answer(inOffice(a, a.serveShow)),
+		callList:               call.Answer(inOffice(a, a.serveList)),
+		callCount:              call.Answer(inOffice(a, a.serveCount)),
+		callShow:               call.Answer(inOffice(a, a.serveShow)),
+		callList + anyReplica:  call.Answer(a.serveList),
+		callCount + anyReplica: call.Answer(a.serveCount),
+		callShow + anyReplica:  call.Answer(a.serveShow),
+		callRead:               call.Answer(a.serveRead),
+		callNext:               call.Answer(a.serveNext),
 	}
 }
 
@@ -89,17 +106,34 @@ func eachShard[Q, R any](ctx context.Context, a *Asker, method string, local fun
 	return answers, old, errors.Join(errs...)
 }
 
-// atLeader asks the leader of a shard; where there is none, this node's
-// replica answers, and the answer may be stale.
-func atLeader[Q, R any](ctx context.Context, a *Asker, shard uint16, method string, local func(context.Context, Q) (R, error), ask Q) (R, bool, error) {
+// atLeader asks the leader of a shard; where there is none in reach, this
+// node's replica answers or, if it has none, any other, and the answer may be
+// stale.
+func atLeader[Q, R any](ctx context.Context, a *Asker, shard uint16, method string, local func(context.Context, Q) (R, error), ask Q) (r R, stale bool, err error) {
 	led := a.o.Led(shard)
 	if leader := a.o.Leader(shard); !led && leader != "" && leader != a.o.Node {
-		asked, cancel := context.WithTimeout(ctx, queryTime)
-		defer cancel()
-		if r, err := call.Ask[Q, R](asked, a.o.Call, leader, method, ask); err == nil {
+		if r, err := askNode[Q, R](ctx, a, leader, method, ask); err == nil {
 			return r, false, nil
 		}
 	}
-	r, err := local(ctx, ask)
-	return r, !led, err
+	if r, err = local(ctx, ask); err == nil || a.here(shard) {
+		return r, !led, err
+	}
+	for _, node := range a.o.Others() {
+		if r, there := askNode[Q, R](ctx, a, node, method+anyReplica, ask); there == nil {
+			return r, true, nil
+		}
+	}
+	return r, true, err
+}
+
+func askNode[Q, R any](ctx context.Context, a *Asker, node, method string, ask Q) (R, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTime)
+	defer cancel()
+	return call.Ask[Q, R](ctx, a.o.Call, node, method, ask)
+}
+
+// here reports whether this node has a replica of the shard.
+func (a *Asker) here(shard uint16) bool {
+	return a.o.View(shard, func(state.Reader) {}) == nil
 }
