@@ -18,7 +18,7 @@ var ErrToken = errors.New("the join token is unknown, used or expired: make a ne
 
 // Join decides that a node becomes a member, or the new incarnation of one
 // whose old one is not alive. Repeating it changes nothing.
-func (m *Map) Join(x Member, alive func(name string) bool) ([]Event, error) {
+func (m Map) Join(x Member, alive func(name string) bool) ([]Event, error) {
 	if x.Name == "" || strings.ContainsAny(x.Name, "/ ") || x.Incarnation == "" || x.Address == "" {
 		return nil, fmt.Errorf("join %q: a member needs a name without slash and space, an incarnation and an address", x.Name)
 	}
@@ -46,7 +46,7 @@ func (m *Map) Join(x Member, alive func(name string) bool) ([]Event, error) {
 }
 
 // Announce decides that a member's address, version or level have changed.
-func (m *Map) Announce(x Member) ([]Event, error) {
+func (m Map) Announce(x Member) ([]Event, error) {
 	old, has := m.Member(x.Name)
 	switch {
 	case !has || old.Incarnation != x.Incarnation:
@@ -59,7 +59,7 @@ func (m *Map) Announce(x Member) ([]Event, error) {
 
 // Remove decides that a member leaves. Without force it is refused where no
 // majority of those that remain is alive.
-func (m *Map) Remove(name string, force bool, alive func(name string) bool) ([]Event, error) {
+func (m Map) Remove(name string, force bool, alive func(name string) bool) ([]Event, error) {
 	x, has := m.Member(name)
 	switch {
 	case !has:
@@ -87,7 +87,7 @@ func (m *Map) Remove(name string, force bool, alive func(name string) bool) ([]E
 }
 
 // Count decides how many shards take new mail; 0 means one per member.
-func (m *Map) Count(shards int) ([]Event, error) {
+func (m Map) Count(shards int) ([]Event, error) {
 	if shards < 0 || shards > int(LastShard) {
 		return nil, fmt.Errorf("%d shards: from 0, which means one per member, to %d", shards, LastShard)
 	}
@@ -99,7 +99,7 @@ func (m *Map) Count(shards int) ([]Event, error) {
 
 // Upgrade decides that events of the newest level that all members know may be
 // written. From then on no older program can be a member.
-func (m *Map) Upgrade() ([]Event, error) {
+func (m Map) Upgrade() ([]Event, error) {
 	least := slices.MinFunc(m.Members, func(a, b Member) int { return a.Level - b.Level })
 	if least.Level <= m.Level {
 		return nil, nil
@@ -108,7 +108,7 @@ func (m *Map) Upgrade() ([]Event, error) {
 }
 
 // Skip decides that no replica of the shard folds the entry.
-func (m *Map) Skip(shard ShardID, index uint64) ([]Event, error) {
+func (m Map) Skip(shard ShardID, index uint64) ([]Event, error) {
 	if _, has := m.Shard(shard); !has || shard == 0 {
 		return nil, fmt.Errorf("skip: there is no shard %d", shard)
 	}
@@ -119,7 +119,7 @@ func (m *Map) Skip(shard ShardID, index uint64) ([]Event, error) {
 }
 
 // MakeToken decides on a token that is good until it expires.
-func (m *Map) MakeToken(secret []byte, now, expires time.Time) ([]Event, error) {
+func (m Map) MakeToken(secret []byte, now, expires time.Time) ([]Event, error) {
 	events := m.expired(now)
 	if len(m.Tokens)-len(events) >= mostTokens {
 		return nil, fmt.Errorf("%d tokens wait to be used: let some expire first", mostTokens)
@@ -128,7 +128,7 @@ func (m *Map) MakeToken(secret []byte, now, expires time.Time) ([]Event, error) 
 }
 
 // Redeem decides that a node joins by a token, which is used up.
-func (m *Map) Redeem(secret []byte, now time.Time, x Member, alive func(name string) bool) ([]Event, error) {
+func (m Map) Redeem(secret []byte, now time.Time, x Member, alive func(name string) bool) ([]Event, error) {
 	hash := hashOf(secret)
 	i := slices.IndexFunc(m.Tokens, func(t Token) bool { return bytes.Equal(t.Hash, hash) })
 	if i < 0 || !now.Before(m.Tokens[i].Expires) {
@@ -142,7 +142,7 @@ func (m *Map) Redeem(secret []byte, now time.Time, x Member, alive func(name str
 }
 
 // expired are the ends of the tokens that are too old.
-func (m *Map) expired(now time.Time) (events []Event) {
+func (m Map) expired(now time.Time) (events []Event) {
 	for i := range m.Tokens {
 		if !now.Before(m.Tokens[i].Expires) {
 			events = append(events, Event{Kind: TokenGone, Token: &m.Tokens[i]})

@@ -7,7 +7,7 @@ import (
 
 // Leads is which member should lead each shard: one of its replicas, and as
 // evenly as they allow. Equal maps give equal answers.
-func (m *Map) Leads() map[ShardID]string {
+func (m Map) Leads() map[ShardID]string {
 	leads := map[ShardID]string{}
 	count := map[string]int{}
 	names := m.leaders()
@@ -31,7 +31,7 @@ func (m *Map) Leads() map[ShardID]string {
 }
 
 // leaders are the members that may lead each shard.
-func (m *Map) leaders() map[ShardID][]string {
+func (m Map) leaders() map[ShardID][]string {
 	names := map[ShardID][]string{}
 	for _, s := range m.Shards {
 		for _, id := range s.Replicas {
@@ -44,14 +44,14 @@ func (m *Map) leaders() map[ShardID][]string {
 }
 
 // after is the member's place in the order of names that begins at turn.
-func (m *Map) after(name string, turn int) int {
+func (m Map) after(name string, turn int) int {
 	i := slices.IndexFunc(m.Members, func(x Member) bool { return x.Name == name })
 	return (i - turn + len(m.Members)) % len(m.Members)
 }
 
 // spread moves leads along a chain of members, from one with the most to one
 // that has at least two fewer; it reports whether there was one.
-func (m *Map) spread(leads map[ShardID]string, count map[string]int, names map[ShardID][]string) bool {
+func (m Map) spread(leads map[ShardID]string, count map[string]int, names map[ShardID][]string) bool {
 	if len(count) == 0 {
 		return false
 	}

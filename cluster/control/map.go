@@ -141,7 +141,7 @@ func factor(most, members, has int) int {
 func byName(a, b Member) int { return strings.Compare(a.Name, b.Name) }
 
 // Member is the member of that name.
-func (m *Map) Member(name string) (Member, bool) {
+func (m Map) Member(name string) (Member, bool) {
 	i, ok := slices.BinarySearchFunc(m.Members, name, func(x Member, name string) int { return strings.Compare(x.Name, name) })
 	if !ok {
 		return Member{}, false
@@ -150,13 +150,13 @@ func (m *Map) Member(name string) (Member, bool) {
 }
 
 // Current reports whether the Raft id is a member's as it is now.
-func (m *Map) Current(raftID string) bool {
+func (m Map) Current(raftID string) bool {
 	x, ok := m.Member(NameOf(raftID))
 	return ok && x.RaftID() == raftID
 }
 
 // Shard is the shard of that id; 0 is the control group.
-func (m *Map) Shard(id ShardID) (Shard, bool) {
+func (m Map) Shard(id ShardID) (Shard, bool) {
 	if id == 0 {
 		return m.Control, len(m.Control.Replicas) > 0
 	}
@@ -179,7 +179,7 @@ func (m *Map) shard(id ShardID) *Shard {
 }
 
 // Groups are the control group, where there is one, and the shards.
-func (m *Map) Groups() []Shard {
+func (m Map) Groups() []Shard {
 	if len(m.Control.Replicas) == 0 {
 		return m.Shards
 	}
@@ -187,7 +187,7 @@ func (m *Map) Groups() []Shard {
 }
 
 // Addresses are the members' names and addresses.
-func (m *Map) Addresses() map[string]string {
+func (m Map) Addresses() map[string]string {
 	all := make(map[string]string, len(m.Members))
 	for _, x := range m.Members {
 		all[x.Name] = x.Address
@@ -196,7 +196,7 @@ func (m *Map) Addresses() map[string]string {
 }
 
 // Skipped reports whether the entry is not to be folded.
-func (m *Map) Skipped(shard ShardID, index uint64) bool {
+func (m Map) Skipped(shard ShardID, index uint64) bool {
 	return slices.Contains(m.Skips, Skip{shard, index})
 }
 
@@ -211,7 +211,7 @@ func (m Map) clone() Map {
 }
 
 // Encode is the map as JSON: the same bytes for the same map.
-func (m *Map) Encode() []byte {
+func (m Map) Encode() []byte {
 	text, err := json.Marshal(m)
 	if err != nil {
 		panic("control: a map cannot be encoded: " + err.Error())
