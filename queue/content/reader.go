@@ -1,31 +1,33 @@
 package content
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"hash"
 	"io"
 )
 
+// Sum is the SHA-256 of a part.
+type Sum = [sha256.Size]byte
+
 // Reader reads parts one after the other. It is used by one goroutine.
 type Reader struct {
-	digest [32]byte
+	digest Sum
 	parts  uint32
 	load   func(n uint32) ([]byte, error)
-	// damaged is asked for the error when the digest is wrong.
-	damaged func() error
+	mend   func(given []Sum) ([]byte, error)
 
-	sum  hash.Hash
-	next uint32
-	left []byte
-	err  error
+	sum   hash.Hash
+	given []Sum // of the parts given out
+	left  []byte
+	err   error
 }
 
-// NewReader makes a reader of that many parts. load loads one; damaged makes
-// the error that Read fails with if the whole has another digest: the last
-// part is given out only when it is right.
-func NewReader(parts uint32, digest [32]byte, load func(n uint32) ([]byte, error), damaged func() error) *Reader {
-	return &Reader{digest: digest, parts: parts, load: load, damaged: damaged, sum: sha256.New()}
+// NewReader makes a reader of that many parts. load loads one. The last part
+// is given out only when the whole has the digest; if it has another one, mend
+// is told what was given out before, and returns the right last part for that,
+// or the error that Read fails with.
+func NewReader(parts uint32, digest Sum, load func(n uint32) ([]byte, error), mend func(given []Sum) ([]byte, error)) *Reader {
+	return &Reader{digest: digest, parts: parts, load: load, mend: mend, sum: sha256.New()}
 }
 
 // Read implements io.Reader.
@@ -43,17 +45,21 @@ func (r *Reader) Read(b []byte) (int, error) {
 
 // advance loads the next part.
 func (r *Reader) advance() ([]byte, error) {
-	if r.next == r.parts {
+	n := uint32(len(r.given))
+	if n == r.parts {
 		return nil, io.EOF
 	}
-	b, err := r.load(r.next)
+	b, err := r.load(n)
 	if err != nil {
 		return nil, err
 	}
 	r.sum.Write(b)
-	if r.next++; r.next == r.parts && !bytes.Equal(r.sum.Sum(nil), r.digest[:]) {
-		return nil, r.damaged()
+	if n+1 == r.parts && Sum(r.sum.Sum(nil)) != r.digest {
+		if b, err = r.mend(r.given); err != nil {
+			return nil, err
+		}
 	}
+	r.given = append(r.given, sha256.Sum256(b))
 	return b, nil
 }
 
@@ -61,4 +67,19 @@ func (r *Reader) advance() ([]byte, error) {
 func (r *Reader) Close() error {
 	r.left, r.err = nil, io.ErrClosedPipe
 	return nil
+}
+
+// Verify reads all parts and compares their digest. It returns their sums and
+// the last one of them.
+func Verify(parts uint32, digest Sum, load func(n uint32) ([]byte, error)) (sums []Sum, last []byte, ok bool) {
+	sum := sha256.New()
+	for n := range parts {
+		b, err := load(n)
+		if err != nil {
+			return nil, nil, false
+		}
+		sum.Write(b)
+		sums, last = append(sums, sha256.Sum256(b)), b
+	}
+	return sums, last, Sum(sum.Sum(nil)) == digest
 }

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 	"time"
 
 	"quorumta/internal/mail"
@@ -22,6 +24,9 @@ var (
 	ErrNotFound = errors.New("no such message")
 	// ErrDamaged: the stored content does not match its digest.
 	ErrDamaged = errors.New("stored content is damaged")
+	// ErrElsewhere: the content is damaged on this node and whole on another,
+	// where the next try will read it.
+	ErrElsewhere = errors.New("the content is damaged on this node")
 )
 
 const (
@@ -38,11 +43,13 @@ type piece struct {
 }
 
 // Content reads the content of an open message, its digest verified before
-// the first byte is returned if it is one piece, and before io.EOF otherwise:
-// a reader that fails with ErrDamaged must not be followed by a final dot.
+// the first byte is returned if it is one piece, and before the last part of
+// it otherwise: a reader that fails must not be followed by a final dot.
 //
-// What this node's replica has lost is fetched from another one; where none
-// has it whole, the message is held, never bounced (PROTOCOL 13).
+// What this node's replica has lost, or has damaged, is fetched from another
+// one; where none has it whole, the message is held and the error is
+// ErrDamaged: it is never bounced (PROTOCOL 13). ErrElsewhere: another try will
+// read it where it is whole.
 func (o *Office) Content(id mail.MessageID) (io.ReadCloser, int64, error) {
 	m, ok := o.Message(id)
 	if !ok {
@@ -50,7 +57,8 @@ func (o *Office) Content(id mail.MessageID) (io.ReadCloser, int64, error) {
 	}
 	a := &m.Accepted
 	if a.Parts > 0 {
-		return content.NewReader(a.Parts, a.Digest, o.loader(a), func() error { return o.damaged(a) }), a.Size, nil
+		mend := func(given []content.Sum) ([]byte, error) { return o.mend(a, given) }
+		return content.NewReader(a.Parts, a.Digest, o.loader(a), mend), a.Size, nil
 	}
 	whole := func(b []byte) bool { return sha256.Sum256(b) == a.Digest }
 	b, ok := o.piece(piece{id, 0}, whole)
@@ -63,13 +71,63 @@ func (o *Office) Content(id mail.MessageID) (io.ReadCloser, int64, error) {
 // loader loads the parts of a message, one at a time: no view of the store is
 // kept while a slow host takes it.
 func (o *Office) loader(a *event.Accepted) func(uint32) ([]byte, error) {
-	whole := func(b []byte) bool { return len(b) > 0 }
+	there := o.mended.where(a.ID)
 	return func(n uint32) ([]byte, error) {
-		if b, ok := o.piece(piece{a.ID, n}, whole); ok {
+		p := piece{a.ID, n}
+		if there != "" {
+			if b, err := o.fetch(there, p); err == nil && len(b) > 0 {
+				return b, nil
+			}
+		}
+		if b, ok := o.piece(p, func(b []byte) bool { return len(b) > 0 }); ok {
 			return b, nil
 		}
 		return nil, o.damaged(a)
 	}
+}
+
+// mend finds a node that has all parts whole. If what was given out so far is
+// right, the last part is all that was wrong.
+func (o *Office) mend(a *event.Accepted, given []content.Sum) ([]byte, error) {
+	o.opt.Log.Error("the content of a message is damaged on this node; asking the others", "id", a.ID)
+	for _, node := range o.opt.Others() {
+		load := func(n uint32) ([]byte, error) { return o.fetch(node, piece{a.ID, n}) }
+		sums, last, ok := content.Verify(a.Parts, a.Digest, load)
+		if !ok {
+			continue
+		}
+		o.mended.note(a.ID, node)
+		if slices.Equal(sums[:len(given)], given) {
+			return last, nil
+		}
+		return nil, fmt.Errorf("%w: message %s is whole on %s", ErrElsewhere, a.ID, node)
+	}
+	return nil, o.damaged(a)
+}
+
+// mostMended bounds the messages of which is remembered where they are whole.
+const mostMended = 1024
+
+// mended says of messages that are damaged on this node where they are whole.
+// Its methods are safe for concurrent use.
+type mended struct {
+	mu    sync.Mutex
+	nodes map[mail.MessageID]string
+}
+
+func (m *mended) note(id mail.MessageID, node string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.nodes == nil || len(m.nodes) >= mostMended {
+		m.nodes = map[mail.MessageID]string{} // who is forgotten is found again
+	}
+	m.nodes[id] = node
+}
+
+func (m *mended) where(id mail.MessageID) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.nodes[id]
 }
 
 // piece reads a piece of content that good accepts, from this node's replica
@@ -85,19 +143,23 @@ func (o *Office) piece(p piece, good func([]byte) bool) ([]byte, bool) {
 		return nil, false
 	}
 	o.opt.Log.Error("content is missing or damaged on this node; asking the others", "id", p.ID, "part", p.N, "found", found)
-	request, err := json.Marshal(p)
-	if err != nil {
-		return nil, false
-	}
-	for _, name := range o.opt.Others() {
-		ctx, cancel := context.WithTimeout(o.ctx, fetchTime)
-		b, err := o.opt.Call(ctx, name, CallContent, request)
-		cancel()
-		if err == nil && good(b) {
+	for _, node := range o.opt.Others() {
+		if b, err := o.fetch(node, p); err == nil && good(b) {
 			return b, true
 		}
 	}
 	return nil, false
+}
+
+// fetch reads a piece of another node's replica.
+func (o *Office) fetch(node string, p piece) ([]byte, error) {
+	request, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(o.ctx, fetchTime)
+	defer cancel()
+	return o.opt.Call(ctx, node, CallContent, request)
 }
 
 // ServeContent gives another node a piece of content.

@@ -75,6 +75,7 @@ type Office struct {
 
 	overlay  attempt.Overlay
 	settling settling
+	mended   mended
 }
 
 // New begins an office that this node holds from now on.

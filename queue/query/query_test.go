@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -16,42 +15,8 @@ import (
 	"quorumta/queue/event"
 	"quorumta/queue/feed"
 	"quorumta/queue/state"
+	"quorumta/queue/state/memory"
 )
-
-// rows is a shard's state in memory.
-type rows struct {
-	all    map[string][]byte
-	sorted []string // nil: to be sorted
-}
-
-func (r *rows) Get(key []byte) ([]byte, bool) {
-	v, ok := r.all[string(key)]
-	return slices.Clone(v), ok
-}
-
-func (r *rows) Scan(lo, hi []byte, f func(key, value []byte) bool) {
-	if r.sorted == nil {
-		r.sorted = slices.Sorted(maps.Keys(r.all))
-	}
-	from, _ := slices.BinarySearch(r.sorted, string(lo))
-	for _, k := range r.sorted[from:] {
-		if hi != nil && k >= string(hi) || !f([]byte(k), r.all[k]) {
-			return
-		}
-	}
-}
-
-func (r *rows) Set(key, value []byte) { r.all[string(key)], r.sorted = slices.Clone(value), nil }
-
-func (r *rows) Delete(key []byte) {
-	delete(r.all, string(key))
-	r.sorted = nil
-}
-
-func (r *rows) DeleteRange(lo, hi []byte) {
-	maps.DeleteFunc(r.all, func(k string, _ []byte) bool { return k >= string(lo) && k < string(hi) })
-	r.sorted = nil
-}
 
 var errNone = errors.New("no such shard here")
 
@@ -59,7 +24,7 @@ var errNone = errors.New("no such shard here")
 type nodes struct {
 	t      *testing.T
 	mu     sync.Mutex
-	state  *rows // of mu
+	state  *memory.Rows // of mu
 	feed   feed.Feed
 	leader string
 	down   bool // the first node does not answer
@@ -68,7 +33,7 @@ type nodes struct {
 }
 
 func newNodes(t *testing.T, ctx context.Context) *nodes {
-	n := &nodes{t: t, state: &rows{all: map[string][]byte{}}, leader: "n1", ctx: ctx}
+	n := &nodes{t: t, state: &memory.Rows{}, leader: "n1", ctx: ctx}
 	n.a = New(Options{
 		Node: "n1", Shards: n.shards, Others: func() []string { return []string{"n2"} }, Now: time.Now, Spawn: n.spawn,
 		Led:    func(uint16) bool { return n.leader == "n1" },
@@ -76,7 +41,7 @@ func newNodes(t *testing.T, ctx context.Context) *nodes {
 		Call:   n.call,
 		View: func(_ uint16, f func(state.Reader)) error {
 			n.mu.Lock()
-			view := &rows{all: maps.Clone(n.state.all)}
+			view := n.state.Clone()
 			n.mu.Unlock()
 			f(view)
 			return nil
