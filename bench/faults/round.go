@@ -43,7 +43,7 @@ func (b *bed) try(ctx context.Context, f fault, random *rand.Rand) Result {
 	ctx, cancel := context.WithTimeout(ctx, roundWithin)
 	defer cancel()
 	r := &round{bed: b, random: random}
-	result := Result{Fault: f.name}
+	result := Result{Fault: f.name, Takeover: -1}
 	if err := r.run(ctx, f, &result); err != nil {
 		result.Problem = err.Error()
 	}
@@ -129,7 +129,6 @@ func (r *round) judge(ctx context.Context, result *Result) error {
 			acked[rec.ID] = rec
 		}
 	}
-	result.Takeover = -1
 	if len(r.fault.Shards) > 0 {
 		result.Takeover = r.fault.Takeover(r.trial.Sink, acked)
 	}
