@@ -16,8 +16,10 @@ const (
 	// MostGroups and mostBytes bound an entry that groups share.
 	MostGroups = 200
 	mostBytes  = event.MaxPart
-	// mostWaiting bounds the groups that wait for an entry.
+	// mostWaiting bounds the groups that wait for an entry, and mostHeavy the
+	// bytes that they take.
 	mostWaiting = 16384
+	mostHeavy   = 32 << 20
 )
 
 // What a group is refused with before anything was proposed.
@@ -68,6 +70,7 @@ type Lane struct {
 
 	mu      sync.Mutex
 	waiting []Waiting
+	heavy   int // bytes that wait
 	flying  int
 	closed  bool
 }
@@ -94,7 +97,8 @@ func (l *Lane) Enqueue(w Waiting) error {
 	if l.closed {
 		return ErrNoOffice
 	}
-	if len(l.waiting) >= mostWaiting {
+	bytes := weight(w.Group)
+	if len(l.waiting) >= mostWaiting || l.heavy+bytes > mostHeavy {
 		return ErrBusy
 	}
 	if l.flying < l.flights {
@@ -104,6 +108,7 @@ func (l *Lane) Enqueue(w Waiting) error {
 		l.flying++
 	}
 	l.waiting = append(l.waiting, w)
+	l.heavy += bytes
 	return nil
 }
 
@@ -124,12 +129,14 @@ func (l *Lane) take() []Waiting {
 	defer l.mu.Unlock()
 	n, bytes := 0, 0
 	for n < len(l.waiting) && n < MostGroups {
-		bytes += weight(l.waiting[n].Group)
-		if n > 0 && bytes > mostBytes {
+		more := weight(l.waiting[n].Group)
+		if n > 0 && bytes+more > mostBytes {
 			break
 		}
+		bytes += more
 		n++
 	}
+	l.heavy -= bytes
 	if n == 0 {
 		l.flying--
 		return nil
@@ -143,7 +150,7 @@ func (l *Lane) take() []Waiting {
 func (l *Lane) Close() {
 	l.mu.Lock()
 	left := l.waiting
-	l.waiting, l.closed = nil, true
+	l.waiting, l.heavy, l.closed = nil, 0, true
 	l.mu.Unlock()
 	for _, w := range left {
 		w.Settled(Verdict{Err: ErrNoOffice})
@@ -160,6 +167,14 @@ func weight(g event.Group) int {
 			n += len(ev.Content)
 		case *event.Accepted:
 			n += len(ev.Content) + 128*len(ev.Envelope.Recipients)
+		case *event.Claimed:
+			n += 4 * len(ev.Recipients)
+		case *event.Delivered:
+			n += 4*len(ev.Recipients) + len(ev.Attempt.Reply.Text)
+		case *event.Deferred:
+			n += 4*len(ev.Recipients) + len(ev.Attempt.Reply.Text)
+		case *event.Failed:
+			n += 4*len(ev.Recipients) + len(ev.Attempt.Reply.Text)
 		}
 	}
 	return n

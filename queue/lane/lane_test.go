@@ -102,3 +102,41 @@ func TestWhatAVerdictSays(t *testing.T) {
 		t.Error("an unknown outcome is definite")
 	}
 }
+
+// What waits is bounded in bytes, too; what has been taken counts no more.
+func TestWhatWaitsIsBoundedInBytes(t *testing.T) {
+	h := &harness{gate: make(chan struct{})}
+	l := New(1, h.spawn, h.commit)
+	var mu sync.Mutex
+	settled := 0
+	part := Waiting{
+		Group: event.Group{ID: "a", Events: []event.Event{&event.BodyPart{Content: make([]byte, event.MaxPart)}}},
+		Settled: func(Verdict) {
+			mu.Lock()
+			defer mu.Unlock()
+			settled++
+		},
+	}
+	taken := 0
+	for l.Enqueue(part) == nil {
+		taken++
+	}
+	if most := mostHeavy/event.MaxPart + 1; taken < most-2 || taken > most {
+		t.Errorf("%d parts are taken, want about %d", taken, most)
+	}
+	if err := l.Enqueue(part); !errors.Is(err, ErrBusy) {
+		t.Errorf("err = %v", err)
+	}
+	close(h.gate)
+	h.running.Wait()
+	if settled != taken {
+		t.Errorf("%d of %d settled", settled, taken)
+	}
+	if err := l.Enqueue(part); err != nil {
+		t.Error(err)
+	}
+	h.running.Wait()
+	if l.heavy != 0 {
+		t.Errorf("%d bytes wait", l.heavy)
+	}
+}

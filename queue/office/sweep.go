@@ -23,8 +23,9 @@ const (
 func (o *Office) sweep(ctx context.Context) {
 	every := min(o.opt.UploadTimeout/4, time.Minute)
 	for {
-		if o.opt.Trusted() && o.inOffice() {
-			for _, ev := range o.Outdated(o.opt.Now()) {
+		// The time comes first: a clock that has jumped until then is not trusted.
+		if now := o.opt.Now(); o.opt.Trusted() && o.inOffice() {
+			for _, ev := range o.Outdated(now) {
 				o.facts.Add(event.Group{Events: []event.Event{ev}}, func(lane.Verdict) {})
 			}
 		}
