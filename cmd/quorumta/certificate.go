@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"quorumta/cmd/quorumta/authority"
 )
 
 // certificate is a key pair that is read again when its files have changed: a
@@ -112,12 +114,13 @@ func (c *certificate) mutual(caFile string) (*tls.Config, error) {
 }
 
 // administrators narrows who may come in by the admin port to those whom init
-// gave a certificate for it: the administrator, and the members.
-func administrators(mutual *tls.Config, members map[string]string) *tls.Config {
+// gave a certificate for it: the administrator, and the members as they are
+// now.
+func administrators(mutual *tls.Config, members func() map[string]string) *tls.Config {
 	config := mutual.Clone()
 	config.VerifyConnection = func(s tls.ConnectionState) error {
 		name := s.PeerCertificates[0].Subject.CommonName
-		if _, member := members[name]; name != "admin" && !member {
+		if _, member := members()[name]; name != authority.Administrator && !member {
 			return fmt.Errorf("%q is neither the administrator nor a member", name)
 		}
 		return nil

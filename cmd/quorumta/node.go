@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,7 @@ type node struct {
 	admin     *admin.Server
 	adminTo   admin.Options
 	inside    *certificate
+	ca        [sha256.Size]byte // of the certificate of the cluster's CA
 
 	// drain is closed to begin draining; draining tells /readyz.
 	drain    chan struct{}

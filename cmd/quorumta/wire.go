@@ -11,7 +11,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 
-	"quorumta/cluster"
+	"quorumta/cmd/quorumta/archive"
 	"quorumta/delivery"
 	"quorumta/delivery/dsn"
 	"quorumta/delivery/retry"
@@ -46,60 +46,17 @@ func (n *node) wire() error {
 		History:    time.Duration(n.file.Keep.History),
 		SpoolDir:   spool,
 		Filter:     filter(n.file.Env()),
+		Level:      n.level,
 		Log:        n.log,
 		Tracer:     n.telemetry.Tracer("queue"),
 		Meter:      n.telemetry.Meter("queue"),
 	})
 	n.admin = admin.NewServer(n.cluster, n.queue, n.beginDrain)
+	n.admin.Offer(n.ca, archive.New(n.cluster).Write)
 	if err := n.wireDelivery(); err != nil {
 		return err
 	}
 	return n.wireSMTP()
-}
-
-func (n *node) wireCluster() error {
-	f := n.file
-	first, err := firstStart(f)
-	if err != nil {
-		return err
-	}
-	if n.inside, err = newCertificate(f.Cluster.TLS.Cert, f.Cluster.TLS.Key, n.log); err != nil {
-		return err
-	}
-	n.warnExpiry()
-	if err := n.countExpiry(); err != nil {
-		return err
-	}
-	mutual, err := n.inside.mutual(f.Cluster.TLS.CA)
-	if err != nil {
-		return err
-	}
-	n.adminTo = admin.Options{Socket: f.Admin.Socket, Listen: f.Admin.Listen, TLS: administrators(mutual, f.Cluster.Members), Log: n.log}
-	n.cluster, err = cluster.Open(cluster.Options{
-		Name:         f.Node,
-		Listen:       f.Cluster.Listen,
-		Members:      f.Cluster.Members,
-		Incarnations: first.Incarnations,
-		ClusterID:    first.Cluster,
-		Shards:       f.Cluster.Shards,
-		Dir:          f.Data,
-		TLS:          mutual,
-		Heartbeat:    time.Duration(f.Cluster.Heartbeat),
-		FreeDisk:     uint64(f.Keep.FreeDisk),
-		MemoryBytes:  storeMemory,
-		Version:      n.version,
-		Log:          n.log,
-		Tracer:       n.telemetry.Tracer("raft"),
-		Meter:        n.telemetry.Meter("raft"),
-		Fatal:        n.fatal,
-	})
-	if err != nil {
-		return err
-	}
-	if first.Cluster != "" {
-		return keepFirstStart(f)
-	}
-	return nil
 }
 
 func (n *node) wireDelivery() error {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -67,6 +68,51 @@ func (c *Client) Transfer(ctx context.Context, shard uint16, node string) error 
 	return err
 }
 
+// Token draws a token that lets one node join.
+func (c *Client) Token(ctx context.Context, life time.Duration) (*Token, error) {
+	return call[TokenRequest, Token](ctx, c, "ClusterToken", &TokenRequest{LifeSeconds: int64(life / time.Second)})
+}
+
+// Remove has a member leave; it goes on after the answer.
+func (c *Client) Remove(ctx context.Context, node string, force bool) error {
+	_, err := call[RemoveRequest, Done](ctx, c, "ClusterRemove", &RemoveRequest{Node: node, Force: force})
+	return err
+}
+
+// SetShards sets how many shards take new mail; 0 means one per member.
+func (c *Client) SetShards(ctx context.Context, count int) error {
+	_, err := call[ShardsRequest, Done](ctx, c, "ClusterShards", &ShardsRequest{Count: count})
+	return err
+}
+
+// Upgrade tells how far the cluster's upgrade is.
+func (c *Client) Upgrade(ctx context.Context) (*Upgrade, error) {
+	return call[struct{}, Upgrade](ctx, c, "ClusterUpgradeStatus", &struct{}{})
+}
+
+// FinishUpgrade lets events be written of the newest level that all know.
+func (c *Client) FinishUpgrade(ctx context.Context) (*Upgrade, error) {
+	return call[struct{}, Upgrade](ctx, c, "ClusterUpgradeFinish", &struct{}{})
+}
+
+// Skip has no replica fold the entry.
+func (c *Client) Skip(ctx context.Context, shard uint16, index uint64) error {
+	_, err := call[SkipRequest, Done](ctx, c, "ClusterSkip", &SkipRequest{Shard: shard, Index: index})
+	return err
+}
+
+// Backup writes a backup to w, at most rate bytes a second (0: unbounded), and
+// tells how far it is. What was written is whole only if the error is nil.
+func (c *Client) Backup(ctx context.Context, w io.Writer, rate int64, told func(Progress)) error {
+	return stream(ctx, c, "ClusterBackup", &BackupRequest{Rate: rate}, func(p *BackupPart) error {
+		if p.Progress != nil {
+			told(*p.Progress)
+		}
+		_, err := w.Write(p.Data)
+		return err
+	})
+}
+
 // List asks for a page of messages.
 func (c *Client) List(ctx context.Context, q ListRequest) (*List, error) {
 	return call[ListRequest, List](ctx, c, "QueueList", &q)
@@ -91,13 +137,24 @@ func (c *Client) Act(ctx context.Context, q ActRequest) (int, error) {
 	return done.Count, nil
 }
 
+// Resume lets everything go on that waits because it was restored.
+func (c *Client) Resume(ctx context.Context, by string) error {
+	_, err := call[ResumeRequest, Done](ctx, c, "QueueResume", &ResumeRequest{By: by})
+	return err
+}
+
 // Events calls f for each event until the stream, ctx or f's patience ends.
 func (c *Client) Events(ctx context.Context, q EventsRequest, f func(*Event) error) error {
+	return stream(ctx, c, "Events", &q, f)
+}
+
+// stream calls f for each message of a stream of answers.
+func stream[Q, A any](ctx context.Context, c *Client, method string, q *Q, f func(*A) error) error {
 	// A stream that follows has no end of its own: Close would wait for it.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	client := connect.NewClient[EventsRequest, Event](c.http, c.base+"/v1/Events", clientOptions()...)
-	stream, err := client.CallServerStream(ctx, connect.NewRequest(&q))
+	client := connect.NewClient[Q, A](c.http, c.base+"/v1/"+method, clientOptions()...)
+	stream, err := client.CallServerStream(ctx, connect.NewRequest(q))
 	if err != nil {
 		return explained(err)
 	}

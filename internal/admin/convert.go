@@ -14,17 +14,6 @@ import (
 // phases are the names of state.Phase.
 var phases = []string{"pending", "in_flight", "delivered", "failed", "expired", "removed", "bounced", "expanded"}
 
-// kinds are the names of events.
-var kinds = map[event.Kind]string{
-	event.KindBodyPart: "body_part", event.KindAccepted: "accepted", event.KindAbandoned: "abandoned",
-	event.KindClaimed: "claimed", event.KindReturned: "returned", event.KindDoubted: "in_doubt",
-	event.KindDelivered: "delivered", event.KindDeferred: "deferred", event.KindFailed: "failed",
-	event.KindExpired: "expired", event.KindWarned: "warned", event.KindExpanded: "expanded",
-	event.KindHeld: "held", event.KindReleased: "released", event.KindRemoved: "removed",
-	event.KindRerouted: "rerouted", event.KindBounced: "bounced", event.KindPruned: "pruned",
-	event.KindSwept: "swept", event.KindRetried: "retried", event.KindRenewed: "renewed",
-}
-
 // errors are the names of event.ErrorKind.
 var errorNames = []string{"", "routing", "connect", "tls", "timeout", "lost", "greeting", "sender", "recipient", "content", "internal"}
 
@@ -41,7 +30,7 @@ func message(m *state.Message, now time.Time) Message {
 		ID: m.Accepted.ID, At: Time{m.At}, State: queue.State(m, now), From: m.Accepted.Envelope.From.String(),
 		Size: m.Accepted.Size, HeaderID: m.Accepted.HeaderID, Subject: m.Accepted.Subject,
 		Client: m.Accepted.Client.IP, Cause: m.Accepted.Cause,
-		Held: m.Held, HeldBy: m.HeldBy, HeldWhy: m.HeldWhy, Attempts: m.Attempts,
+		Held: m.Held, HeldBy: m.HeldBy, HeldWhy: m.HeldWhy, Restored: m.Suspended, Attempts: m.Attempts,
 		Recipients: make([]Recipient, 0, len(m.Recipients)),
 	}
 	for _, r := range m.Recipients {
@@ -70,7 +59,7 @@ func reply(r mail.Reply) string {
 // flatten turns a record into one Event, or one for each recipient it is
 // about, named by to.
 func flatten(r state.Record, to []string) []Event {
-	base := Event{Event: kinds[r.Event.Kind()], At: Time{r.At}, ID: r.ID, Term: r.Term}
+	base := Event{Event: r.Event.Kind().String(), At: Time{r.At}, ID: r.ID, Term: r.Term}
 	switch e := r.Event.(type) {
 	case *event.Accepted:
 		base.ID = e.ID
@@ -109,6 +98,8 @@ func act(base Event, e event.Event, to []string) Event {
 	case *event.Held:
 		base.By, base.Why = e.By, e.Why
 	case *event.Released:
+		base.By = e.By
+	case *event.Resumed:
 		base.By = e.By
 	case *event.Retried:
 		base.By, base.Due = e.By, maybe(e.Due)

@@ -28,6 +28,9 @@ type Server struct {
 	node  *cluster.Node
 	queue *queue.Queue
 	drain func()
+
+	ca     [32]byte
+	backup Backup
 }
 
 // NewServer makes the server of a node that has not been run yet: it handles
@@ -48,10 +51,18 @@ func (s *Server) Handler() http.Handler {
 	unary(mux, "ClusterDigest", s.digest)
 	unary(mux, "ClusterDrain", s.drainNode)
 	unary(mux, "ClusterTransfer", s.transfer)
+	unary(mux, "ClusterToken", s.token)
+	unary(mux, "ClusterRemove", s.remove)
+	unary(mux, "ClusterShards", s.shards)
+	unary(mux, "ClusterUpgradeStatus", s.upgrade)
+	unary(mux, "ClusterUpgradeFinish", s.finishUpgrade)
+	unary(mux, "ClusterSkip", s.skip)
+	mux.Handle("/v1/ClusterBackup", connect.NewServerStreamHandler("/v1/ClusterBackup", s.backUp, serverOptions()...))
 	unary(mux, "QueueList", s.list)
 	unary(mux, "QueueCount", s.count)
 	unary(mux, "QueueShow", s.show)
 	unary(mux, "QueueAct", s.act)
+	unary(mux, "QueueResume", s.resume)
 	mux.Handle("/v1/Events", connect.NewServerStreamHandler("/v1/Events", s.events, serverOptions()...))
 	return mux
 }
@@ -81,7 +92,7 @@ func coded(err error) error {
 	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrUnsettled), errors.Is(err, queue.ErrDiskFull), errors.Is(err, cluster.ErrNotLeader),
 		errors.Is(err, cluster.ErrUnknownOutcome), errors.Is(err, cluster.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
 		code = connect.CodeUnavailable
-	case errors.Is(err, queue.ErrStale):
+	case errors.Is(err, queue.ErrStale), errors.Is(err, queue.ErrTooNew):
 		code = connect.CodeFailedPrecondition
 	}
 	return connect.NewError(code, err)
@@ -89,35 +100,6 @@ func coded(err error) error {
 
 func invalid(format string, args ...any) error {
 	return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf(format, args...))
-}
-
-func (s *Server) status(context.Context, *struct{}) (*Status, error) {
-	out := &Status{Nodes: []Node{}, Shards: []Shard{}}
-	for _, n := range s.node.Nodes() {
-		leads := n.Leads
-		if leads == nil {
-			leads = []uint16{}
-		}
-		out.Nodes = append(out.Nodes, Node{
-			Name: n.Name, Address: n.Address, Alive: n.Alive, Leads: leads,
-			Version: n.Version, Free: n.Free, Draining: n.Draining,
-		})
-	}
-	for _, sh := range s.node.Status() {
-		shard := Shard{
-			ID: sh.ID, Leader: sh.Leader, Term: sh.Term, Commit: sh.Commit, Applied: sh.Applied,
-			Stopped: sh.Stopped, Replicas: []Replica{},
-		}
-		for _, r := range sh.Replicas {
-			shard.Replicas = append(shard.Replicas, Replica{Node: r.Node, Applied: r.Applied, Voter: r.Voter})
-		}
-		if view, done, err := s.node.View(sh.ID); err == nil {
-			shard.Queued = state.Count(view).Messages
-			done()
-		}
-		out.Shards = append(out.Shards, shard)
-	}
-	return out, nil
 }
 
 func (s *Server) digest(ctx context.Context, q *DigestRequest) (*Digest, error) {
@@ -219,9 +201,9 @@ func recipients(records []state.Record) []string {
 
 func (s *Server) act(ctx context.Context, q *ActRequest) (*Done, error) {
 	switch q.Act {
-	case queue.ActHold, queue.ActRelease, queue.ActRetry, queue.ActRemove:
+	case queue.ActHold, queue.ActRelease, queue.ActRetry, queue.ActRemove, queue.ActResume:
 	default:
-		return nil, invalid("%q is no act: hold, release, retry and remove are", q.Act)
+		return nil, invalid("%q is no act: hold, release, retry, remove and resume are", q.Act)
 	}
 	by := attributed(ctx, q.By)
 	if by == "" {
@@ -242,6 +224,14 @@ func (s *Server) act(ctx context.Context, q *ActRequest) (*Done, error) {
 		return nil, err
 	}
 	return &Done{Count: 1}, nil
+}
+
+func (s *Server) resume(ctx context.Context, q *ResumeRequest) (*Done, error) {
+	by := attributed(ctx, q.By)
+	if by == "" {
+		return nil, invalid("say by whom: it goes on record")
+	}
+	return &Done{}, s.queue.Resume(ctx, by)
 }
 
 func (s *Server) events(ctx context.Context, q *connect.Request[EventsRequest], out *connect.ServerStream[Event]) error {

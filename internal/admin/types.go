@@ -25,6 +25,8 @@ func (t *Time) UnmarshalText(b []byte) error {
 
 // Status is the answer of "cluster status".
 type Status struct {
+	// Map is the version of the cluster's map that the asked node has.
+	Map    uint64  `json:"map"`
 	Nodes  []Node  `json:"nodes"`
 	Shards []Shard `json:"shards"`
 }
@@ -38,6 +40,12 @@ type Node struct {
 	Version  string   `json:"version,omitempty"`
 	Free     uint64   `json:"free_disk,omitempty"`
 	Draining bool     `json:"draining,omitempty"`
+	// Incarnation is a part of its Raft id, Level the newest event level that it
+	// knows.
+	Incarnation string `json:"incarnation,omitempty"`
+	Level       int    `json:"level,omitempty"`
+	// Leaving: it was removed, and its replicas are moving away.
+	Leaving bool `json:"leaving,omitempty"`
 }
 
 // Shard is a shard as the asked node knows it.
@@ -48,6 +56,10 @@ type Shard struct {
 	Commit   uint64    `json:"commit"`
 	Applied  uint64    `json:"applied"`
 	Replicas []Replica `json:"replicas"`
+	// Wanted are the nodes that are to have the replicas.
+	Wanted []string `json:"wanted"`
+	// Retiring: it takes no new mail, and goes when it holds none any more.
+	Retiring bool `json:"retiring,omitempty"`
 	// Queued counts the open messages of this node's replica.
 	Queued uint64 `json:"queued"`
 	// Stopped says why this node's replica stopped.
@@ -110,6 +122,78 @@ type TransferRequest struct {
 	Node  string `json:"node"`
 }
 
+// TokenRequest asks for a token that lets one node join.
+type TokenRequest struct {
+	// LifeSeconds is how long it is good for; 0 means a day.
+	LifeSeconds int64 `json:"life_seconds,omitempty"`
+}
+
+// Token lets one node join.
+type Token struct {
+	Token   string `json:"token"`
+	Expires Time   `json:"expires"`
+}
+
+// RemoveRequest asks for a member to be removed; Force even where no majority
+// of the others is alive.
+type RemoveRequest struct {
+	Node  string `json:"node"`
+	Force bool   `json:"force,omitempty"`
+}
+
+// ShardsRequest asks for so many shards that take new mail; 0 means one per
+// member.
+type ShardsRequest struct {
+	Count int `json:"count"`
+}
+
+// Upgrade is the answer of "cluster upgrade status". A level is a set of kinds
+// of events.
+type Upgrade struct {
+	// Level is the newest that may be written, Ready the newest that all members
+	// know, Newest what some member knows.
+	Level   int       `json:"level"`
+	Ready   int       `json:"ready"`
+	Newest  int       `json:"newest"`
+	Members []Release `json:"members"`
+}
+
+// Release is the program of a member.
+type Release struct {
+	Node    string `json:"node"`
+	Version string `json:"version"`
+	Level   int    `json:"level"`
+}
+
+// SkipRequest asks that no replica folds an entry.
+type SkipRequest struct {
+	Shard uint16 `json:"shard"`
+	Index uint64 `json:"index"`
+}
+
+// BackupRequest asks for a backup, of at most Rate bytes a second; 0 means no
+// bound.
+type BackupRequest struct {
+	Rate int64 `json:"rate,omitempty"`
+}
+
+// BackupPart is a piece of the file, or a word about it.
+type BackupPart struct {
+	Data     []byte    `json:"data,omitempty"`
+	Progress *Progress `json:"progress,omitempty"`
+}
+
+// Progress says how far a backup is: the shard that is copied, the how-manieth
+// of how many, and its length in bytes.
+type Progress struct {
+	Shard uint16 `json:"shard"`
+	Nth   int    `json:"nth"`
+	Of    int    `json:"of"`
+	Bytes int64  `json:"bytes"`
+	// Node is whose replica it is.
+	Node string `json:"node"`
+}
+
 // Done is the answer of what has no other; Count is how many messages an act
 // was done to.
 type Done struct {
@@ -137,18 +221,20 @@ type Message struct {
 	ID mail.MessageID `json:"id"`
 	At Time           `json:"at"`
 	// State is due, deferred, held or in_flight.
-	State      string         `json:"state"`
-	From       string         `json:"from"`
-	Size       int64          `json:"size"`
-	HeaderID   string         `json:"header_id,omitempty"`
-	Subject    string         `json:"subject,omitempty"`
-	Client     string         `json:"client,omitempty"`
-	Cause      mail.MessageID `json:"cause,omitempty"`
-	Held       bool           `json:"held,omitempty"`
-	HeldBy     string         `json:"held_by,omitempty"`
-	HeldWhy    string         `json:"held_why,omitempty"`
-	Attempts   uint32         `json:"attempts"`
-	Recipients []Recipient    `json:"recipients"`
+	State    string         `json:"state"`
+	From     string         `json:"from"`
+	Size     int64          `json:"size"`
+	HeaderID string         `json:"header_id,omitempty"`
+	Subject  string         `json:"subject,omitempty"`
+	Client   string         `json:"client,omitempty"`
+	Cause    mail.MessageID `json:"cause,omitempty"`
+	Held     bool           `json:"held,omitempty"`
+	HeldBy   string         `json:"held_by,omitempty"`
+	HeldWhy  string         `json:"held_why,omitempty"`
+	// Restored: it comes from a backup, and waits to be released.
+	Restored   bool        `json:"restored,omitempty"`
+	Attempts   uint32      `json:"attempts"`
+	Recipients []Recipient `json:"recipients"`
 }
 
 // Recipient is a recipient and how far it is.
@@ -185,6 +271,12 @@ type ActRequest struct {
 	All bool   `json:"all,omitempty"`
 	By  string `json:"by"`
 	Why string `json:"why,omitempty"`
+}
+
+// ResumeRequest asks that everything goes on that waits because it was
+// restored.
+type ResumeRequest struct {
+	By string `json:"by"`
 }
 
 // EventsRequest asks for histories.

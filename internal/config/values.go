@@ -54,14 +54,20 @@ func ParseDuration(s string) (time.Duration, error) {
 }
 
 func (b *Size) parse(s string) error {
+	v, err := ParseSize(s)
+	*b = v
+	return err
+}
+
+// ParseSize reads 512, 50KB, 50MB or 5GB.
+func ParseSize(s string) (Size, error) {
 	digits := strings.TrimRight(s, "kKMGTB")
 	factor, ok := map[string]float64{"": 1, "B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}[s[len(digits):]]
 	n, err := strconv.ParseFloat(digits, 64)
 	if !ok || err != nil || !(n >= 0) || n*factor > math.MaxInt64/2 {
-		return errSize
+		return 0, errSize
 	}
-	*b = Size(n * factor)
-	return nil
+	return Size(n * factor), nil
 }
 
 func (p *Prefix) parse(s string) error {

@@ -84,17 +84,17 @@ func (a *Authority) PEM() []byte { return encode("CERTIFICATE", a.cert.Raw) }
 // Fingerprint is the SHA-256 of the authority's certificate.
 func (a *Authority) Fingerprint() [32]byte { return sha256.Sum256(a.cert.Raw) }
 
-// ReadFingerprint is the SHA-256 of the first certificate in a PEM file.
-func ReadFingerprint(certFile string) ([32]byte, error) {
+// ReadCertificate is the first certificate in a PEM file, DER.
+func ReadCertificate(certFile string) ([]byte, error) {
 	text, err := os.ReadFile(certFile)
 	if err != nil {
-		return [32]byte{}, fmt.Errorf("read the cluster's CA: %w", err)
+		return nil, fmt.Errorf("read the cluster's CA: %w", err)
 	}
 	block, _ := pem.Decode(text)
 	if block == nil || block.Type != "CERTIFICATE" {
-		return [32]byte{}, fmt.Errorf("%s holds no certificate", certFile)
+		return nil, fmt.Errorf("%s holds no certificate", certFile)
 	}
-	return sha256.Sum256(block.Bytes), nil
+	return block.Bytes, nil
 }
 
 // Sign makes a certificate, in PEM, of the public key: as server and as

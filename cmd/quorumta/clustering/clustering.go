@@ -19,7 +19,13 @@ type Commands struct {
 	Digest   digestCmd   `cmd:"" help:"Compare the replicas of every shard."`
 	Drain    drainCmd    `cmd:"" help:"Have a node hand its leads away, finish what is in flight, and end."`
 	Transfer transferCmd `cmd:"" help:"Hand a shard's lead to a node."`
+	Token    tokenCmd    `cmd:"" help:"Print a token that lets one new node join."`
 	Join     joinCmd     `cmd:"" help:"Have the cluster take back this node, which has lost its data and kept its certificate."`
+	Remove   removeCmd   `cmd:"" help:"Have a member leave: its replicas move to the others, then it is forgotten."`
+	Shards   shardsCmd   `cmd:"" help:"Set how many shards take new mail; 0: one per member."`
+	Upgrade  upgradeCmd  `cmd:"" help:"How far a rolling upgrade is, and its end."`
+	Skip     skipCmd     `cmd:"" help:"Leave out a log entry whose fold fails, on all replicas; what it was about is held."`
+	Backup   backupCmd   `cmd:"" help:"Write a copy of the running cluster's queue to a file."`
 }
 
 type statusCmd struct {

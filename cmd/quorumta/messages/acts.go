@@ -26,6 +26,11 @@ func (c *chosen) act(ctx context.Context, s console.Streams, act queue.Act) erro
 	if err != nil {
 		return err
 	}
+	return c.actOn(ctx, s, act, sel)
+}
+
+// actOn is act on the selection.
+func (c *chosen) actOn(ctx context.Context, s console.Streams, act queue.Act, sel queue.Selection) error {
 	if len(c.IDs) == 0 && sel == (queue.Selection{}) && !c.All {
 		return console.UsageError{Text: "name messages, choose them by flags, or say --all"}
 	}
@@ -76,11 +81,40 @@ func (c *holdCmd) Run(ctx context.Context, s console.Streams) error {
 	return c.act(ctx, s, queue.ActHold)
 }
 
-type releaseCmd struct{ chosen }
+type releaseCmd struct {
+	chosen
+	Restored bool `help:"What waits because it was restored from a backup; alone: all of it. What somebody held stays held."`
+}
 
 // Run releases the messages.
 func (c *releaseCmd) Run(ctx context.Context, s console.Streams) error {
-	return c.act(ctx, s, queue.ActRelease)
+	if !c.Restored {
+		return c.act(ctx, s, queue.ActRelease)
+	}
+	sel, err := c.choose()
+	if err != nil {
+		return err
+	}
+	if len(c.IDs) > 0 {
+		return c.actOn(ctx, s, queue.ActResume, sel)
+	}
+	if sel != (queue.Selection{}) {
+		sel.Restored = true
+		return c.actOn(ctx, s, queue.ActResume, sel)
+	}
+	client, err := c.Dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.Resume(ctx, console.Whoami()); err != nil {
+		return err
+	}
+	if c.JSON {
+		return console.PrintJSON(s.Out, admin.Done{})
+	}
+	_, err = fmt.Fprintln(s.Out, "what was restored goes on")
+	return err
 }
 
 type retryCmd struct{ chosen }

@@ -109,8 +109,11 @@ func printMessages(out io.Writer, messages []admin.Message) error {
 		age := time.Since(m.At.Time).Round(time.Second)
 		for _, r := range m.Recipients {
 			state := r.State
-			if m.Held {
+			switch {
+			case m.Held:
 				state = "held"
+			case m.Restored:
+				state = "restored"
 			}
 			fmt.Fprintf(w, "%s\t%v\t%d\t%s\t%d\t<%s>\t%s\t%s\n", m.ID, age, m.Size, state, r.Tries, m.From, r.Address, console.OneLine(r.Reply))
 		}
@@ -137,6 +140,10 @@ func (c *countCmd) Run(ctx context.Context, s console.Streams) error {
 		return console.PrintJSON(s.Out, t)
 	}
 	warnStale(s, t.Stale)
+	for _, why := range t.Suspended {
+		fmt.Fprintf(s.Err, "shard %d was restored on %s from a backup of %s: what it held waits for queue release --restored\n",
+			why.Shard, why.At.Format(time.RFC3339), why.Backup.Format(time.RFC3339))
+	}
 	_, err = fmt.Fprintf(s.Out, "total %d\ndue %d\ndeferred %d\nheld %d\nin flight %d\n", t.Total, t.Due, t.Deferred, t.Held, t.InFlight)
 	return err
 }

@@ -3,6 +3,7 @@ package setup
 import (
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func Rejoin(ctx context.Context, f *config.File, version string, level int) (*Ad
 	if !ok {
 		return nil, fmt.Errorf("%s cannot sign", f.Cluster.TLS.Key)
 	}
-	ca, err := authority.ReadFingerprint(f.Cluster.TLS.CA)
+	ca, err := authority.ReadCertificate(f.Cluster.TLS.CA)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func Rejoin(ctx context.Context, f *config.File, version string, level int) (*Ad
 		Member: enroll.Member{
 			Name: f.Node, Incarnation: NewIncarnation(), Address: f.Cluster.Members[f.Node], Version: version, Level: level,
 		},
-		Key: key, CA: ca, Certificate: pair.Certificate[0],
+		Key: key, CA: sha256.Sum256(ca), Certificate: pair.Certificate[0],
 	}
 	answer, err := applyToAny(ctx, a, f.Cluster.Members)
 	if err != nil {

@@ -1,0 +1,139 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"quorumta/internal/admin/token"
+)
+
+// Bounds of a token's life.
+const (
+	defaultTokenLife = 24 * time.Hour
+	longestTokenLife = 30 * 24 * time.Hour
+)
+
+// token draws a token that lets one node join.
+func (s *Server) token(ctx context.Context, q *TokenRequest) (*Token, error) {
+	life := time.Duration(q.LifeSeconds) * time.Second
+	switch {
+	case q.LifeSeconds == 0:
+		life = defaultTokenLife
+	case q.LifeSeconds < 0 || life > longestTokenLife:
+		return nil, invalid("a token lives between a second and %v", longestTokenLife)
+	}
+	if s.ca == ([32]byte{}) {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("the node does not know the cluster's CA"))
+	}
+	expires := time.Now().Add(life)
+	secret, err := s.node.NewToken(ctx, life)
+	if err != nil {
+		return nil, fmt.Errorf("draw a token: %w", err)
+	}
+	t := token.Token{CA: s.ca}
+	if copy(t.Secret[:], secret) != len(t.Secret) {
+		return nil, fmt.Errorf("draw a token: a secret of %d bytes", len(secret))
+	}
+	return &Token{Token: t.String(), Expires: Time{expires}}, nil
+}
+
+func (s *Server) remove(ctx context.Context, q *RemoveRequest) (*Done, error) {
+	if _, ok := s.node.Map().Addresses()[q.Node]; !ok {
+		return nil, invalid("%q is no member; cluster status names them", q.Node)
+	}
+	if err := s.node.Remove(ctx, q.Node, q.Force); err != nil {
+		return nil, fmt.Errorf("remove %s: %w", q.Node, err)
+	}
+	return &Done{}, nil
+}
+
+func (s *Server) shards(ctx context.Context, q *ShardsRequest) (*Done, error) {
+	if err := s.node.SetShards(ctx, q.Count); err != nil {
+		return nil, fmt.Errorf("set the number of shards: %w", err)
+	}
+	return &Done{Count: q.Count}, nil
+}
+
+// upgrade is how far the cluster's upgrade is.
+func (s *Server) upgrade(context.Context, *struct{}) (*Upgrade, error) {
+	m := s.node.Map()
+	out := &Upgrade{Level: m.Level, Members: []Release{}}
+	for i, x := range m.Members {
+		out.Members = append(out.Members, Release{Node: x.Name, Version: x.Version, Level: x.Level})
+		if i == 0 || x.Level < out.Ready {
+			out.Ready = x.Level
+		}
+		out.Newest = max(out.Newest, x.Level)
+	}
+	return out, nil
+}
+
+func (s *Server) finishUpgrade(ctx context.Context, q *struct{}) (*Upgrade, error) {
+	if err := s.node.FinishUpgrade(ctx); err != nil {
+		return nil, fmt.Errorf("finish the upgrade: %w", err)
+	}
+	return s.upgrade(ctx, q)
+}
+
+func (s *Server) skip(ctx context.Context, q *SkipRequest) (*Done, error) {
+	if !slices.Contains(s.node.Shards(), q.Shard) {
+		return nil, invalid("there is no shard %d", q.Shard)
+	}
+	if q.Index == 0 {
+		return nil, invalid("say which entry: the log of the node that stopped names it")
+	}
+	if err := s.node.Skip(ctx, q.Shard, q.Index); err != nil {
+		return nil, fmt.Errorf("skip entry %d of shard %d: %w", q.Index, q.Shard, err)
+	}
+	return &Done{}, nil
+}
+
+// Backup writes a backup of the cluster's queue. rate bounds it, bytes a
+// second; 0 does not. told is called when a shard is begun and has been
+// written; an error of w ends it.
+type Backup func(ctx context.Context, w io.Writer, rate int64, told func(Progress)) error
+
+// Offer gives the server what it cannot make itself; it is called before Serve.
+// ca is the SHA-256 of the certificate of the cluster's CA.
+func (s *Server) Offer(ca [32]byte, backup Backup) { s.ca, s.backup = ca, backup }
+
+// backUp streams a backup.
+func (s *Server) backUp(ctx context.Context, q *connect.Request[BackupRequest], out *connect.ServerStream[BackupPart]) error {
+	switch {
+	case s.backup == nil:
+		return connect.NewError(connect.CodeUnimplemented, fmt.Errorf("the node makes no backups"))
+	case q.Msg.Rate < 0:
+		return invalid("a rate is not negative")
+	}
+	w := parts{out}
+	err := s.backup(ctx, w, q.Msg.Rate, func(p Progress) { _ = out.Send(&BackupPart{Progress: &p}) })
+	if err != nil {
+		return coded(fmt.Errorf("back up: %w", err))
+	}
+	return nil
+}
+
+// parts is a stream of parts as a writer.
+type parts struct {
+	stream *connect.ServerStream[BackupPart]
+}
+
+// longestPart is the longest part, bytes.
+const longestPart = 1 << 20
+
+// Write implements io.Writer.
+func (p parts) Write(b []byte) (int, error) {
+	n := 0
+	for part := range slices.Chunk(b, longestPart) {
+		if err := p.stream.Send(&BackupPart{Data: part}); err != nil {
+			return n, err
+		}
+		n += len(part)
+	}
+	return n, nil
+}
