@@ -1,6 +1,9 @@
 package control
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Facts are what the control leader has seen.
 type Facts struct {
@@ -167,32 +170,28 @@ func (p *plan) place() {
 			continue
 		}
 		r, known := p.Groups[s.ID]
-		if !known || !r.Settled || p.underWay(s, r) {
+		if !known || !r.Settled || p.awaits(s, r) {
 			resting = false
 			continue
 		}
-		if to := p.step(s, r); to != nil {
-			resting = false
-			p.do(Event{Kind: Assigned, Shard: s.ID, Replicas: to})
+		to := p.step(s, r)
+		if same(to, s.Replicas) {
+			resting = resting && same(to, r.Voters) && len(r.Others) == 0
+			continue
 		}
+		resting = false
+		p.do(Event{Kind: Assigned, Shard: s.ID, Replicas: to})
 	}
 	if resting {
 		p.even()
 	}
 }
 
-// underWay reports whether the group is still on its way to what the map says,
-// and can get there. It cannot when the newcomer is no member any more.
-func (p *plan) underWay(s Shard, r Report) bool {
-	if same(s.Replicas, r.Voters) {
-		return len(r.Others) > 0
-	}
-	for _, id := range s.Replicas {
-		if !slices.Contains(r.Voters, id) && !p.stays(id) {
-			return false
-		}
-	}
-	return true
+// awaits reports whether the group waits for a newcomer that can still come.
+func (p *plan) awaits(s Shard, r Report) bool {
+	return slices.ContainsFunc(s.Replicas, func(id string) bool {
+		return !slices.Contains(r.Voters, id) && p.stays(id) && p.Alive(NameOf(id))
+	})
 }
 
 // stays reports whether the Raft id is of a member that does not leave.
@@ -201,30 +200,29 @@ func (p *plan) stays(id string) bool {
 	return ok && x.RaftID() == id && !x.Leaving
 }
 
-// step is the next set of replicas of a group whose voters are known, or nil.
+// step is the set of replicas that a group should come to next, from the voters
+// it has: one fewer, one more, one exchanged, or the same.
 func (p *plan) step(s Shard, r Report) []string {
 	most := p.m.Replication
 	if s.ID == 0 {
 		most = controlReplicas
 	}
 	all, _ := p.staying()
-	bad := slices.IndexFunc(r.Voters, func(id string) bool { return !p.stays(id) })
-	good := len(r.Voters)
-	if bad >= 0 {
-		good = 0
-		for _, id := range r.Voters {
-			if p.stays(id) {
-				good++
-			}
+	// Who must go: the dead first, for what they did to the majority.
+	var going []string
+	for _, id := range r.Voters {
+		if !p.stays(id) {
+			going = append(going, id)
 		}
 	}
-	n := factor(most, len(all), good)
+	slices.SortStableFunc(going, func(a, b string) int { return p.lives(a) - p.lives(b) })
+	n := factor(most, len(all), len(r.Voters)-len(going))
 	switch {
-	case bad >= 0 && len(r.Voters) > n:
-		return without(r.Voters, r.Voters[bad])
-	case bad >= 0:
-		if to := p.newcomer(r.Voters, NameOf(r.Voters[bad])); to != "" {
-			return with(without(r.Voters, r.Voters[bad]), to)
+	case len(going) > 0 && len(r.Voters) > n:
+		return without(r.Voters, going[0])
+	case len(going) > 0:
+		if to := p.newcomer(r.Voters, NameOf(going[0])); to != "" {
+			return with(without(r.Voters, going[0]), to)
 		}
 	case len(r.Voters) < n:
 		if to := p.newcomer(r.Voters, ""); to != "" {
@@ -232,11 +230,19 @@ func (p *plan) step(s Shard, r Report) []string {
 		}
 	case len(r.Voters) > n:
 		load := p.load()
-		return without(r.Voters, slices.MaxFunc(r.Voters, func(a, b string) int { return load[NameOf(a)] - load[NameOf(b)] }))
-	case !same(s.Replicas, r.Voters):
-		return r.Voters
+		return without(r.Voters, slices.MaxFunc(r.Voters, func(a, b string) int {
+			return cmp.Or(p.lives(b)-p.lives(a), load[NameOf(a)]-load[NameOf(b)])
+		}))
 	}
-	return nil
+	return r.Voters
+}
+
+// lives is 1 for the Raft id of a live member, and 0 otherwise.
+func (p *plan) lives(id string) int {
+	if p.m.Current(id) && p.Alive(NameOf(id)) {
+		return 1
+	}
+	return 0
 }
 
 // newcomer is the Raft id of the live member that should get a replica: the
@@ -270,7 +276,7 @@ func (p *plan) even() {
 		for _, id := range s.Replicas {
 			for _, x := range alive {
 				gain := load[NameOf(id)] - load[x.Name]
-				if gain < 2 || slices.Contains(s.Replicas, x.RaftID()) {
+				if gain < 2 || s.Sealed != 0 || slices.Contains(s.Replicas, x.RaftID()) {
 					continue
 				}
 				if from == "" || gain > load[NameOf(from)]-load[NameOf(to)] {
