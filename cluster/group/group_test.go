@@ -98,7 +98,15 @@ func inBubble(t *testing.T, count int, f func(t *testing.T, net *sim.Network, al
 	})
 }
 
+// newBench is a founder's.
 func newBench(t *testing.T, net *sim.Network, name string, names []string, fs *vfs.MemFS) *bench {
+	t.Helper()
+	return newMember(t, net, name, names, names, fs)
+}
+
+// newMember is a replica of a shard that the founders have founded; names are
+// all nodes that there will be. One that is no founder is joining.
+func newMember(t *testing.T, net *sim.Network, name string, names, founders []string, fs *vfs.MemFS) *bench {
 	t.Helper()
 	b := &bench{t: t, name: name, fs: fs, machine: &sum{}}
 	log := slog.New(slog.DiscardHandler)
@@ -109,6 +117,8 @@ func newBench(t *testing.T, net *sim.Network, name string, names []string, fs *v
 	var servers []raft.Server
 	for _, n := range names {
 		members[n] = n + ":1"
+	}
+	for _, n := range founders {
 		servers = append(servers, raft.Server{ID: raft.ServerID(n + "/i"), Address: raft.ServerAddress(n + "/i")})
 	}
 	must := func(err error) {
@@ -137,9 +147,10 @@ func newBench(t *testing.T, net *sim.Network, name string, names []string, fs *v
 	must(err)
 	b.o.Mark, err = b.store.Mark(1)
 	must(err)
-	if last, _ := b.o.Entries.Tail(); last == 0 && !slices.Contains(names, "") {
+	if last, _ := b.o.Entries.Tail(); last == 0 && slices.Contains(founders, name) {
 		must(Bootstrap(b.o, servers))
 	}
+	b.o.Joining = func() bool { return !slices.Contains(founders, name) }
 	b.g, err = New(b.o)
 	must(err)
 	return b
@@ -452,12 +463,14 @@ func TestLostStateDoesNotStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.end() // leaves a marker
-		if err := b.fs.RemoveAll("d/state"); err != nil {
-			t.Fatal(err)
+		empty := newBench(t, net, "n1", []string{"n1"}, vfs.NewCrashableMem())
+		empty.end()
+		if ok, err := vfs.Clone(b.fs, empty.fs, "d/snapshots", "d/snapshots"); !ok || err != nil {
+			t.Fatal(ok, err)
 		}
-		lost := newBench(t, net, "n1", []string{"n1"}, b.fs)
+		lost := newBench(t, net, "n1", []string{"n1"}, empty.fs)
 		lost.run()
-		wait(t, "it stops", func() bool { return strings.Contains(lost.g.Status().Stopped, "rejoin") })
+		wait(t, "it stops", func() bool { return strings.Contains(lost.g.Status().Stopped, "the state ends at") })
 		lost.end()
 	})
 }

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ func KeepPoison(fs vfs.FS, dir string) func(shard uint16, index uint64, data []b
 		if err != nil {
 			return "", fmt.Errorf("keep entry: %w", err)
 		}
-		_, err = f.Write(data)
+		_, err = f.Write(bytes.Clone(data)) // a File may change what it is given
 		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 			return "", fmt.Errorf("keep entry: %w", err)
 		}
