@@ -87,10 +87,6 @@ func (n *Node) preside(ctx context.Context) {
 			return
 		}
 		err := n.decide(ctx, func(m *control.Map) ([]control.Event, error) {
-			if m.Version == 0 {
-				first := n.Map()
-				return []control.Event{{Kind: control.Founded, Map: &first}}, nil
-			}
 			return control.Next(*m, n.facts()), nil
 		})
 		if err != nil && ctx.Err() == nil && !errors.Is(err, ErrNotLeader) {
@@ -99,8 +95,9 @@ func (n *Node) preside(ctx context.Context) {
 	})
 }
 
-// decide has the control group fold what is decided on its newest map. It
-// fails as Propose does, or with the decision's error.
+// decide has the control group fold what is decided on its newest map; the
+// first of all is the one that the cluster was founded with. It fails as
+// Propose does, or with the decision's error.
 func (n *Node) decide(ctx context.Context, decision func(*control.Map) ([]control.Event, error)) error {
 	for {
 		term, ok := n.Term(0)
@@ -108,7 +105,11 @@ func (n *Node) decide(ctx context.Context, decision func(*control.Map) ([]contro
 			return fmt.Errorf("the control group: %w", ErrNotLeader)
 		}
 		m, _ := n.controlMap()
-		events, err := decision(&m)
+		first := n.Map()
+		events, err := []control.Event{{Kind: control.Founded, Map: &first}}, error(nil)
+		if m.Version > 0 {
+			events, err = decision(&m)
+		}
 		if err != nil || len(events) == 0 {
 			return err
 		}
@@ -120,8 +121,11 @@ func (n *Node) decide(ctx context.Context, decision func(*control.Map) ([]contro
 		if err != nil {
 			return fmt.Errorf("the control group: %w", err)
 		}
-		if len(results) == 1 && results[0] == folded {
-			n.o.Log.Info("the map has changed", "events", events)
+		if len(results) != 1 || results[0] != folded {
+			continue // decided on a map that is old by now
+		}
+		n.o.Log.Info("the map has changed", "change", string(entry))
+		if m.Version > 0 {
 			return nil
 		}
 	}

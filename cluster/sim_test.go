@@ -26,18 +26,24 @@ type world struct {
 	nodes  map[string]*machine
 	shards int
 	tune   func(name string, o *cluster.Options) // nil: as they are
+	joined int
 }
 
 // machine is one machine of the world: what survives its process, and that.
 type machine struct {
-	name  string
-	fs    *vfs.MemFS
-	node  *cluster.Node
-	regs  map[cluster.ShardID]*register
-	stop  context.CancelFunc
-	ended chan struct{}
-	fatal error
-	mu    sync.Mutex
+	name string
+	// incarnation is drawn anew for a node that joins; joins: its first start is
+	// not the cluster's.
+	incarnation string
+	joins       bool
+	fs          *vfs.MemFS
+	node        *cluster.Node
+	regs        map[cluster.ShardID]*register
+	stop        context.CancelFunc
+	ended       chan struct{}
+	fatal       error
+	mu          sync.Mutex
+	ending      error // what Run returned
 }
 
 // inWorld runs f with a cluster of so many nodes and shards; at its end the
@@ -56,7 +62,7 @@ func inTunedWorld(t *testing.T, nodes, shards int, tune func(name string, o *clu
 		for i := range nodes {
 			name := fmt.Sprintf("n%d", i+1)
 			w.names = append(w.names, name)
-			w.nodes[name] = &machine{name: name, fs: vfs.NewCrashableMem()}
+			w.nodes[name] = &machine{name: name, incarnation: "i" + name, fs: vfs.NewCrashableMem()}
 		}
 		for _, name := range w.names {
 			w.start(name)
@@ -88,9 +94,14 @@ func (w *world) options(m *machine) cluster.Options {
 			m.fatal = err
 		},
 	}
+	o.Joining = m.joins
 	for _, name := range w.names {
-		o.Members[name] = name + ":7900"
-		o.Incarnations[name] = "i" + name
+		if other := w.nodes[name]; other == m || !other.joins {
+			o.Members[name] = name + ":7900"
+		}
+		if other := w.nodes[name]; other == m || (!other.joins && !m.joins) {
+			o.Incarnations[name] = other.incarnation
+		}
 	}
 	if w.tune != nil {
 		w.tune(m.name, &o)
@@ -107,16 +118,23 @@ func (w *world) start(name string) {
 		w.t.Fatalf("open %s: %v", name, err)
 	}
 	m.node, m.regs, m.ended = node, map[cluster.ShardID]*register{}, make(chan struct{})
+	regs := m.regs
 	node.Host(func(id cluster.ShardID) cluster.Machine {
-		m.regs[id] = &register{}
-		return m.regs[id]
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		regs[id] = &register{}
+		return regs[id]
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	m.stop = cancel
 	go func() {
 		defer close(m.ended)
 		// A node that is killed before it listens fails to.
-		if err := node.Run(ctx); err != nil && !errors.Is(err, syscall.ENETDOWN) {
+		err := node.Run(ctx)
+		m.mu.Lock()
+		m.ending = err
+		m.mu.Unlock()
+		if err != nil && !errors.Is(err, syscall.ENETDOWN) && !errors.Is(err, cluster.ErrRemoved) {
 			w.t.Errorf("run %s: %v", name, err)
 		}
 		if err := node.Close(); err != nil {
@@ -195,7 +213,7 @@ func (w *world) within(d time.Duration, what string, condition func() bool) {
 func (w *world) describe() string {
 	text := ""
 	for _, name := range w.running() {
-		text += fmt.Sprintf("%s: %+v\n", name, w.node(name).Status())
+		text += fmt.Sprintf("%s: %+v\n  %+v\n  %s\n", name, w.node(name).Status(), w.node(name).ControlStatus(), w.node(name).Map().Encode())
 	}
 	return text
 }
@@ -251,7 +269,7 @@ func (w *world) equal(shard cluster.ShardID, on ...string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	d := digests[shard-1]
+	d := digests[slices.IndexFunc(digests, func(d cluster.ShardDigest) bool { return d.ID == shard })]
 	if d.Differs() {
 		w.t.Errorf("shard %d differs: %+v", shard, d.Replicas)
 	}

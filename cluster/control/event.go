@@ -97,6 +97,9 @@ func (m Map) Apply(index uint64, c Change) (Map, error) {
 
 // fold changes the map by one event.
 func (m *Map) fold(e Event, index uint64) error {
+	if m.Version == 0 && e.Kind != Founded {
+		return errUnfit
+	}
 	switch e.Kind {
 	case Founded:
 		if m.Version != 0 || e.Map == nil || e.Map.Version != 0 {

@@ -218,6 +218,8 @@ func (p *plan) step(s Shard, r Report) []string {
 	slices.SortStableFunc(going, func(a, b string) int { return p.lives(a) - p.lives(b) })
 	n := factor(most, len(all), len(r.Voters)-len(going))
 	switch {
+	case len(r.Voters) > n && p.onItsWay(s, r, going):
+		return s.Replicas
 	case len(going) > 0 && len(r.Voters) > n:
 		return without(r.Voters, going[0])
 	case len(going) > 0:
@@ -235,6 +237,18 @@ func (p *plan) step(s Shard, r Report) []string {
 		}))
 	}
 	return r.Voters
+}
+
+// onItsWay reports whether the group is already losing a voter that must go, or
+// one of too many, and no dead one waits for that.
+func (p *plan) onItsWay(s Shard, r Report, going []string) bool {
+	for _, id := range r.Voters {
+		if same(s.Replicas, without(r.Voters, id)) {
+			return (len(going) == 0 || slices.Contains(going, id)) &&
+				(p.lives(id) == 0 || !slices.ContainsFunc(r.Voters, func(v string) bool { return p.lives(v) == 0 }))
+		}
+	}
+	return false
 }
 
 // lives is 1 for the Raft id of a live member, and 0 otherwise.
