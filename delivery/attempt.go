@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 
@@ -24,6 +25,7 @@ type attempt struct {
 	d          *Deliverer
 	office     *queue.Office
 	recipients []uint32
+	began      time.Time
 	// traced: the hosts are told the trace.
 	traced bool
 	// damaged: the stored content is not what was accepted.
@@ -40,9 +42,9 @@ type attempt struct {
 
 func (d *Deliverer) newAttempt(q *queue.Office, m *state.Message, recipients []uint32) *attempt {
 	return &attempt{
-		d: d, office: q, recipients: recipients,
+		d: d, office: q, recipients: recipients, began: d.o.Now(),
 		Attempt: outcome.Attempt{
-			Message: m, By: d.o.Process, Term: q.Term(), Began: d.o.Now(),
+			Message: m, By: d.o.Process, Term: q.Term(),
 			Content: func() (io.ReadCloser, error) {
 				content, _, err := q.Content(m.Accepted.ID)
 				return content, err
@@ -70,7 +72,7 @@ func (a *attempt) span(ctx context.Context) (context.Context, trace.Span) {
 	}
 	switch {
 	case !parent.IsValid():
-	case a.Began.Sub(a.Message.At) <= traceAge:
+	case a.office.Now().Sub(a.Message.At) <= traceAge:
 		ctx = trace.ContextWithRemoteSpanContext(ctx, parent)
 	default:
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: parent}))
@@ -112,11 +114,17 @@ func (a *attempt) begin() {
 	})
 }
 
+// errSick: nothing is sent whose outcome could not be recorded.
+var errSick = fmt.Errorf("%w: the store is sick", queue.ErrNotInOffice)
+
 // lastLook is asked right before the final dot.
 func (a *attempt) lastLook() error {
 	<-a.claimed
-	if a.claimErr != nil {
+	switch {
+	case a.claimErr != nil:
 		return a.claimErr
+	case !a.d.may(a.office):
+		return errSick
 	}
 	return a.office.MaySend(a.claim)
 }

@@ -42,7 +42,12 @@ type Options struct {
 	// limits of sites. Its clock and tracer are ours if it has none.
 	Sites  site.Options
 	Limits Limits
-	// Now is the wall clock; nil means time.Now.
+	// May reports whether this node may deliver a shard's mail in a term: its
+	// store is well, and its lease runs. Asked often, from many goroutines; nil:
+	// it always may.
+	May func(shard uint16, term uint64) bool
+	// Now is the wall clock; nil means time.Now. What is due is decided by the
+	// shard's own.
 	Now func() time.Time
 	// Log is where outcomes are told; nil means slog.Default.
 	Log *slog.Logger
@@ -107,6 +112,9 @@ func (l Limits) filled() Limits {
 
 func (o Options) filled() Options {
 	o.Limits = o.Limits.filled()
+	if o.May == nil {
+		o.May = func(uint16, uint64) bool { return true }
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -136,6 +144,8 @@ type Deliverer struct {
 	window  *window.Window
 	meters  *meters
 	offices offices
+	// paused counts offices that may not deliver.
+	paused atomic.Int64
 	// routing bounds how many messages are routed at once, gate how many of
 	// them for one domain: its DNS may be slow.
 	routing *semaphore.Weighted
@@ -166,7 +176,7 @@ func New(o Options) (*Deliverer, error) {
 	d.work, d.giveUp = context.WithCancel(context.Background())
 	d.records, d.forget = context.WithCancel(context.Background())
 	var err error
-	if d.meters, err = newMeters(o.Meter, d.window); err != nil {
+	if d.meters, err = newMeters(o.Meter, d.window, &d.paused); err != nil {
 		return nil, err
 	}
 	return d, nil

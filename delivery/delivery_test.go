@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -465,6 +467,53 @@ func TestRulesExchanged(t *testing.T) {
 			t.Errorf("%s; %s", h.story(first), h.story(second))
 		}
 	})
+}
+
+// TestStopsWhileTheStoreIsSick: nothing is begun, and no dot is sent, until it
+// is well again; then all goes out, once, without a retry step.
+func TestStopsWhileTheStoreIsSick(t *testing.T) {
+	for name, sick := range map[string]time.Duration{"for a moment": 500 * time.Millisecond, "for long": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var well atomic.Bool
+				well.Store(true)
+				h := open(t, func(o *Options) { o.May = func(uint16, uint64) bool { return well.Load() } })
+				a := h.remote("a.example")
+				reached, goOn := make(chan struct{}), make(chan struct{})
+				var once sync.Once
+				a.reply = func(line string) string {
+					if line == "DATA" {
+						once.Do(func() { close(reached) })
+						<-goOn
+					}
+					return ""
+				}
+				ids := []mail.MessageID{h.submit(nil, "0@a.example")}
+				<-reached
+				well.Store(false)
+				for i := range 20 {
+					ids = append(ids, h.submit(nil, fmt.Sprint(i+1, "@a.example")))
+				}
+				close(goOn)
+				time.Sleep(sick)
+				if n := len(a.got()); n != 0 {
+					t.Errorf("%d messages went out", n)
+				}
+				well.Store(true)
+				began := time.Now()
+				h.waitFor("all is delivered", func() bool { return len(a.got()) == len(ids) })
+				if took := time.Since(began); took > 3*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				h.waitEmpty()
+				for _, id := range ids {
+					if story := h.story(id); strings.Contains(story, "deferred") || strings.Count(story, "delivered") != 1 {
+						t.Error(story)
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestBacklogBeyondTheWindow: what does not fit into the window follows as

@@ -39,19 +39,97 @@ func (s *offices) remove(o window.Office) {
 	delete(s.held, o)
 }
 
+const (
+	// glance is how often an office is looked at: may it deliver?
+	glance = 250 * time.Millisecond
+	// forbearance is how long it may not before what waits is dropped: a lease
+	// may be late for a moment.
+	forbearance = time.Second
+)
+
 // serve is what an office is for; the queue calls it in a goroutine of its own.
+// While the office may not deliver, it is as if there were none: what has found
+// no room is found again in the index.
 func (d *Deliverer) serve(ctx context.Context, q *queue.Office) {
+	d.await(ctx, q, true, 0)
+	for ctx.Err() == nil {
+		d.tenure(ctx, q)
+		if ctx.Err() != nil {
+			return
+		}
+		d.paused.Add(1)
+		d.o.Log.Warn("delivery of a shard stops: its store is sick, or its lease has run out", "shard", q.Shard(), "term", q.Term())
+		d.await(ctx, q, true, 0)
+		d.paused.Add(-1)
+		if ctx.Err() == nil {
+			d.o.Log.Info("delivery of a shard goes on", "shard", q.Shard(), "term", q.Term())
+		}
+	}
+}
+
+// tenure delivers until ctx ends, or the office may not any more.
+func (d *Deliverer) tenure(ctx context.Context, q *queue.Office) {
 	o := window.Office{Shard: q.Shard(), Term: q.Term()}
 	d.offices.set(o, q)
 	defer d.offices.remove(o)
 	d.window.Enter(o)
 	defer d.window.Leave(o)
+	ctx, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		d.await(ctx, q, false, forbearance)
+		cancel()
+	})
 	scan.Run(ctx, scan.Options{
 		Index:    q,
 		Take:     func(ctx context.Context, id mail.MessageID) { d.take(ctx, window.Key{Office: o, ID: id}) },
 		Appetite: d.window.Appetite,
-		Now:      d.o.Now,
+		Now:      q.Now,
+		Pace:     d.o.Now,
 	})
+	cancel()
+	watch.Wait()
+}
+
+// may reports whether an office may deliver.
+func (d *Deliverer) may(q *queue.Office) bool { return d.o.May(q.Shard(), q.Term()) }
+
+// await waits until the office may deliver, or may not, for so long without a
+// break; or until ctx ends.
+func (d *Deliverer) await(ctx context.Context, q *queue.Office, may bool, unbroken time.Duration) {
+	tick := time.NewTicker(glance)
+	defer tick.Stop()
+	since := d.o.Now()
+	for {
+		now := d.o.Now()
+		if d.may(q) != may {
+			since = now
+		} else if now.Sub(since) >= unbroken {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// patient waits while an office may not deliver, for forbearance at most.
+func (d *Deliverer) patient(q *queue.Office) bool {
+	for waited := time.Duration(0); !d.may(q); waited += glance {
+		if waited >= forbearance {
+			return false
+		}
+		timer := time.NewTimer(glance)
+		select {
+		case <-d.work.Done():
+			timer.Stop()
+			return false
+		case <-timer.C:
+		}
+	}
+	return true
 }
 
 // dispatch does what time brings: lanes whose site may be tried again, jobs

@@ -17,10 +17,11 @@ func (d *Deliverer) record(a *attempt, verdicts []outcome.Verdict) (again time.T
 		if a.claimErr != nil {
 			// Somebody else has them, or nobody knows: the leader settles it.
 			d.o.Log.DebugContext(d.records, "claim refused", "id", id, "error", a.claimErr)
-			return d.o.Now().Add(time.Second)
+			return a.office.Now().Add(time.Second)
 		}
 	}
-	now, r := d.o.Now(), d.rules.Load()
+	now, r := a.office.Now(), d.rules.Load()
+	a.Took = d.o.Now().Sub(a.began)
 	rules := outcome.Rules{Retry: r.Retry, Warnings: r.Warnings, DSN: r.DSN}
 	again = rules.Schedule(&a.Attempt, verdicts, now)
 	all, err := rules.Settle(&a.Attempt, a.claim.Number, verdicts, now)
@@ -38,6 +39,14 @@ func (d *Deliverer) record(a *attempt, verdicts []outcome.Verdict) (again time.T
 		d.hold(a)
 	}
 	return again
+}
+
+// here is a shard's time by our own clock; zero stays zero.
+func (d *Deliverer) here(q *queue.Office, t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.Add(d.o.Now().Sub(q.Now()))
 }
 
 // hold keeps a message whose content is damaged: it must neither go out nor

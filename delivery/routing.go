@@ -69,7 +69,7 @@ func (d *Deliverer) due(key window.Key, busy []uint32) (*state.Message, []uint32
 	for _, n := range busy {
 		skip[n] = true
 	}
-	now := d.o.Now()
+	now := q.Now()
 	var due []uint32
 	for i := range m.Recipients {
 		if n := uint32(i); !skip[n] && isDue(m, n, now) {

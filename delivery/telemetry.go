@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -22,7 +23,7 @@ type meters struct {
 	delay       metric.Float64Histogram
 }
 
-func newMeters(m metric.Meter, w *window.Window) (*meters, error) {
+func newMeters(m metric.Meter, w *window.Window, paused *atomic.Int64) (*meters, error) {
 	var x meters
 	var errs [6]error
 	x.recipients, errs[0] = m.Int64Counter("quorumta_delivery_recipients",
@@ -35,12 +36,12 @@ func newMeters(m metric.Meter, w *window.Window) (*meters, error) {
 		metric.WithDescription("From the beginning of an attempt to its outcome."))
 	x.delay, errs[4] = m.Float64Histogram("quorumta_delivery_delay", metric.WithUnit("s"),
 		metric.WithDescription("From acceptance to delivery, by recipient."))
-	errs[5] = observe(m, w)
+	errs[5] = observe(m, w, paused)
 	return &x, errors.Join(errs[:]...)
 }
 
 // observe reports what the window holds whenever metrics are read.
-func observe(m metric.Meter, w *window.Window) error {
+func observe(m metric.Meter, w *window.Window, paused *atomic.Int64) error {
 	gauges := []struct {
 		name, text string
 		value      func(window.Load) int
@@ -48,6 +49,8 @@ func observe(m metric.Meter, w *window.Window) error {
 		{"quorumta_delivery_jobs", "Jobs in the window.", func(l window.Load) int { return l.Jobs }},
 		{"quorumta_delivery_waiting", "Jobs that wait for a connection.", func(l window.Load) int { return l.Waiting }},
 		{"quorumta_delivery_connections", "Connections open or being opened.", func(l window.Load) int { return l.Workers }},
+		{"quorumta_delivery_offices_paused", "Shards whose mail this node may not deliver now, though it leads them.",
+			func(window.Load) int { return int(paused.Load()) }},
 		{"quorumta_delivery_sites_suspended", "Sites that refuse and rest.", func(l window.Load) int { return l.Suspended }},
 	}
 	for _, g := range gauges {
@@ -71,7 +74,7 @@ func (x *meters) connected(ok bool) {
 func (d *Deliverer) tell(a *attempt, verdicts []outcome.Verdict, now time.Time) {
 	ctx := trace.ContextWithSpanContext(d.records, a.spanContext)
 	accepted := &a.Message.Accepted
-	d.meters.duration.Record(ctx, now.Sub(a.Began).Seconds())
+	d.meters.duration.Record(ctx, a.Took.Seconds())
 	for i := range verdicts {
 		v := &verdicts[i]
 		d.meters.recipients.Add(ctx, 1, metric.WithAttributes(attribute.String("outcome", v.Word())))

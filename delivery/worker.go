@@ -75,7 +75,7 @@ func (w *worker) leave() {
 // carryOut makes one attempt of a job; false when the site gives no connection.
 func (w *worker) carryOut(j *window.Job) bool {
 	a := w.d.attempt(j)
-	if a == nil {
+	if a == nil || !w.d.patient(a.office) {
 		w.d.window.Done(j, time.Time{})
 		return true
 	}
@@ -102,7 +102,7 @@ func (d *Deliverer) attempt(j *window.Job) *attempt {
 		return nil
 	}
 	var due []uint32
-	now := d.o.Now()
+	now := q.Now()
 	for _, n := range j.Recipients {
 		if isDue(m, n, now) {
 			due = append(due, n)
@@ -291,9 +291,9 @@ func (w *worker) settle(a *attempt, j *window.Job, verdicts []outcome.Verdict) {
 			w.unsettled.Release(1)
 		}
 		if len(a.recipients) < len(j.Recipients) {
-			again = w.d.o.Now() // the server takes fewer at a time
+			again = a.office.Now() // the server takes fewer at a time
 		}
-		w.d.window.Done(j, again)
+		w.d.window.Done(j, w.d.here(a.office, again))
 	})
 }
 
@@ -306,5 +306,6 @@ func (d *Deliverer) postpone(j *window.Job) {
 	}
 	why, _ := j.Lane.Site.Failing()
 	a.at(why)
-	d.window.Done(j, d.record(a, alike(a.recipients, outcome.Deferred, why)))
+	again := d.record(a, alike(a.recipients, outcome.Deferred, why))
+	d.window.Done(j, d.here(a.office, again))
 }

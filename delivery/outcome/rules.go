@@ -33,7 +33,8 @@ type Attempt struct {
 	Host, IP, TLS string
 	// RelaysDSN: the server promised to report success itself.
 	RelaysDSN bool
-	Began     time.Time
+	// Took is how long it took.
+	Took time.Duration
 	// Content opens the message's content, for a report.
 	Content func() (io.ReadCloser, error)
 }

@@ -190,7 +190,7 @@ func (s *settlement) attempt(v Verdict, claimed bool) event.Attempt {
 		IP:        s.a.IP,
 		TLS:       s.a.TLS,
 		Reply:     v.Reply,
-		Took:      s.now.Sub(s.a.Began),
+		Took:      s.a.Took,
 	}
 	if v.Router != "" {
 		a.Router = v.Router

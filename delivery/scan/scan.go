@@ -25,6 +25,9 @@ const (
 	// and sweepShare how many times its own duration a sweep rests.
 	sweepRest  = 5 * time.Second
 	sweepShare = 20
+	// sweepSoon is the shortest time between two sweeps where something appeared
+	// that is not among the newest rows.
+	sweepSoon = 250 * time.Millisecond
 	// tailShare is how many times its own duration reading the newest rows
 	// rests, so that it stays a small part of what the processor does; it
 	// rests tailRest at most.
@@ -49,8 +52,10 @@ type Options struct {
 	// Appetite tells how many sweeps were asked for so far, and what is closed
 	// with the next.
 	Appetite func() (meals uint64, next <-chan struct{})
-	// Now is the clock that due times are read by.
+	// Now is the shard's clock, that due times are read by. It may stand still.
 	Now func() time.Time
+	// Pace is the clock that sweeps go by.
+	Pace func() time.Time
 }
 
 // scanner belongs to one goroutine.
@@ -70,53 +75,59 @@ type scanner struct {
 	// last one did.
 	next time.Time
 	fed  uint64
+	// ended is when the last sweep did, cost how long it took.
+	ended time.Time
+	cost  time.Duration
 }
 
 // Run scans until ctx ends.
 func Run(ctx context.Context, o Options) {
-	now := o.Now()
-	s := scanner{Options: o, tail: now, recent: map[state.DueRow]time.Time{}, next: now}
+	s := scanner{Options: o, tail: o.Now(), recent: map[state.DueRow]time.Time{}, next: o.Pace()}
+	told := false // that the index has changed
 	for ctx.Err() == nil {
 		changed := s.Index.Changed()
 		_, hunger := s.Appetite()
-		began := s.Now()
-		s.readTail(ctx, began)
-		took := s.Now().Sub(began)
+		began := s.Pace()
+		news := s.readTail(ctx)
+		took := s.Pace().Sub(began)
+		if told && !news {
+			s.sweepEarly()
+		}
 		if s.sweepPage(ctx) {
+			told = false
 			continue
 		}
-		if !pause(ctx, min(took*tailShare, tailRest), nil, nil) {
-			return
-		}
-		if !pause(ctx, s.untilNext(), changed, hunger) {
-			return
+		pause(ctx, min(took*tailShare, tailRest), nil, nil)
+		pause(ctx, s.untilNext(), changed, hunger)
+		select {
+		case <-changed:
+			told = true
+		default:
+			told = false
 		}
 	}
 }
 
-// pause waits for d, or until one of the channels is closed; false when ctx
-// ended.
-func pause(ctx context.Context, d time.Duration, changed, hunger <-chan struct{}) bool {
+// pause waits for d, or until one of the channels is closed, or ctx ends.
+func pause(ctx context.Context, d time.Duration, changed, hunger <-chan struct{}) {
 	if d <= 0 {
-		return ctx.Err() == nil
+		return
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return false
 	case <-changed:
 	case <-hunger:
 	case <-timer.C:
 	}
-	return true
 }
 
 // untilNext is how long nothing happens by itself: until the next row is due,
 // or the next sweep.
 func (s *scanner) untilNext() time.Duration {
 	now := s.Now()
-	wait := s.next.Sub(now)
+	wait := s.next.Sub(s.Pace())
 	rows := s.Index.Due(state.DueRow{Due: now.Add(time.Millisecond)}, now.Add(wait), 1)
 	if len(rows) > 0 {
 		wait = min(wait, rows[0].Due.Sub(now))
@@ -127,8 +138,9 @@ func (s *scanner) untilNext() time.Duration {
 // readTail takes the rows that became due since the last time. It goes by the
 // rows that it has seen, not by the clock: a row appears when its entry is
 // committed, which may be long after it was stamped, but in the order of the
-// stamps.
-func (s *scanner) readTail(ctx context.Context, now time.Time) {
+// stamps. It reports whether it has taken any.
+func (s *scanner) readTail(ctx context.Context) (news bool) {
+	now, pace := s.Now(), s.Pace()
 	after := state.DueRow{Due: s.tail.Add(-overlap)}
 	for ctx.Err() == nil {
 		rows := s.Index.Due(after, now, pageRows)
@@ -137,8 +149,9 @@ func (s *scanner) readTail(ctx context.Context, now time.Time) {
 				continue
 			}
 			if len(s.recent) < recentRows {
-				s.recent[row] = now
+				s.recent[row] = pace
 			}
+			news = true
 			s.Take(ctx, row.ID)
 		}
 		if len(rows) > 0 {
@@ -152,21 +165,31 @@ func (s *scanner) readTail(ctx context.Context, now time.Time) {
 		s.tail = after.Due
 	}
 	maps.DeleteFunc(s.recent, func(row state.DueRow, taken time.Time) bool {
-		return row.Due.Before(s.tail.Add(-overlap)) || now.Sub(taken) > overlap
+		return row.Due.Before(s.tail.Add(-overlap)) || pace.Sub(taken) > overlap
 	})
+	return news
+}
+
+// sweepEarly has the next sweep begin soon: what has appeared is due since long,
+// as what an operator releases.
+func (s *scanner) sweepEarly() {
+	soon := s.ended.Add(max(sweepSoon, s.cost*sweepShare))
+	if soon.Before(s.next) {
+		s.next = soon
+	}
 }
 
 // sweepPage reads a page of the whole index; false between sweeps.
 func (s *scanner) sweepPage(ctx context.Context) bool {
-	now := s.Now()
 	if s.began.IsZero() {
 		meals, _ := s.Appetite()
+		now := s.Pace()
 		if now.Before(s.next) && meals == s.fed {
 			return false
 		}
 		s.fed, s.began, s.sweep = meals, now, state.DueRow{}
 	}
-	rows := s.Index.Due(s.sweep, now, pageRows)
+	rows := s.Index.Due(s.sweep, s.Now(), pageRows)
 	for _, row := range rows {
 		s.Take(ctx, row.ID)
 	}
@@ -174,8 +197,9 @@ func (s *scanner) sweepPage(ctx context.Context) bool {
 		s.sweep = rows[len(rows)-1]
 		return true
 	}
-	now = s.Now()
-	s.next = now.Add(max(sweepRest, now.Sub(s.began)*sweepShare))
+	s.ended = s.Pace()
+	s.cost = s.ended.Sub(s.began)
+	s.next = s.ended.Add(max(sweepRest, s.cost*sweepShare))
 	s.began = time.Time{}
 	return false
 }

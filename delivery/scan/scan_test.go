@@ -1,0 +1,160 @@
+package scan
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"quorumta/internal/mail"
+	"quorumta/queue/state"
+)
+
+// index is a due index in memory.
+type index struct {
+	mu      sync.Mutex
+	rows    []state.DueRow
+	changed chan struct{}
+	reads   int
+	// skew is how far the shard's clock is ahead of ours.
+	skew time.Duration
+	seen map[mail.MessageID]time.Time
+}
+
+func (x *index) Due(after state.DueRow, until time.Time, limit int) []state.DueRow {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.reads++
+	var list []state.DueRow
+	for _, r := range x.rows {
+		if compare(r, after) > 0 && !r.Due.After(until) && len(list) < limit {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+func (x *index) Changed() <-chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.changed
+}
+
+// put adds a row, as an entry does that was committed.
+func (x *index) put(id string, due time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.rows = append(x.rows, state.DueRow{Due: due, ID: mail.MessageID(id)})
+	slices.SortFunc(x.rows, compare)
+	close(x.changed)
+	x.changed = make(chan struct{})
+}
+
+func compare(a, b state.DueRow) int {
+	if c := a.Due.Compare(b.Due); c != 0 {
+		return c
+	}
+	return slices.Compare([]byte(a.ID), []byte(b.ID))
+}
+
+// when is how long after since the message was taken, and whether it was.
+func (x *index) when(id string, since time.Time) (time.Duration, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	at, ok := x.seen[mail.MessageID(id)]
+	return at.Sub(since), ok
+}
+
+// scanned runs f while a scanner reads x.
+func scanned(t *testing.T, f func(x *index)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		x := &index{changed: make(chan struct{}), seen: map[mail.MessageID]time.Time{}}
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		defer run.Wait()
+		defer cancel()
+		run.Go(func() {
+			Run(ctx, Options{
+				Index: x,
+				Take: func(_ context.Context, id mail.MessageID) {
+					x.mu.Lock()
+					defer x.mu.Unlock()
+					if _, ok := x.seen[id]; !ok {
+						x.seen[id] = time.Now()
+					}
+				},
+				Appetite: func() (uint64, <-chan struct{}) { return 0, nil },
+				Now:      func() time.Time { return time.Now().Add(x.skew) },
+				Pace:     time.Now,
+			})
+		})
+		time.Sleep(time.Minute) // virtual: the first sweeps are over
+		f(x)
+	})
+}
+
+func TestNewRowsAreFoundAtOnce(t *testing.T) {
+	scanned(t, func(x *index) {
+		began := time.Now()
+		x.put("now", began)
+		x.put("later", began.Add(10*time.Second))
+		time.Sleep(20 * time.Second)
+		if took, ok := x.when("now", began); !ok || took > 30*time.Millisecond {
+			t.Errorf("found %v after %v", ok, took)
+		}
+		if took, ok := x.when("later", began); !ok || took < 10*time.Second || took > 10*time.Second+30*time.Millisecond {
+			t.Errorf("found %v after %v", ok, took)
+		}
+	})
+}
+
+// TestReleasedIsFoundSoon: a row that appears with a time long past, as of a
+// message that was held, does not wait for the next sweep's time.
+func TestReleasedIsFoundSoon(t *testing.T) {
+	scanned(t, func(x *index) {
+		for i := range 3 {
+			began := time.Now()
+			id := fmt.Sprint("released", i)
+			x.put(id, began.Add(-time.Hour))
+			time.Sleep(time.Second)
+			if took, ok := x.when(id, began); !ok || took > sweepSoon {
+				t.Errorf("%s: found %v after %v", id, ok, took)
+			}
+		}
+	})
+}
+
+// TestSweepsStayRare: changes that show nothing new do not make it read all the
+// time.
+func TestSweepsStayRare(t *testing.T) {
+	scanned(t, func(x *index) {
+		before := x.reads
+		for range 1000 {
+			x.put("far", time.Now().Add(24*time.Hour))
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := x.reads - before; n > 2100 { // the newest rows, and when the next is due
+			t.Errorf("%d readings for 1,000 changes in ten seconds", n)
+		}
+	})
+}
+
+// TestTheShardsClockDecides: what a former leader with a fast clock has stamped
+// is due when the shard says so, not when we do.
+func TestTheShardsClockDecides(t *testing.T) {
+	scanned(t, func(x *index) {
+		x.mu.Lock()
+		x.skew = 50 * time.Second
+		x.mu.Unlock()
+		began := time.Now()
+		x.put("ahead", began.Add(50*time.Second))
+		time.Sleep(time.Second)
+		if took, ok := x.when("ahead", began); !ok || took > 100*time.Millisecond {
+			t.Errorf("found %v after %v", ok, took)
+		}
+	})
+}
