@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 
 	"quorumta/cluster/control"
@@ -73,3 +74,16 @@ var (
 	// ErrDiskFull: a live replica of the shard is below its floor of free disk.
 	ErrDiskFull = errors.New("a replica's disk is full")
 )
+
+// travelling are the errors that stay what they are when a handler on another
+// node returns them.
+var travelling = map[string]error{
+	"not-leader":      ErrNotLeader,
+	"unknown-outcome": ErrUnknownOutcome,
+	"too-large":       ErrTooLarge,
+	"stopped":         ErrStopped,
+	"no-such-shard":   ErrNoSuchShard,
+	"token":           ErrToken,
+	"disk-full":       ErrDiskFull,
+	"deadline":        context.DeadlineExceeded,
+}

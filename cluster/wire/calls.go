@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +23,7 @@ const (
 	callLimit = 16 << 20
 
 	clusterHeader = "Quorumta-Cluster"
+	kindHeader    = "Quorumta-Error"
 	fromHeader    = "Quorumta-From" // the caller's Raft id; its name is believed only without TLS
 )
 
@@ -36,13 +39,29 @@ var (
 // Handler answers a call. from is the caller's name as its certificate says.
 type Handler func(ctx context.Context, from string, request []byte) ([]byte, error)
 
-// CallError is an error that a handler on another node returned.
+// CallError is an error that a handler on another node returned. It wraps the
+// one of Options.Errors that the handler's did.
 type CallError struct {
 	Text string
+	kind error // nil: none of them
 }
 
 // Error implements error.
 func (e *CallError) Error() string { return e.Text }
+
+// Unwrap is for errors.Is.
+func (e *CallError) Unwrap() error { return e.kind }
+
+// kindOf is the name of the error by which it is known on other nodes; "" for
+// none.
+func (c *calls) kindOf(err error) string {
+	for _, name := range slices.Sorted(maps.Keys(c.port.o.Errors)) {
+		if errors.Is(err, c.port.o.Errors[name]) {
+			return name
+		}
+	}
+	return ""
+}
 
 type callClient = connect.Client[wrapperspb.BytesValue, wrapperspb.BytesValue]
 
@@ -160,7 +179,11 @@ func (p *Port) Handle(method string, h Handler) {
 			answer, err := h(ctx, callerOf(ctx), r.Msg.GetValue())
 			if err != nil {
 				// Aborted says that a handler spoke, not the machinery.
-				return nil, connect.NewError(connect.CodeAborted, err)
+				said := connect.NewError(connect.CodeAborted, err)
+				if kind := c.kindOf(err); kind != "" {
+					said.Meta().Set(kindHeader, kind)
+				}
+				return nil, said
 			}
 			return connect.NewResponse(wrapperspb.Bytes(answer)), nil
 		},
@@ -245,7 +268,7 @@ func (p *Port) Call(ctx context.Context, node, method string, request []byte) ([
 	case connect.IsWireError(err) && connect.CodeOf(err) == connect.CodeAborted:
 		var e *connect.Error
 		errors.As(err, &e)
-		return nil, &CallError{Text: e.Message()}
+		return nil, &CallError{Text: e.Message(), kind: p.o.Errors[e.Meta().Get(kindHeader)]}
 	case connect.IsWireError(err) && connect.CodeOf(err) == connect.CodePermissionDenied:
 		return nil, fmt.Errorf("%w: %w: %w", ErrUnreachable, ErrForeign, err)
 	}
@@ -263,7 +286,7 @@ func (c *calls) local(ctx context.Context, method string, request []byte) ([]byt
 	self := caller{nameOf(c.port.o.Self), c.port.o.Self}
 	answer, err := h(context.WithValue(ctx, callerKey{}, self), self.name, request)
 	if err != nil {
-		return nil, &CallError{Text: err.Error()}
+		return nil, &CallError{Text: err.Error(), kind: c.port.o.Errors[c.kindOf(err)]}
 	}
 	return answer, nil
 }

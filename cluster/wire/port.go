@@ -51,7 +51,10 @@ type Options struct {
 	// TLS it is not asked.
 	Join func(ctx context.Context, request []byte) ([]byte, error)
 	// CA is the CA's certificate, DER, for who joins: needed with Join.
-	CA      []byte
+	CA []byte
+	// Errors are those that stay what they are when a handler on another node
+	// returns them, by the name that travels. A name never changes.
+	Errors  map[string]error
 	Network Network
 	Log     *slog.Logger
 	Meter   metric.Meter

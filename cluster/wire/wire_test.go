@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -77,6 +78,8 @@ func (a *authority) config(name string) *tls.Config {
 	}
 }
 
+var errLate = errors.New("late")
+
 // open runs a port until the test ends.
 func open(t *testing.T, n *sim.Network, name, cluster string, config *tls.Config) *Port {
 	t.Helper()
@@ -86,6 +89,7 @@ func open(t *testing.T, n *sim.Network, name, cluster string, config *tls.Config
 		Listen:  name + ":1",
 		Members: map[string]string{"a": "a:1", "b": "b:1"},
 		TLS:     config,
+		Errors:  map[string]error{"late": errLate},
 		Network: n.Host(name),
 		Log:     slog.New(slog.DiscardHandler),
 		Meter:   noop.NewMeterProvider().Meter(""),
@@ -96,6 +100,9 @@ func open(t *testing.T, n *sim.Network, name, cluster string, config *tls.Config
 	p.Handle("echo", func(_ context.Context, from string, request []byte) ([]byte, error) {
 		if len(request) == 0 {
 			return nil, errors.New("nothing to echo")
+		}
+		if string(request) == "late" {
+			return nil, fmt.Errorf("echo: %w", errLate)
 		}
 		return append([]byte(from+":"), request...), nil
 	})
@@ -139,6 +146,9 @@ func TestCalls(t *testing.T) {
 			var said *CallError
 			if _, err := a.Call(t.Context(), to, "echo", nil); !errors.As(err, &said) || said.Text != "nothing to echo" {
 				t.Errorf("call to %s that fails: %v", to, err)
+			}
+			if _, err := a.Call(t.Context(), to, "echo", []byte("late")); !errors.As(err, &said) || !errors.Is(err, errLate) {
+				t.Errorf("call to %s that is late: %v", to, err)
 			}
 			if _, err := a.Call(t.Context(), to, "none", nil); !errors.Is(err, ErrUnreachable) {
 				t.Errorf("call of no method on %s: %v", to, err)
