@@ -15,7 +15,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"quorumta/cluster/control"
-	"quorumta/cluster/council"
 	"quorumta/cluster/papers"
 	"quorumta/cluster/peers"
 	"quorumta/cluster/store"
@@ -25,18 +24,17 @@ import (
 // Node is one member of the cluster. Its methods are safe for concurrent use
 // unless it is said.
 type Node struct {
-	o       Options
-	papers  *papers.Papers
-	boot    uint64
-	store   *store.Store
-	port    *wire.Port
-	atlas   *atlas
-	desk    *desk
-	peers   *peers.Peers
-	council *council.Council
-	alarms  *alarms
-	moves   *moves
-	health  health
+	o      Options
+	papers *papers.Papers
+	boot   uint64
+	store  *store.Store
+	port   *wire.Port
+	atlas  *atlas
+	desk   *desk
+	peers  *peers.Peers
+	alarms *alarms
+	moves  *moves
+	health health
 
 	draining atomic.Bool
 }
@@ -47,7 +45,7 @@ func Open(o Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{o: o, moves: newMoves(), desk: newDesk()}
-	n.peers, n.council = peers.New(n.ping, n.heard), n.newCouncil()
+	n.peers = peers.New(n.ping, n.heard)
 	var boot [8]byte
 	_, _ = rand.Read(boot[:])
 	n.boot = binary.BigEndian.Uint64(boot[:]) | 1
@@ -127,7 +125,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}()
 	n.desk.start(ctx)
 	var running sync.WaitGroup
-	for _, loop := range []func(context.Context){n.keep, n.peers.Run, n.council.Run, n.reconcile, n.watchDisk, n.place, n.compareDigests} {
+	for _, loop := range []func(context.Context){n.keep, n.peers.Run, n.preside, n.reconcile, n.watchDisk, n.place, n.compareDigests} {
 		running.Go(func() { loop(ctx) })
 	}
 	running.Wait()
