@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"quorumta/cluster/control"
+	"quorumta/cluster/council"
+	"quorumta/cluster/digest"
 	"quorumta/cluster/peers"
 )
 
@@ -46,7 +48,9 @@ func answering[Request, Answer any](f func(context.Context, Request) (Answer, er
 func (n *Node) handleOwn() {
 	n.Handle(methodPing, answering(func(context.Context, struct{}) (peers.Report, error) { return n.report(), nil }))
 	n.Handle(methodMap, answering(func(context.Context, struct{}) (control.Map, error) { return n.Map(), nil }))
-	n.Handle(methodOrder, answering(n.orderHere))
+	n.Handle(methodOrder, answering(func(ctx context.Context, o council.Order) (struct{}, error) {
+		return struct{}{}, n.council.Here(ctx, o)
+	}))
 	n.Handle(methodReleased, answering(n.releasedHere))
 	n.Handle(methodStanding, answering(n.standingHere))
 	n.Handle(methodTransfer, answering(n.transferHere))
@@ -54,8 +58,9 @@ func (n *Node) handleOwn() {
 		n.moves.note(shard)
 		return struct{}{}, nil
 	}))
-	n.Handle(methodDigest, answering(n.digestHere))
-	n.Handle(methodDigestAt, answering(n.digestAt))
+	n.Handle(digest.MethodCompare, answering(n.digests.Compare))
+	n.Handle(digest.MethodAt, answering(n.digests.At))
+	n.Handle(digest.MethodVerdict, answering(n.digests.Hear))
 }
 
 // ping asks another member how it is.

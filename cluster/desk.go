@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"quorumta/cluster/control"
+	"quorumta/cluster/digest"
 	"quorumta/cluster/group"
 	"quorumta/cluster/papers"
 )
@@ -135,13 +136,16 @@ func (n *Node) prepareGroup(s control.Shard) (spec group.Options, err error) {
 // host makes the group of stores that are open.
 func (n *Node) host(spec group.Options) error {
 	if spec.Shard == 0 {
-		spec.Machine = &council{node: n}
+		spec.Machine = &chronicle{node: n}
 	} else {
 		spec.Machine = n.desk.machine(spec.Shard)
 	}
 	g, err := group.New(spec)
 	if err != nil {
 		return fmt.Errorf("make the metrics of shard %d: %w", spec.Shard, err)
+	}
+	if n.papers.Stage(spec.Shard) == papers.Wrong {
+		g.Stop(digest.ErrWrong)
 	}
 	n.desk.add(&replica{Group: g, shard: spec.Shard, machine: spec.Machine, ended: make(chan struct{})})
 	return nil

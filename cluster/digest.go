@@ -2,41 +2,26 @@ package cluster
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
+	"github.com/hashicorp/raft"
+
+	"quorumta/cluster/digest"
+	"quorumta/cluster/papers"
 )
 
-const (
-	compareInterval = time.Minute
-	compareTimeout  = 30 * time.Second
+// ShardDigest compares the replicas of a shard.
+type ShardDigest = digest.Shard
 
-	methodDigest   = "cluster.digest"
-	methodDigestAt = "cluster.digest_at"
-)
+// ReplicaDigest is what one replica said.
+type ReplicaDigest = digest.Replica
 
-// digestRequest asks a shard's leader to compare its replicas.
-type digestRequest struct {
-	Shard ShardID `json:"shard"`
-	Deep  bool    `json:"deep"`
-}
-
-// markRequest asks a replica what it was at a mark.
-type markRequest struct {
-	Shard ShardID `json:"shard"`
-	Mark  []byte  `json:"mark"`
-}
-
-// Digest compares the replicas of every shard. The leader proposes a mark, and
-// every replica says what it was when it came there, so that all speak of the
-// same place in the log.
+// Digest compares the replicas of every shard; deep, their whole states. It
+// only looks: what a difference leads to is decided by the comparisons that
+// run by themselves.
 func (n *Node) Digest(ctx context.Context, deep bool) ([]ShardDigest, error) {
 	shards := n.Shards()
 	digests := make([]ShardDigest, len(shards))
@@ -49,7 +34,7 @@ func (n *Node) Digest(ctx context.Context, deep bool) ([]ShardDigest, error) {
 				digests[i].Replicas = []ReplicaDigest{{Node: n.o.Name, Error: "the shard has no leader"}}
 				return
 			}
-			if err := n.ask(ctx, leader, methodDigest, digestRequest{shard, deep}, &digests[i]); err != nil {
+			if err := n.ask(ctx, leader, digest.MethodCompare, digest.Request{Shard: shard, Deep: deep}, &digests[i]); err != nil {
 				digests[i].Replicas = []ReplicaDigest{{Node: leader, Error: err.Error()}}
 			}
 		})
@@ -58,121 +43,79 @@ func (n *Node) Digest(ctx context.Context, deep bool) ([]ShardDigest, error) {
 	return digests, ctx.Err()
 }
 
-// digestHere compares the replicas of a shard that this node leads.
-func (n *Node) digestHere(ctx context.Context, r digestRequest) (ShardDigest, error) {
-	digest := ShardDigest{ID: r.Shard}
-	g, err := n.group(r.Shard)
-	if err != nil {
-		return digest, err
-	}
-	var id [16]byte
-	_, _ = rand.Read(id[:])
-	mark, err := g.Mark(ctx, id, r.Deep)
-	if err != nil {
-		return digest, err
-	}
-	voters := g.Status().Voters
-	digest.Replicas = make([]ReplicaDigest, len(voters))
-	var asking sync.WaitGroup
-	for i, id := range voters {
-		asking.Go(func() {
-			d := &digest.Replicas[i]
-			name := nameOf(id)
-			if err := n.ask(ctx, name, methodDigestAt, markRequest{r.Shard, mark}, d); err != nil {
-				d.Error = err.Error()
-			}
-			d.Node = name
-		})
-	}
-	asking.Wait()
-	slices.SortFunc(digest.Replicas, func(a, b ReplicaDigest) int { return strings.Compare(a.Node, b.Node) })
-	return digest, nil
-}
-
-// digestAt is what this node's replica was at the mark.
-func (n *Node) digestAt(ctx context.Context, r markRequest) (ReplicaDigest, error) {
-	g, err := n.group(r.Shard)
-	if err != nil {
-		return ReplicaDigest{}, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, compareTimeout)
-	defer cancel()
-	d, err := g.DigestAt(ctx, r.Mark)
-	if err != nil {
-		return ReplicaDigest{}, fmt.Errorf("the replica did not come to the mark: %w", err)
-	}
-	return ReplicaDigest{Applied: d.Applied, Chain: d.Chain, SHA256: d.SHA256}, nil
-}
-
-// Differs reports whether two replicas that answered are not equal.
-func (d ShardDigest) Differs() bool {
-	var first *ReplicaDigest
-	for i := range d.Replicas {
-		r := &d.Replicas[i]
-		if r.Error != "" {
-			continue
-		}
-		if first == nil {
-			first = r
-		} else if r.Applied != first.Applied || r.Chain != first.Chain || r.SHA256 != first.SHA256 {
-			return true
-		}
-	}
-	return false
-}
-
-// compareDigests compares the replicas of the shards led here from time to
-// time, where something has happened since.
-func (n *Node) compareDigests(ctx context.Context) {
-	compared := map[ShardID]uint64{}
-	every(ctx, compareInterval, func(ctx context.Context) {
-		for _, g := range n.desk.all() {
-			shard, s := g.shard, g.Status()
-			if !s.Leads || len(s.Voters) == 1 || s.Commit == compared[shard] {
-				continue
-			}
-			within, cancel := context.WithTimeout(ctx, compareTimeout)
-			d, err := n.digestHere(within, digestRequest{Shard: shard})
-			cancel()
+func (n *Node) newComparer() (*digest.Comparer, error) {
+	return digest.New(digest.Options{
+		Self:   n.o.Name,
+		Led:    n.led,
+		Voters: n.votersOf,
+		Mark: func(ctx context.Context, shard uint16, id [16]byte, deep bool) ([]byte, error) {
+			r, err := n.group(shard)
 			if err != nil {
-				continue
+				return nil, err
 			}
-			compared[shard] = g.Status().Commit
-			n.alarms.digest(shard, d.Differs())
-			if d.Differs() {
-				n.o.Log.Error("the replicas of a shard differ; hold its deliveries and find out which is wrong: quorumta cluster digest --deep",
-					"shard", shard, "replicas", d.Replicas)
+			return r.Mark(ctx, id, deep)
+		},
+		At: func(ctx context.Context, shard uint16, mark []byte) (at digest.Replica, err error) {
+			r, err := n.group(shard)
+			if err != nil {
+				return at, err
 			}
-		}
+			d, err := r.DigestAt(ctx, mark)
+			return digest.Replica{Applied: d.Applied, Chain: d.Chain, SHA256: d.SHA256}, err
+		},
+		Applied: func(shard uint16) uint64 {
+			if r := n.desk.get(shard); r != nil {
+				return r.Status().Applied
+			}
+			return 0
+		},
+		Stop:  n.stopWrong,
+		Ask:   n.ask,
+		Scrub: n.o.Scrub,
+		Log:   n.o.Log,
+		Meter: n.o.Meter,
 	})
 }
 
-// alarms are the metrics that want an operator.
-type alarms struct {
-	slowDisk metric.Int64Gauge
-	differ   metric.Int64Gauge
-}
-
-func newAlarms(m metric.Meter) (*alarms, error) {
-	slowDisk, err := m.Int64Gauge("quorumta_raft_slow_disk",
-		metric.WithDescription("1 while a write has been waiting for more than a second."))
-	differ, err2 := m.Int64Gauge("quorumta_raft_digest_differs",
-		metric.WithDescription("1 while the replicas of a shard led here are not equal."))
-	if err := errors.Join(err, err2); err != nil {
-		return nil, fmt.Errorf("make metrics: %w", err)
+// led are the groups whose office this node holds, the control group included.
+func (n *Node) led() (all []digest.Led) {
+	for _, r := range n.desk.all() {
+		if term, ok := r.Term(); ok {
+			all = append(all, digest.Led{Shard: r.shard, Term: term, Commit: r.Status().Commit})
+		}
 	}
-	return &alarms{slowDisk, differ}, nil
+	return all
 }
 
-func (a *alarms) slow(is bool) { a.slowDisk.Record(context.Background(), number(is)) }
-
-func (a *alarms) digest(shard ShardID, differs bool) {
-	a.differ.Record(context.Background(), number(differs), metric.WithAttributes(attribute.Int("shard", int(shard))))
-}
-
-func number(b bool) int64 {
-	if b {
-		return 1
+// votersOf are who votes in the shard.
+func (n *Node) votersOf(shard uint16) (all []digest.Voter) {
+	r := n.desk.get(shard)
+	if r == nil {
+		return nil
 	}
-	return 0
+	s := r.Status()
+	for _, id := range s.Voters {
+		all = append(all, digest.Voter{Node: nameOf(id), Gone: n.voter(s, nameOf(id)) != id})
+	}
+	slices.SortFunc(all, func(a, b digest.Voter) int { return strings.Compare(a.Node, b.Node) })
+	return all
+}
+
+// stopWrong stops a replica for good, this process and the next.
+func (n *Node) stopWrong(shard uint16, why error) {
+	r := n.desk.get(shard)
+	if r == nil {
+		return
+	}
+	if err := n.papers.Set(papers.Wrong, shard); err != nil {
+		n.fatal(fmt.Errorf("note that shard %d's replica is wrong: %w", shard, err))
+		return
+	}
+	r.Stop(why)
+}
+
+// nameOf is the name in a Raft id.
+func nameOf(id raft.ServerID) string {
+	name, _, _ := strings.Cut(string(id), "/")
+	return name
 }

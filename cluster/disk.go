@@ -30,9 +30,8 @@ func (n *Node) watchDisk(ctx context.Context) {
 			}
 		}
 		slow := oldest > group.SlowDisk
-		if n.health.slow.Swap(slow) != slow {
+		if n.health.pace(slow) {
 			n.o.Log.Warn("the disk's pace has changed", "slow", slow, "oldest", oldest)
-			n.alarms.slow(slow)
 		}
 		if (leading > leaderPatience || oldest > followerPatience) && !n.mostAreSlow() {
 			n.fatal(fmt.Errorf("a write has been hanging for %s; check the disk below %s", oldest, n.o.Dir))

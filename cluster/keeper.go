@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quorumta/cluster/control"
+	"quorumta/cluster/council"
 	"quorumta/cluster/papers"
 )
 
@@ -215,7 +216,7 @@ func (k *keeper) announce(ctx context.Context, c *chart) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
 	defer cancel()
-	if err := k.request(ctx, order{Act: actAnnounce, Member: own}); err != nil && ctx.Err() == nil {
+	if err := k.council.Order(ctx, council.Order{Act: council.Announce, Member: own}); err != nil && ctx.Err() == nil {
 		k.o.Log.Warn("the cluster does not take what this node says of itself", "err", err)
 	}
 }

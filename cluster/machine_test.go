@@ -14,6 +14,32 @@ type register struct {
 	term    uint64 // 0: does not lead
 	leads   int
 	applied int
+	// A replica that is broken folds another result, or writes another value.
+	result, value byte
+	// empty is what the replica says of its shard.
+	empty  bool
+	closed bool
+}
+
+// Empty implements cluster.Emptier.
+func (r *register) Empty(cluster.View) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.empty
+}
+
+// Close implements cluster.Closer.
+func (r *register) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+}
+
+// set changes the machine while it runs.
+func (r *register) set(f func(r *register)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(r)
 }
 
 func (r *register) Apply(view cluster.View, batch cluster.Batch, entry cluster.Entry) []cluster.Result {
@@ -27,11 +53,14 @@ func (r *register) Apply(view cluster.View, batch cluster.Batch, entry cluster.E
 		times = n[0] + 1
 	}
 	batch.Set(count, []byte{times})
-	batch.Set(append([]byte("key/"), key...), value)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.value != 0 {
+		value = []byte{r.value}
+	}
+	batch.Set(append([]byte("key/"), key...), value)
 	r.applied++
-	return []cluster.Result{cluster.Result(times)}
+	return []cluster.Result{cluster.Result(times + r.result)}
 }
 
 func (r *register) Lead(term uint64) {

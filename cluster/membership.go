@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quorumta/cluster/control"
+	"quorumta/cluster/council"
 )
 
 // The methods of this file change the cluster. Each can be called on any
@@ -17,42 +18,42 @@ import (
 // old one is not alive. Repeating it changes nothing. The node may be started
 // afterwards.
 func (n *Node) Join(ctx context.Context, m control.Member) error {
-	return n.request(ctx, order{Act: actJoin, Member: m})
+	return n.council.Order(ctx, council.Order{Act: council.Join, Member: m})
 }
 
 // Remove has a member leave: its replicas move to others, then it is dropped
 // from the map, and its process ends with ErrRemoved. Without force it is
 // refused where no majority of the members that remain is alive.
 func (n *Node) Remove(ctx context.Context, name string, force bool) error {
-	return n.request(ctx, order{Act: actRemove, Name: name, Force: force})
+	return n.council.Order(ctx, council.Order{Act: council.Remove, Name: name, Force: force})
 }
 
 // NewToken makes a secret that lets one node join within its life.
 func (n *Node) NewToken(ctx context.Context, life time.Duration) (secret []byte, err error) {
 	secret = make([]byte, 16)
 	_, _ = rand.Read(secret)
-	return secret, n.request(ctx, order{Act: actToken, Secret: secret, Expires: time.Now().Add(life).UTC()})
+	return secret, n.council.Order(ctx, council.Order{Act: council.Token, Secret: secret, Expires: time.Now().Add(life).UTC()})
 }
 
 // RedeemToken makes a node a member as Join does, and uses the token up; it
 // does both or neither. It fails with ErrToken.
 func (n *Node) RedeemToken(ctx context.Context, secret []byte, m control.Member) error {
-	return n.request(ctx, order{Act: actRedeem, Secret: secret, Member: m})
+	return n.council.Order(ctx, council.Order{Act: council.Redeem, Secret: secret, Member: m})
 }
 
 // SetShards sets how many shards take new mail; 0 means one per member.
 func (n *Node) SetShards(ctx context.Context, count int) error {
-	return n.request(ctx, order{Act: actShards, Count: count})
+	return n.council.Order(ctx, council.Order{Act: council.Shards, Count: count})
 }
 
 // FinishUpgrade lets events be written of the newest level that all members
 // know. From then on there is no way back to older programs.
 func (n *Node) FinishUpgrade(ctx context.Context) error {
-	return n.request(ctx, order{Act: actUpgrade})
+	return n.council.Order(ctx, council.Order{Act: council.Upgrade})
 }
 
 // Skip has no replica of the shard fold the entry, and lets the replicas that
 // have stopped at it go on (PROTOCOL 22).
 func (n *Node) Skip(ctx context.Context, shard ShardID, index uint64) error {
-	return n.request(ctx, order{Act: actSkip, Shard: shard, Index: index})
+	return n.council.Order(ctx, council.Order{Act: council.Skip, Shard: shard, Index: index})
 }

@@ -10,11 +10,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/raft"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
-	"quorumta/cluster/control"
+	"quorumta/cluster/council"
+	"quorumta/cluster/digest"
 	"quorumta/cluster/papers"
 	"quorumta/cluster/peers"
 	"quorumta/cluster/store"
@@ -24,17 +24,18 @@ import (
 // Node is one member of the cluster. Its methods are safe for concurrent use
 // unless it is said.
 type Node struct {
-	o      Options
-	papers *papers.Papers
-	boot   uint64
-	store  *store.Store
-	port   *wire.Port
-	atlas  *atlas
-	desk   *desk
-	peers  *peers.Peers
-	alarms *alarms
-	moves  *moves
-	health health
+	o       Options
+	papers  *papers.Papers
+	boot    uint64
+	store   *store.Store
+	port    *wire.Port
+	atlas   *atlas
+	desk    *desk
+	peers   *peers.Peers
+	council *council.Council
+	digests *digest.Comparer
+	moves   *moves
+	health  health
 
 	draining atomic.Bool
 }
@@ -45,7 +46,7 @@ func Open(o Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{o: o, moves: newMoves(), desk: newDesk()}
-	n.peers = peers.New(n.ping, n.heard)
+	n.peers, n.council = peers.New(n.ping, n.heard), n.newCouncil()
 	var boot [8]byte
 	_, _ = rand.Read(boot[:])
 	n.boot = binary.BigEndian.Uint64(boot[:]) | 1
@@ -61,7 +62,10 @@ func Open(o Options) (*Node, error) {
 		return nil, err
 	}
 	n.atlas = newAtlas(m)
-	if n.alarms, err = newAlarms(o.Meter); err != nil {
+	if n.digests, err = n.newComparer(); err != nil {
+		return nil, err
+	}
+	if err = n.health.open(o.Meter); err != nil {
 		return nil, err
 	}
 	n.port, err = wire.New(wire.Options{
@@ -125,7 +129,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}()
 	n.desk.start(ctx)
 	var running sync.WaitGroup
-	for _, loop := range []func(context.Context){n.keep, n.peers.Run, n.preside, n.reconcile, n.watchDisk, n.place, n.compareDigests} {
+	for _, loop := range []func(context.Context){n.keep, n.peers.Run, n.council.Run, n.reconcile, n.watchDisk, n.place, n.digests.Run} {
 		running.Go(func() { loop(ctx) })
 	}
 	running.Wait()
@@ -173,10 +177,12 @@ func (n *Node) Leader(shard ShardID) string {
 }
 
 // Term is the term of the office that this node holds and may act in: Lead was
-// called and the lease runs. ok is false otherwise.
+// called and the lease runs. ok is false otherwise, and while the replicas of
+// the shard are known to differ without a majority that is equal (PROTOCOL 23):
+// what is proposed then is taken, but nothing may be delivered.
 func (n *Node) Term(shard ShardID) (term uint64, ok bool) {
 	g, err := n.group(shard)
-	if err != nil || n.err() != nil {
+	if err != nil || n.err() != nil || n.digests.Doubted(shard) {
 		return 0, false
 	}
 	return g.Term()
@@ -247,6 +253,3 @@ func every(ctx context.Context, interval time.Duration, f func(context.Context))
 		}
 	}
 }
-
-// nameOf is the name in a Raft id.
-func nameOf(id raft.ServerID) string { return control.NameOf(string(id)) }

@@ -65,23 +65,6 @@ type ShardStatus struct {
 	Stopped string
 }
 
-// ShardDigest compares the replicas of a shard.
-type ShardDigest struct {
-	ID       ShardID
-	Replicas []ReplicaDigest
-}
-
-// ReplicaDigest is the running digest of a replica: Chain is taken after the
-// entry Applied. SHA256 is that of the whole state at Applied, only where a
-// deep digest was asked for. Error is set for a replica that did not answer.
-type ReplicaDigest struct {
-	Node    string
-	Applied uint64
-	Chain   string // hex
-	SHA256  string // hex, or ""
-	Error   string
-}
-
 // Nodes are the members as this node knows them, by name.
 func (n *Node) Nodes() []NodeStatus {
 	var nodes []NodeStatus

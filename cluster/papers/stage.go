@@ -17,6 +17,9 @@ const (
 	Blank Stage = "blank"
 	// Held: the node has a replica; if nothing is found of it, it was lost.
 	Held Stage = "held"
+	// Wrong: the node has a replica that a majority of the others disagreed with.
+	// It is not opened any more.
+	Wrong Stage = "wrong"
 	// Dropping: the shard went elsewhere, and what is left of it is deleted.
 	Dropping Stage = "dropping"
 	// Gone: the node had a replica once. It founds it no more.
