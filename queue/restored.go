@@ -24,13 +24,14 @@ type Suspension = query.Suspension
 // resumes it: it may have been delivered after the backup was taken. It is
 // called on a shard's state before its group is first opened, with what the
 // group will begin with: index and term of the last entry in the state. Every
-// replica that is restored by itself must be given the same arguments.
+// replica that is restored by itself must be given the same arguments. What was
+// let go before the backup waits again.
 func Suspend(view cluster.View, batch cluster.Batch, index, term uint64, at, backup time.Time, by string) error {
 	e := event.Entry{Term: term, Groups: []event.Group{{
 		At:     at.UTC().Truncate(time.Millisecond),
 		Events: []event.Event{&event.Suspended{By: by, Backup: backup.UTC().Truncate(time.Millisecond)}},
 	}}}
-	if r := state.Fold(view, batch, index, term, e)[0]; !r.OK() && r != state.Stale {
+	if r := state.Fold(view, batch, index, term, e)[0]; !r.OK() {
 		return fmt.Errorf("suspend what was restored: %s", r)
 	}
 	return nil

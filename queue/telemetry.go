@@ -77,7 +77,7 @@ func (q *Queue) newGauges(m metric.Meter) (metric.Registration, error) {
 				n.Held += held
 				n.InFlight += c.InFlight
 				n.Content += c.Content
-				due += state.CountDue(r, now)
+				due += q.queries.Due(o.Shard(), r, now)
 				if rows := state.Due(r, state.DueRow{}, now, 1); len(rows) > 0 {
 					waited = max(waited, now.Sub(rows[0].Due))
 				}

@@ -45,6 +45,7 @@ type Options struct {
 type Asker struct {
 	o        Options
 	readings readings
+	tally    tally
 }
 
 // New makes an asker.

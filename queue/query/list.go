@@ -48,7 +48,8 @@ type Page struct {
 
 // Totals are the counts over all shards.
 type Totals struct {
-	Total    uint64 `json:"total"`
+	Total uint64 `json:"total"`
+	// Due may be some seconds old where there are very many.
 	Due      uint64 `json:"due"`
 	Deferred uint64 `json:"deferred"`
 	Held     uint64 `json:"held"`
@@ -262,7 +263,7 @@ func (a *Asker) serveCount(_ context.Context, ask counting) (counted, error) {
 		if why, ok := state.Suspended(r); ok {
 			c.Suspended = []Suspension{{Shard: ask.Shard, At: why.At, By: why.By, Backup: why.Backup}}
 		}
-		c.Due = state.CountDue(r, a.o.Now())
+		c.Due = a.Due(ask.Shard, r, a.o.Now())
 		// A message with one recipient in flight and another one due counts
 		// as both; what is left is deferred.
 		c.Deferred = c.Total - min(c.Total, c.Held+c.InFlight+c.Due)

@@ -247,3 +247,34 @@ func TestReadingsAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// Many due messages are not counted each time that they are asked for.
+func TestManyDueMessagesAreCountedNowAndThen(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *nodes) {
+		accept := func(k int) {
+			id := mail.NewMessageID(time.Now(), 1, [5]byte{byte(k >> 8), byte(k)})
+			a := &event.Accepted{ID: id, Envelope: mail.Envelope{Recipients: []mail.Recipient{{}}}, Size: 1, Content: []byte("x")}
+			g := event.Group{ID: id, At: time.Now(), Events: []event.Event{a}}
+			state.Fold(n.state, n.state, 1, 1, event.Entry{Term: 1, Groups: []event.Group{g}})
+		}
+		due := func() uint64 { return n.a.Due(1, n.state, time.Now()) }
+		for k := range fewDue {
+			accept(k)
+		}
+		if due() != fewDue {
+			t.Errorf("%d are due", due())
+		}
+		accept(fewDue)
+		if due() != fewDue+1 {
+			t.Errorf("%d are due", due())
+		}
+		accept(fewDue + 1)
+		if due() != fewDue+1 {
+			t.Errorf("%d are due: counted again at once", due())
+		}
+		time.Sleep(tallyTime) // of virtual time
+		if due() != fewDue+2 {
+			t.Errorf("%d are due: not counted again", due())
+		}
+	})
+}

@@ -6,12 +6,10 @@ import (
 	"quorumta/queue/event"
 )
 
-// suspend begins an era: what is open waits, what comes is free. It costs the
-// shard's row alone: who is free stands in another due index than who waits.
+// suspend begins an era: what is open waits, though it was free in another one;
+// what comes is free. It costs the shard's row alone: who is free stands in
+// another due index than who waits.
 func (f *folding) suspend(e *event.Suspended, at time.Time) Result {
-	if f.shard.suspends(0) {
-		return Stale
-	}
 	f.shard.suspension = Suspension{At: at, By: e.By, Backup: e.Backup}
 	f.shard.era++
 	f.shard.counts.Free, f.shard.counts.FreeHeld = 0, 0
