@@ -42,7 +42,13 @@ func TestMain(m *testing.M) {
 // try runs a cluster of real processes in front of a sink until the test ends.
 func try(t *testing.T, o trial.Options) *trial.Trial {
 	t.Helper()
-	o.Binary, o.Dir = binary, filepath.Join(t.TempDir(), "cluster")
+	return tryWith(t, binary, o)
+}
+
+// tryWith is try with another program.
+func tryWith(t *testing.T, program string, o trial.Options) *trial.Trial {
+	t.Helper()
+	o.Binary, o.Dir = program, filepath.Join(t.TempDir(), "cluster")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	tr, err := trial.Start(ctx, o)

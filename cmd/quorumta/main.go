@@ -24,6 +24,7 @@ type cli struct {
 	Cluster clustering.Commands `cmd:"" help:"The cluster's life."`
 	Queue   messages.Commands   `cmd:"" help:"Messages, one or by selection."`
 	Events  messages.Events     `cmd:"" help:"The history, one JSON object a line."`
+	Recover recoverCmd          `cmd:"" help:"Make a survivor of a lost majority a cluster of its own."`
 	Demo    demoCmd             `cmd:"" help:"Run a cluster of processes here under load, and pass a verdict."`
 	Version versionCmd          `cmd:"" help:"Print the program's version."`
 }

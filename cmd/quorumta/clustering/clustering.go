@@ -26,6 +26,7 @@ type Commands struct {
 	Upgrade  upgradeCmd  `cmd:"" help:"How far a rolling upgrade is, and its end."`
 	Skip     skipCmd     `cmd:"" help:"Leave out a log entry whose fold fails, on all replicas; what it was about is held."`
 	Backup   backupCmd   `cmd:"" help:"Write a copy of the running cluster's queue to a file."`
+	Restore  restoreCmd  `cmd:"" help:"Give a node of a new cluster, before its first start, the queue of a backup."`
 }
 
 type statusCmd struct {

@@ -1,0 +1,171 @@
+package salvage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"quorumta/cluster/control"
+	"quorumta/cluster/papers"
+	"quorumta/cluster/store"
+)
+
+// storeMemory is what a store may use that copies, bytes.
+const storeMemory = 64 << 20
+
+// contents are what a node keeps in its data directory. The file "id" is the
+// last: without it a node does not start.
+var contents = []string{"log", "state", "snapshots", "marks", "map", "id"}
+
+// renewal builds a data directory in a folder of the one that it will be.
+type renewal struct {
+	data, dir string
+	owner     papers.Owner
+	store     *store.Store
+	shards    []uint16 // that it has replicas of
+}
+
+// unfinished is the folder in which a data directory is built.
+const unfinished = "unfinished"
+
+// renew begins a data directory. What an earlier try left is removed.
+func renew(data, name, cluster, incarnation string) (*renewal, error) {
+	r := &renewal{data: data, dir: filepath.Join(data, unfinished)}
+	if err := os.RemoveAll(r.dir); err != nil {
+		return nil, fmt.Errorf("remove what was left unfinished: %w", err)
+	}
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	r.owner = papers.Owner{FS: vfs.Default, Dir: r.dir, Name: name, Cluster: cluster, Incarnation: incarnation}
+	var err error
+	r.store, err = openStore(r.dir)
+	return r, err
+}
+
+// openStore opens the store in a data directory. It fails where a node runs on
+// it.
+func openStore(dir string) (*store.Store, error) {
+	s, err := store.Open(store.Options{
+		Dir: dir, FS: vfs.Default, MemoryBytes: storeMemory, Log: slog.New(slog.DiscardHandler), Fatal: func(error) {},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open %s (no node may run on it): %w", dir, err)
+	}
+	return s, nil
+}
+
+// aside is the folder that gets the old data.
+const aside = "before-recover"
+
+// finish writes the papers of a node that has what was built, and the map of
+// its cluster, and puts all in its place.
+func (r *renewal) finish(m control.Map) error {
+	err := r.store.Close()
+	r.store = nil
+	if err != nil {
+		return err
+	}
+	if err := r.sign(m); err != nil {
+		return err
+	}
+	return settle(r.data)
+}
+
+// settle puts what was built in its place, and what was there aside. It goes on
+// where an earlier call was cut off. The file "id" goes first and comes last,
+// so that no node starts in between.
+func settle(data string) error {
+	built, old := filepath.Join(data, unfinished), filepath.Join(data, aside)
+	if err := move(data, old, "id"); err != nil {
+		return fmt.Errorf("put the old data aside: %w", err)
+	}
+	for _, name := range contents {
+		if _, err := os.Lstat(filepath.Join(built, name)); errors.Is(err, fs.ErrNotExist) {
+			continue // it is in its place already
+		}
+		if err := move(data, old, name); err != nil {
+			return fmt.Errorf("put the old data aside: %w", err)
+		}
+		if err := move(built, data, name); err != nil {
+			return fmt.Errorf("put the new data in its place: %w", err)
+		}
+	}
+	return os.Remove(built)
+}
+
+// settled reports whether nothing waits for settle.
+func settled(data string) bool {
+	_, err := os.Lstat(filepath.Join(data, unfinished, "id"))
+	return err != nil
+}
+
+// move moves a file or folder, durably, if it is there.
+func move(from, to, name string) error {
+	if _, err := os.Lstat(filepath.Join(from, name)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(from, name), filepath.Join(to, name)); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(to), syncDir(from))
+}
+
+// sign writes the papers and the map.
+func (r *renewal) sign(m control.Map) error {
+	// Papers are refused where there is data without them; here it is on
+	// purpose, so they are written beside it.
+	desk := filepath.Join(r.dir, "papers")
+	if err := os.Mkdir(desk, 0o700); err != nil {
+		return err
+	}
+	owner := r.owner
+	owner.Dir = desk
+	p, err := papers.Open(owner)
+	if err != nil {
+		return err
+	}
+	if err := p.KeepMap(m.Encode()); err != nil {
+		return err
+	}
+	if slices.Contains(m.Control.Founders, p.RaftID()) {
+		if err := p.Set(papers.Founding, 0); err != nil {
+			return err
+		}
+	}
+	if err := p.Set(papers.Held, r.shards...); err != nil {
+		return err
+	}
+	for _, name := range []string{"map", "id"} {
+		if err := os.Rename(filepath.Join(desk, name), filepath.Join(r.dir, name)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(os.Remove(desk), syncDir(r.dir))
+}
+
+// abandon removes what was built. It does nothing after finish.
+func (r *renewal) abandon() {
+	if r.store == nil {
+		return
+	}
+	_ = r.store.Close()
+	_ = os.RemoveAll(r.dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
