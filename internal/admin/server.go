@@ -111,7 +111,9 @@ func (s *Server) digest(ctx context.Context, q *DigestRequest) (*Digest, error) 
 	for _, d := range digests {
 		shard := ShardDigest{ID: d.ID}
 		for _, r := range d.Replicas {
-			shard.Replicas = append(shard.Replicas, ReplicaDigest(r))
+			shard.Replicas = append(shard.Replicas, ReplicaDigest{
+				Node: r.Node, Applied: r.Applied, Chain: r.Chain, SHA256: r.SHA256, Error: r.Error,
+			})
 		}
 		out.Shards = append(out.Shards, shard)
 	}
