@@ -22,6 +22,7 @@ func checkInvariants(t failer, s mapStore) {
 	owners := map[mail.MessageID]uint32{} // parts of content
 	due := map[DueRow]bool{}
 	flights := map[flight]string{}
+	var heldBack, waiting uint64
 	Open(s, "", func(id mail.MessageID) bool {
 		m, _ := Load(s, id)
 		checkMessage(t, s, id, m)
@@ -49,6 +50,12 @@ func checkInvariants(t failer, s mapStore) {
 				c.FreeHeld++
 			}
 		}
+		if m.Suspended {
+			waiting++
+		}
+		if m.Suspended || m.Held {
+			heldBack++
+		}
 		if m.Held {
 			c.Held++
 		} else if !earliest.IsZero() && !m.Suspended {
@@ -63,6 +70,16 @@ func checkInvariants(t failer, s mapStore) {
 	})
 	if got := Count(s); got != c {
 		t.Fatalf("the counters are %+v, a scan counts %+v", got, c)
+	}
+	held, suspended := HeldBack(s)
+	if held != heldBack || suspended != waiting {
+		t.Fatalf("%d held and suspended, %d of them suspended; a scan counts %d and %d", held, suspended, heldBack, waiting)
+	}
+	if Empty(s) != (c.Messages == 0 && c.Uploads == 0 && len(Days(s)) == 0) {
+		t.Fatalf("empty: %v, with %+v", Empty(s), c)
+	}
+	if n := CountDue(s, time.UnixMilli(1<<48-1)); n != uint64(len(due)) {
+		t.Fatalf("%d are due, a scan counts %d", n, len(due))
 	}
 	for _, row := range Due(s, DueRow{}, time.UnixMilli(1<<48-1), 1<<30) {
 		if !due[row] {

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"pgregory.net/rapid"
 )
 
@@ -45,6 +47,13 @@ func describeInner(f *Fields, v *inner) {
 }
 
 func describe(f *Fields, v *everything) {
+	describeOptional(f, v)
+	if !f.Always(18, func(sub *Fields) { describeInner(sub, &v.Always) }) {
+		f.Refuse(errors.New("field 18 is missing"))
+	}
+}
+
+func describeOptional(f *Fields, v *everything) {
 	f.Uint64(1, &v.U64)
 	f.Uint32(2, &v.U32)
 	f.Int64(3, &v.I64)
@@ -62,9 +71,6 @@ func describe(f *Fields, v *everything) {
 	Enum(f, 15, &v.Colour, 3)
 	Message(f, 16, &v.Inner, describeInner)
 	List(f, 17, &v.Inners, describeInner)
-	if !f.Always(18, func(sub *Fields) { describeInner(sub, &v.Always) }) {
-		f.Refuse(errors.New("field 18 is missing"))
-	}
 }
 
 func random(t *rapid.T) everything {
@@ -140,6 +146,62 @@ func TestErrorsNameTheField(t *testing.T) {
 	}
 	if err := Decode(nil, &v, describe); err == nil || err.Error() != "field 18 is missing" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What no value is written as is refused, and the error says why.
+func TestWhatIsMalformed(t *testing.T) {
+	tag := func(n Number, kind protowire.Type) []byte { return protowire.AppendTag(nil, n, kind) }
+	number := func(n Number, x uint64) []byte { return protowire.AppendVarint(tag(n, protowire.VarintType), x) }
+	bytesOf := func(n Number, b ...byte) []byte { return protowire.AppendBytes(tag(n, protowire.BytesType), b) }
+	for _, c := range []struct {
+		b    []byte
+		says string
+	}{
+		{number(2, 1<<32), "field 2: more than 32 bits"},
+		{number(5, 256), "field 5: unknown value"},
+		{number(6, 2), "field 6: unknown value"},
+		{number(1, 0), "field 1: zero"},
+		{number(8, maxMillis+1), "field 8: time out of range"},
+		{number(15, 4), "field 15: unknown value"},
+		{bytesOf(10), "field 10: empty"},
+		{bytesOf(11, 1, 2, 3), "field 11: not 4 bytes"},
+		{bytesOf(11, 0, 0, 0, 0), "field 11: not 4 bytes, or zeros"},
+		{bytesOf(12, protowire.AppendVarint(nil, 1<<32)...), "field 12: more than 32 bits"},
+		{bytesOf(12, 0x80), "field 12: no varint"},
+		{bytesOf(16), "field 16: empty"},
+		{bytesOf(1, 1), "field 1: wrong type"},
+		{append(tag(10, protowire.BytesType), 5, 1), "field 10: cut short"},
+		{append(tag(7, protowire.Fixed64Type), make([]byte, 8)...), "field 7: zero or cut short"},
+		{append(tag(1, protowire.VarintType), 0x81, 0x00), "field 1: no varint"},
+		{[]byte{0xff}, "damaged"},
+	} {
+		var v everything
+		err := Decode(c.b, &v, describeOptional)
+		if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%x: got %v, want %q", c.b, err, c.says)
+		}
+	}
+}
+
+// A description may look at what comes, to choose what it reads.
+func TestADescriptionMayLookAhead(t *testing.T) {
+	choose := func(f *Fields, v *inner) {
+		if f.Reading() && f.Next() == 1 || !f.Reading() && v.Name != "" {
+			String(f, 1, &v.Name)
+			return
+		}
+		f.Bool(2, &v.Empty)
+	}
+	for _, want := range []inner{{Name: "x"}, {Empty: true}, {}} {
+		var got inner
+		if err := Decode(Append(nil, &want, choose), &got, choose); err != nil || got != want {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+	var got inner
+	if err := Decode([]byte{0xff}, &got, choose); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a damaged tag: %v", err)
 	}
 }
 
