@@ -339,7 +339,7 @@ func TestInBubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewCrashableMem()
 		s := open(t, fs)
-		l, st, m := logOf(t, s), stateOf(t, s), markOf(t, s)
+		l, st, m, n := logOf(t, s), stateOf(t, s), markOf(t, s), snapshotsOf(t, s)
 		for i := uint64(1); i <= 200; i++ {
 			store(t, l, newEntry(i, 1, 20_000))
 			put(st, i, fmt.Sprint(i), "v")
@@ -353,7 +353,6 @@ func TestInBubble(t *testing.T) {
 		if l.Oldest() != 0 || st.Oldest() != 0 {
 			t.Error("an idle store waits for something")
 		}
-		n := snapshotsOf(t, s)
 		k := create(t, n, 200)
 		if err := k.Close(); err != nil {
 			t.Fatal(err)

@@ -53,7 +53,13 @@ func (s *Store) Drop(shard uint16) error {
 	}
 	s.excise("log", s.log, shard)
 	s.excise("state", s.state, shard)
-	return s.marks.Drop(shard)
+	if err := s.marks.Drop(shard); err != nil {
+		return err
+	}
+	if err := s.forgetDamage(shard); err != nil {
+		return s.fail(fmt.Errorf("drop shard %d: %w", shard, err))
+	}
+	return nil
 }
 
 // clear deletes a shard from a Pebble.

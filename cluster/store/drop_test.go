@@ -157,7 +157,9 @@ func TestCrashWhileDropping(t *testing.T) {
 	for clone := range clones {
 		s := open(t, clone)
 		r, err := tryReplica(s, 1)
-		if err == nil {
+		if err != nil {
+			refused++
+		} else {
 			last, _ := r.log.Tail()
 			_, marked := r.mark.Value()
 			applied, _ := r.state.Applied()

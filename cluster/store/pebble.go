@@ -50,7 +50,7 @@ func (s *Store) common(what string, share int64) *pebble.Options {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)) },
 		Logger:                      log,
 		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { _ = s.fail(fmt.Errorf("%s: write in the background: %w", what, err)) },
+			BackgroundError: func(err error) { s.failBackground(what, err) },
 			WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
 				s.stalls.Add(1)
 				s.o.Log.Warn("writes wait for the disk", "store", what, "reason", i.Reason)

@@ -29,7 +29,7 @@ var _ raft.SnapshotStore = (*Snapshots)(nil)
 
 // Snapshots opens the snapshots of a shard and removes what a crash has left
 // half-done. It fails with ErrLineage when the state is not the one that a
-// marker speaks of. An earlier Snapshots of the shard must not be used any more.
+// marker speaks of, and with ErrDamaged when a snapshot is missing. An earlier Snapshots of the shard must not be used any more.
 func (s *Store) Snapshots(shard uint16, state *State) (*Snapshots, error) {
 	dir, err := snapshot.Open(s.o.FS, s.path("snapshots", strconv.Itoa(int(shard))))
 	if err != nil {
@@ -38,7 +38,9 @@ func (s *Store) Snapshots(shard uint16, state *State) (*Snapshots, error) {
 	n := &Snapshots{store: s, shard: shard, state: state, dir: dir}
 	l := dir.Newest()
 	switch {
-	case l == nil || n.pending(l):
+	case l == nil:
+		return n, n.nothingLost()
+	case n.pending(l):
 		return n, nil
 	case l.Kind == snapshot.Received: // restored, but the crash came before Restored
 		return n, n.Restored(l.ID())
@@ -46,6 +48,20 @@ func (s *Store) Snapshots(shard uint16, state *State) (*Snapshots, error) {
 		return nil, fmt.Errorf("open snapshots of shard %d: %w", shard, ErrLineage)
 	}
 	return n, nil
+}
+
+// nothingLost fails where there was a snapshot before: a log is cut only behind
+// one.
+func (s *Snapshots) nothingLost() error {
+	l, err := s.store.Log(s.shard)
+	if err != nil {
+		return err
+	}
+	if first, _ := l.FirstIndex(); first > 1 {
+		return fmt.Errorf("open snapshots of shard %d: the log begins at entry %d, and the snapshot before it is missing from %s: %w",
+			s.shard, first, s.store.path("snapshots", strconv.Itoa(int(s.shard))), ErrDamaged)
+	}
+	return nil
 }
 
 // pending reports whether the label is of a received snapshot that the state

@@ -78,13 +78,16 @@ func decodeHead(b []byte) (head, error) {
 }
 
 // State opens the state of a shard. cluster and shard are written into a new
-// state and compared with an old one's (PROTOCOL 4): ErrForeign. All calls for
-// one shard return the same State.
+// state and compared with an old one's (PROTOCOL 4): ErrForeign. It fails with
+// ErrDamaged where Damaged does. All calls for one shard return the same State.
 func (s *Store) State(shard uint16, cluster string) (*State, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.states[shard]
 	if st == nil {
+		if err := s.Damaged(shard); err != nil {
+			return nil, err
+		}
 		st = &State{store: s, shard: shard}
 		if err := st.load(cluster); err != nil {
 			return nil, fmt.Errorf("open state of shard %d: %w", shard, err)
@@ -194,11 +197,12 @@ func get(s *Store, r pebble.Reader, key []byte) ([]byte, bool) {
 		return nil, false
 	}
 	if err != nil {
-		panic(s.fail(fmt.Errorf("read state: %w", err)))
+		panic(s.failRead("state", keys.ShardOf(key), fmt.Errorf("read state: %w", err)))
 	}
 	v = bytes.Clone(v)
+	// Pebble answers a damaged blob by an empty value, and tells so here.
 	if err := closer.Close(); err != nil {
-		panic(s.fail(fmt.Errorf("read state: %w", err)))
+		panic(s.failRead("state", keys.ShardOf(key), fmt.Errorf("read state: %w", err)))
 	}
 	return v, true
 }
@@ -213,14 +217,14 @@ func scan(s *Store, r pebble.Reader, from, to []byte, f func(key, value []byte) 
 	for ok := it.First(); ok; ok = it.Next() {
 		v, err := it.ValueAndErr()
 		if err != nil {
-			panic(s.fail(errors.Join(fmt.Errorf("read state: %w", err), it.Close())))
+			panic(s.failRead("state", keys.ShardOf(from), errors.Join(fmt.Errorf("read state: %w", err), it.Close())))
 		}
 		if !f(it.Key()[keys.PrefixLen:], v) {
 			break
 		}
 	}
 	if err := it.Close(); err != nil {
-		panic(s.fail(fmt.Errorf("read state: %w", err)))
+		panic(s.failRead("state", keys.ShardOf(from), fmt.Errorf("read state: %w", err)))
 	}
 }
 

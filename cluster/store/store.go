@@ -27,6 +27,10 @@ var (
 	ErrLineage = errors.New("the state is of another lineage than its snapshot; let the replica rejoin as new")
 )
 
+// ErrForgotten: the log has lost a term or a vote that was synced, so that the
+// replica could vote twice. Let it rejoin as new.
+var ErrForgotten = errors.New("the log has lost a vote; let the node rejoin as new: quorumta cluster remove, then cluster join with an empty data directory")
+
 // Options says where and how the store lives; every field is needed.
 type Options struct {
 	// Dir is the data directory; "log", "state", "snapshots" and "marks" are
@@ -51,7 +55,8 @@ type Store struct {
 	cache *pebble.Cache
 	log   *pebble.DB
 	state *pebble.DB
-	marks *mark.File
+	marks *mark.File // of the logs
+	files *mark.File // of the Pebbles' own files
 
 	cause  atomic.Pointer[error] // why the store is dead; nil while it lives
 	dead   chan struct{}         // closed when cause is set
@@ -75,7 +80,7 @@ func Open(o Options) (*Store, error) {
 		states: map[uint16]*State{},
 		logs:   map[uint16]*Log{},
 	}
-	for _, dir := range []string{"log", "state", "snapshots", "marks"} {
+	for _, dir := range []string{"log", "state", "snapshots", "marks", "damaged"} {
 		if err := o.FS.MkdirAll(s.path(dir), 0o700); err != nil {
 			return nil, fmt.Errorf("make data directory: %w", err)
 		}
@@ -85,16 +90,13 @@ func Open(o Options) (*Store, error) {
 	}
 	s.cache = pebble.NewCache(max(o.MemoryBytes-s.recent, minCache))
 	defer s.cache.Unref() // the Pebbles hold their own references
-	var err error
-	if s.log, err = pebble.Open(s.path("log"), s.logOptions()); err != nil {
-		return nil, fmt.Errorf("open log in %s: %w", s.path("log"), err)
-	}
-	if s.state, err = pebble.Open(s.path("state"), s.stateOptions()); err != nil {
-		return nil, errors.Join(fmt.Errorf("open state in %s: %w", s.path("state"), err), s.log.Close())
+	if err := s.openPebbles(); err != nil {
+		return nil, errors.Join(err, s.closePebbles())
 	}
 	path := s.path("marks", "marks")
+	var err error
 	if s.marks, err = mark.Open(mark.Options{FS: o.FS, Path: path, Log: o.Log, Fail: s.fail}); err != nil {
-		return nil, errors.Join(err, s.state.Close(), s.log.Close())
+		return nil, errors.Join(err, s.closePebbles())
 	}
 	if err := s.syncDir(s.path("marks")); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -109,16 +111,7 @@ func (s *Store) Close() error {
 	if s.Err() == nil {
 		err = errors.Join(err, s.FlushState())
 	}
-	if s.wedged.Load() {
-		return errors.Join(err, s.Err()) // closing would wait for ever
-	}
-	if e := s.state.Close(); e != nil {
-		err = errors.Join(err, fmt.Errorf("close state: %w", e))
-	}
-	if e := s.log.Close(); e != nil {
-		err = errors.Join(err, fmt.Errorf("close log: %w", e))
-	}
-	return err
+	return errors.Join(err, s.closePebbles())
 }
 
 // FlushState makes the states of all shards durable as they are now.
@@ -197,17 +190,21 @@ func (s *Store) commit(what string, b *pebble.Batch, o *pebble.WriteOptions) (er
 // Log is one shard's log, term and vote (package raftlog).
 type Log = raftlog.Log
 
-// Log opens the log of a shard. All calls for one shard return the same Log.
+// Log opens the log of a shard. It fails with ErrDamaged where Damaged does. All
+// calls for one shard return the same Log.
 func (s *Store) Log(shard uint16) (*Log, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.logs[shard]; l != nil {
 		return l, nil
 	}
+	if err := s.Damaged(shard); err != nil {
+		return nil, err
+	}
 	l, err := raftlog.Open(shard, raftlog.Options{
 		DB:     s.log,
 		Commit: s.commit,
-		Fail:   s.fail,
+		Fail:   func(err error) error { return s.failRead("log", shard, err) },
 		Recent: func() int64 { return s.recent / max(s.logCount.Load(), 1) },
 	})
 	if err != nil {
@@ -221,9 +218,14 @@ func (s *Store) Log(shard uint16) (*Log, error) {
 // Mark is one shard's high-water mark (package mark, PROTOCOL 7).
 type Mark = mark.Mark
 
-// Mark opens the mark of a shard. It fails with mark.ErrDamaged when a mark
-// was there before and cannot be read. All calls for one shard return the same Mark.
+// Mark opens the mark of a shard. It fails with mark.ErrDamaged when a mark was
+// there before and cannot be read, and with ErrForgotten when the log has lost a
+// vote. All calls for one shard return the same Mark.
 func (s *Store) Mark(shard uint16) (*Mark, error) {
+	l, err := s.Log(shard)
+	if err != nil {
+		return nil, err
+	}
 	// The log says that there is a mark: without it a lost file would look like
 	// a new one.
 	guard := keys.Name(shard, keys.Guard, nil)
@@ -236,8 +238,15 @@ func (s *Store) Mark(shard uint16) (*Mark, error) {
 		return nil, s.fail(fmt.Errorf("read log: %w", err))
 	}
 	m, err := s.marks.Shard(shard, expected)
-	if err != nil || expected {
-		return m, err
+	if err != nil {
+		return nil, err
+	}
+	if has, want := l.Ballots(), m.Ballots(); has < want {
+		return nil, fmt.Errorf("shard %d: %d terms and votes were written, and %d are in %s: %w", shard, want, has, s.path("log"), ErrForgotten)
+	}
+	l.CountBallots(m.CountBallots)
+	if expected {
+		return m, nil
 	}
 	batch := s.log.NewBatch()
 	if err := batch.Set(guard, nil, nil); err != nil {

@@ -111,7 +111,7 @@ func (v *View) pairs(out *stream.Writer, from []byte) error {
 	return v.walk(from, func(it *pebble.Iterator) error {
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return v.store.fail(fmt.Errorf("read state: %w", err))
+			return v.store.failRead("state", v.shard, fmt.Errorf("read state: %w", err))
 		}
 		return out.Pair(it.Key()[keys.PrefixLen:], value)
 	})
@@ -144,7 +144,7 @@ func (v *View) walk(lo []byte, f func(*pebble.Iterator) error) error {
 		}
 	}
 	if err := it.Close(); err != nil {
-		return v.store.fail(fmt.Errorf("read state: %w", err))
+		return v.store.failRead("state", v.shard, fmt.Errorf("read state: %w", err))
 	}
 	return nil
 }

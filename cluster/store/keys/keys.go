@@ -19,6 +19,7 @@ const (
 	Stable byte = 2 // log: raft's stable store
 	Size   byte = 3 // log: bytes of all entries up to the index
 	Guard  byte = 4 // log: the shard has a mark
+	Ballot byte = 5 // log: how often the stable store was written, 8 BE
 	Local  byte = 1 // state: the node's own
 	Shared byte = 2 // state: replicated
 
@@ -52,6 +53,9 @@ func PutIndex(b []byte, shard uint16, kind byte, index uint64) {
 	b[2] = kind
 	binary.BigEndian.PutUint64(b[PrefixLen:], index)
 }
+
+// ShardOf is the shard of a key.
+func ShardOf(key []byte) uint16 { return binary.BigEndian.Uint16(key) }
 
 // IndexOf is the index in an Index.
 func IndexOf(key []byte) uint64 { return binary.BigEndian.Uint64(key[PrefixLen:]) }

@@ -1,7 +1,7 @@
 // Package mark keeps high-water marks: for each shard (term, index) of the
-// newest entry that this node has synced, in a small checksummed file apart
-// from the log, so that a log which silently lost its tail is told from one
-// that never had it.
+// newest entry that this node has synced, and how often it has synced a term or a
+// vote, in a small checksummed file apart from the log, so that a log which
+// silently lost its tail is told from one that never had it.
 package mark
 
 import (
@@ -24,16 +24,17 @@ const Lag = 100 * time.Millisecond
 // They are written in turn, so that one that was torn by a crash leaves the one
 // before it:
 //
-//	magic 4 · version 2 · shard 2 · sequence 8 · term 8 · index 8 · CRC32C 4
+//	magic 4 · version 2 · shard 2 · sequence 8 · term 8 · index 8 · ballots 8 · CRC32C 4
 //
-// Numbers are big-endian; the checksum covers what is before it. The valid slot
-// with the greater sequence counts. A slot that was never written is all zeros,
+// Numbers are big-endian; the checksum covers what is before it. Version 1 had no
+// ballots. The valid slot with the greater sequence counts. A slot that was never written is all zeros,
 // or beyond the end.
 const (
 	magic    = "QTMK"
-	version  = 1
+	version  = 2
 	slotSize = 4096
-	size     = 4 + 2 + 2 + 8 + 8 + 8 + 4
+	size     = 4 + 2 + 2 + 8 + 8 + 8 + 8 + 4
+	sizeOf1  = size - 8
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -76,7 +77,7 @@ type Mark struct {
 	onDisk value
 }
 
-type value struct{ term, index uint64 }
+type value struct{ term, index, ballots uint64 }
 
 func (v value) less(w value) bool {
 	return v.term < w.term || v.term == w.term && v.index < w.index
@@ -118,6 +119,18 @@ func (f *File) run() {
 			return
 		}
 	}
+}
+
+// Settled reports whether everything that was raised is on disk.
+func (f *File) Settled() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range f.marks {
+		if m.want != m.onDisk {
+			return false
+		}
+	}
+	return true
 }
 
 // Close writes what was raised.
@@ -175,7 +188,7 @@ func encode(shard uint16, seq uint64, v value) []byte {
 	b := append(make([]byte, 0, size), magic...)
 	b = binary.BigEndian.AppendUint16(b, version)
 	b = binary.BigEndian.AppendUint16(b, shard)
-	for _, n := range []uint64{seq, v.term, v.index} {
+	for _, n := range []uint64{seq, v.term, v.index, v.ballots} {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
@@ -183,12 +196,25 @@ func encode(shard uint16, seq uint64, v value) []byte {
 
 // decode reads a slot.
 func decode(b []byte, shard uint16) (seq uint64, v value, ok bool) {
-	if len(b) != size || string(b[:4]) != magic || binary.BigEndian.Uint16(b[4:]) != version ||
-		binary.BigEndian.Uint16(b[6:]) != shard ||
-		binary.BigEndian.Uint32(b[size-4:]) != crc32.Checksum(b[:size-4], castagnoli) {
+	if len(b) < 8 || string(b[:4]) != magic || binary.BigEndian.Uint16(b[6:]) != shard {
 		return 0, value{}, false
 	}
-	return binary.BigEndian.Uint64(b[8:]), value{binary.BigEndian.Uint64(b[16:]), binary.BigEndian.Uint64(b[24:])}, true
+	length := size
+	switch binary.BigEndian.Uint16(b[4:]) {
+	case 1:
+		length = sizeOf1
+	case version:
+	default:
+		return 0, value{}, false
+	}
+	if len(b) < length || binary.BigEndian.Uint32(b[length-4:]) != crc32.Checksum(b[:length-4], castagnoli) {
+		return 0, value{}, false
+	}
+	v = value{term: binary.BigEndian.Uint64(b[16:]), index: binary.BigEndian.Uint64(b[24:])}
+	if length == size {
+		v.ballots = binary.BigEndian.Uint64(b[32:])
+	}
+	return binary.BigEndian.Uint64(b[8:]), v, true
 }
 
 // Shard opens the mark of a shard. expected says that there was one before, and
@@ -281,14 +307,34 @@ func (m *Mark) Value() (term, index uint64) {
 // Raise notes a synced entry; the file follows within Lag. What is not above
 // the mark, by term and then index, changes nothing.
 func (m *Mark) Raise(term, index uint64) {
-	v := value{term, index}
+	m.raise(func(v *value) {
+		if v.less(value{term: term, index: index}) {
+			v.term, v.index = term, index
+		}
+	})
+}
+
+// Ballots is the count of synced terms and votes as it is on disk.
+func (m *Mark) Ballots() uint64 {
 	m.file.mu.Lock()
-	higher := m.want.less(v)
-	if higher {
-		m.want = v
-	}
+	defer m.file.mu.Unlock()
+	return m.onDisk.ballots
+}
+
+// CountBallots notes how many terms and votes have been synced; the file follows
+// within Lag. The count never goes back.
+func (m *Mark) CountBallots(n uint64) {
+	m.raise(func(v *value) { v.ballots = max(v.ballots, n) })
+}
+
+// raise changes what the file is to say, and has it written.
+func (m *Mark) raise(change func(*value)) {
+	m.file.mu.Lock()
+	before := m.want
+	change(&m.want)
+	changed := m.want != before
 	m.file.mu.Unlock()
-	if !higher {
+	if !changed {
 		return
 	}
 	select {
@@ -297,15 +343,15 @@ func (m *Mark) Raise(term, index uint64) {
 	}
 }
 
-// Lower sets the mark and returns when it is synced: before every legal
-// shortening of the log.
+// Lower sets the entry of the mark and returns when it is synced: before every
+// legal shortening of the log.
 func (m *Mark) Lower(term, index uint64) error {
-	v := value{term, index}
 	m.file.write.Lock()
 	defer m.file.write.Unlock()
 	m.file.mu.Lock()
 	dropped := m.file.marks[m.shard] != m
-	m.want = v
+	m.want.term, m.want.index = term, index
+	v := m.want
 	m.file.mu.Unlock()
 	if dropped {
 		return fmt.Errorf("shard %d: the high-water mark has been dropped", m.shard)

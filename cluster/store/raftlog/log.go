@@ -40,6 +40,7 @@ type Log struct {
 	appended atomic.Int64
 	writes   stopwatch.Stopwatch
 	gone     atomic.Bool // the shard was dropped
+	ballots  ballots
 
 	mu       sync.RWMutex // guards the rest; never held during a write
 	first    uint64       // 0: the log is empty
@@ -58,6 +59,9 @@ var (
 	// Open it anew.
 	ErrDropped = errors.New("the shard's data has been deleted")
 
+	// ErrDamaged: what is on disk cannot be what was written.
+	ErrDamaged = errors.New("the log is damaged")
+
 	// raft compares this text.
 	errNotFound = errors.New("not found")
 )
@@ -69,7 +73,7 @@ const pointDeletes = 64
 // Open opens the log of a shard.
 func Open(shard uint16, o Options) (*Log, error) {
 	l := &Log{o: o, shard: shard}
-	if err := l.load(); err != nil {
+	if err := errors.Join(l.load(), l.loadBallots()); err != nil {
 		return nil, fmt.Errorf("open log of shard %d: %w", shard, err)
 	}
 	return l, nil
@@ -202,10 +206,14 @@ func (l *Log) read(index uint64, log *raft.Log) error {
 		if !l.holdsLocked(index) { // deleted meanwhile
 			return raft.ErrLogNotFound
 		}
-		return l.o.Fail(fmt.Errorf("shard %d: entry %d is missing from the middle of the log", l.shard, index))
+		return l.o.Fail(fmt.Errorf("shard %d: %w: entry %d is missing from its middle", l.shard, ErrDamaged, index))
 	}
 	if err == nil {
-		err = errors.Join(entry.Decode(v, index, log), closer.Close())
+		decoded := entry.Decode(v, index, log)
+		// Pebble answers a damaged blob by an empty value, and tells so at the end.
+		if err = closer.Close(); err == nil && decoded != nil {
+			err = fmt.Errorf("%w: %w", ErrDamaged, decoded)
+		}
 	}
 	if err != nil {
 		return l.o.Fail(fmt.Errorf("shard %d: read entry %d: %w", l.shard, index, err))
@@ -413,46 +421,6 @@ func (l *Log) deletes(batch *pebble.Batch, lo, hi uint64) error {
 // IsMonotonic implements raft.MonotonicLogStore: after a snapshot was
 // installed raft drops the log whole.
 func (l *Log) IsMonotonic() bool { return true }
-
-// Set implements raft.StableStore.
-func (l *Log) Set(key, value []byte) error {
-	defer l.writes.Start()()
-	batch := l.o.DB.NewBatch()
-	if err := batch.Set(keys.Name(l.shard, keys.Stable, key), value, nil); err != nil {
-		return errors.Join(err, batch.Close())
-	}
-	return l.commit("write term or vote", batch, pebble.Sync)
-}
-
-// Get implements raft.StableStore. The error of an absent key reads "not
-// found".
-func (l *Log) Get(key []byte) ([]byte, error) {
-	v, closer, err := l.o.DB.Get(keys.Name(l.shard, keys.Stable, key))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, errNotFound
-	}
-	if err != nil {
-		return nil, l.o.Fail(fmt.Errorf("shard %d: read term or vote: %w", l.shard, err))
-	}
-	return append([]byte{}, v...), closer.Close()
-}
-
-// SetUint64 implements raft.StableStore.
-func (l *Log) SetUint64(key []byte, value uint64) error {
-	return l.Set(key, binary.BigEndian.AppendUint64(nil, value))
-}
-
-// GetUint64 implements raft.StableStore.
-func (l *Log) GetUint64(key []byte) (uint64, error) {
-	v, err := l.Get(key)
-	if err != nil {
-		return 0, err
-	}
-	if len(v) != 8 {
-		return 0, l.o.Fail(fmt.Errorf("shard %d: %q has %d bytes instead of 8", l.shard, key, len(v)))
-	}
-	return binary.BigEndian.Uint64(v), nil
-}
 
 // EntriesWithin is how many of the newest entries make up about the number of
 // bytes, at least one: what raft's TrailingLogs is set to.
