@@ -26,8 +26,9 @@ type bed struct {
 	o   Options
 	dir string
 	lab *netns.Lab // nil on a plain bed
-	// members are in the order of trial's nodes.
+	// members are in the order of trial's nodes; former ones have left.
 	members []*member
+	former  []*member
 	names   *inject.Names // nil on a plain bed
 	trial   *trial.Trial
 	// doubts is how many recipients were in doubt before this round.
@@ -36,8 +37,9 @@ type bed struct {
 
 // member is a node with its host and its disk, nil on a plain bed.
 type member struct {
-	*proc.Node
-	host *netns.Host
+	*proc.Node // nil until it was written
+	name       string
+	host       *netns.Host
 	disk *inject.Disk
 }
 
@@ -67,7 +69,7 @@ func (b *bed) start(ctx context.Context) error {
 		return err
 	}
 	for i := 1; i <= b.o.Nodes; i++ {
-		b.members = append(b.members, &member{Node: &proc.Node{Name: "n" + strconv.Itoa(i)}})
+		b.members = append(b.members, &member{name: "n" + strconv.Itoa(i)})
 	}
 	to := trial.Options{Binary: b.o.Binary, Dir: filepath.Join(b.dir, "cluster"), Nodes: b.o.Nodes,
 		Sink: sink.Mode{Delay: sink.Duration(hopTakes)}, Edit: b.configure}
@@ -76,13 +78,9 @@ func (b *bed) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if need(disks).missing(b.o.Plain) == nil {
-		for _, m := range b.members {
-			var err error
-			m.disk, err = inject.NewDisk(ctx, filepath.Join(b.dir, m.Name+".img"), filepath.Join(b.dir, "disk-"+m.Name), diskSize)
-			if err != nil {
-				return err
-			}
+	for _, m := range b.members {
+		if err := b.furnish(ctx, m); err != nil {
+			return err
 		}
 	}
 	t, err := trial.Start(ctx, to)
@@ -96,11 +94,20 @@ func (b *bed) start(ctx context.Context) error {
 	return nil
 }
 
+// furnish gives a member a disk, if there are any.
+func (b *bed) furnish(ctx context.Context, m *member) (err error) {
+	if need(disks).missing(b.o.Plain) != nil {
+		return nil
+	}
+	m.disk, err = inject.NewDisk(ctx, filepath.Join(b.dir, m.name+".img"), filepath.Join(b.dir, "disk-"+m.name), diskSize)
+	return err
+}
+
 // lay makes a host for each node, and a resolver that finds the next hop.
 func (b *bed) lay(ctx context.Context, to *trial.Options) error {
 	var names []string
 	for _, m := range b.members {
-		names = append(names, m.Name)
+		names = append(names, m.name)
 	}
 	var err error
 	if b.lab, err = netns.New(ctx, names); err != nil {
@@ -122,7 +129,7 @@ func (b *bed) lay(ctx context.Context, to *trial.Options) error {
 // member is the member of that name.
 func (b *bed) member(name string) *member {
 	for _, m := range b.members {
-		if m.Name == name {
+		if m.name == name {
 			return m
 		}
 	}
@@ -143,9 +150,14 @@ func (b *bed) configure(node string, config []byte) []byte {
 	if m.disk != nil {
 		config = bytes.Replace(config, []byte("data: data"), []byte("data: "+filepath.Join(m.disk.Dir, "data")), 1)
 	}
-	config = append(config, "drain_grace: 1s\n"...)
+	add := func(key, value string) { // unless a node that joins has it from another
+		if !bytes.Contains(config, []byte("\n"+key+":")) {
+			config = fmt.Appendf(config, "%s: %s\n", key, value)
+		}
+	}
+	add("drain_grace", "1s")
 	if b.lab != nil {
-		config = fmt.Appendf(config, "dns: {servers: [\"%s:53\"]}\n", b.lab.Gateway)
+		add("dns", fmt.Sprintf("{servers: [\"%s:53\"]}", b.lab.Gateway))
 	}
 	return config
 }
@@ -154,7 +166,8 @@ func (b *bed) configure(node string, config []byte) []byte {
 // waits for it can be killed.
 func (b *bed) close() error {
 	var errs []error
-	for _, m := range b.members {
+	all := append(b.former, b.members...)
+	for _, m := range all {
 		if m.disk != nil {
 			errs = append(errs, m.disk.Thaw())
 		}
@@ -162,7 +175,7 @@ func (b *bed) close() error {
 	if b.trial != nil {
 		b.trial.Close()
 	}
-	for _, m := range b.members {
+	for _, m := range all {
 		if m.disk != nil {
 			errs = append(errs, m.disk.Close())
 		}

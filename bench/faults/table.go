@@ -83,6 +83,8 @@ func table() []fault {
 		{"remote-4xx", "the next hop answers 451 to everything", nothing, remoteDefers},
 		{"remote-closes", "the next hop takes messages and closes after the dot, three in ten", nothing, remoteCloses},
 		{"rolling-restart", "SIGTERM to one node after the other, each started again", nothing, rollingRestart},
+		{"disk-wiped", "a leader's data are gone; it is refused, and joins again", nothing, diskWiped},
+		{"member-joins", "a new node joins, gets replicas, and leaves again", nothing, memberJoins},
 	}
 }
 

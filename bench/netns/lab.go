@@ -64,28 +64,35 @@ func New(ctx context.Context, names []string) (*Lab, error) {
 	if err := ip(ctx, batch); err != nil {
 		return nil, errors.Join(fmt.Errorf("make the bridge: %w", err), l.Close())
 	}
-	address := l.Gateway
-	for i, name := range names {
-		address = address.Next()
-		h := &Host{Name: name, Address: address, space: l.bridge + "-" + name, link: fmt.Sprintf("%sv%d", l.bridge, i+1)}
-		l.Hosts = append(l.Hosts, h)
-		if err := l.add(ctx, h); err != nil {
-			return nil, errors.Join(fmt.Errorf("make host %s: %w", name, err), l.Close())
+	for _, name := range names {
+		if _, err := l.Add(ctx, name); err != nil {
+			return nil, errors.Join(err, l.Close())
 		}
 	}
 	return l, nil
 }
 
-// add makes a host.
-func (l *Lab) add(ctx context.Context, h *Host) error {
+// Add makes one more host.
+func (l *Lab) Add(ctx context.Context, name string) (*Host, error) {
+	n := len(l.Hosts) + 1
+	address := l.Gateway
+	for range n {
+		address = address.Next()
+	}
+	h := &Host{Name: name, Address: address, space: l.bridge + "-" + name, link: fmt.Sprintf("%sv%d", l.bridge, n)}
+	l.Hosts = append(l.Hosts, h)
 	outside := fmt.Sprintf("netns add %[1]s\nlink add %[2]s type veth peer name eth0 netns %[1]s\nlink set %[2]s master %[3]s up\n",
 		h.space, h.link, l.bridge)
-	if err := ip(ctx, outside); err != nil {
-		return err
-	}
 	inside := fmt.Sprintf("link set lo up\naddr add %s/%d dev eth0\nlink set eth0 up\nroute add default via %s\n",
 		h.Address, l.Network.Bits(), l.Gateway)
-	return ip(ctx, inside, "-n", h.space)
+	err := ip(ctx, outside)
+	if err == nil {
+		err = ip(ctx, inside, "-n", h.space)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make host %s: %w", name, err)
+	}
+	return h, nil
 }
 
 // Close takes hosts and bridge away. Processes that still run in a namespace

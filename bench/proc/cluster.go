@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -42,9 +43,14 @@ type Options struct {
 
 // Cluster is a set of nodes.
 type Cluster struct {
-	Nodes  []*Node
-	binary string
+	Nodes []*Node
+
+	o    Options
+	base int // port, on loopback
 }
+
+// hostPort is where nodes on hosts of their own speak to each other.
+const hostPort = 7900
 
 // New writes a cluster with "init", on loopback on ports that are free now;
 // nothing runs yet.
@@ -60,16 +66,7 @@ func New(ctx context.Context, o Options) (*Cluster, error) {
 		return nil, fmt.Errorf("init: %w: %s", err, out)
 	}
 	for _, n := range c.Nodes {
-		if o.Hosts != nil {
-			// Each host has a loopback of its own, where nobody else asks.
-			err = n.edit(func(_ string, config []byte) []byte {
-				return bytes.Replace(config, []byte("127.0.0.1:9125"), []byte(n.Metrics), 1)
-			})
-		}
-		if err == nil && o.Edit != nil {
-			err = n.edit(o.Edit)
-		}
-		if err != nil {
+		if err := n.edit(o); err != nil {
 			return nil, err
 		}
 	}
@@ -77,34 +74,79 @@ func New(ctx context.Context, o Options) (*Cluster, error) {
 }
 
 // plan says where the nodes will be, and tells init.
-func plan(o Options) (*Cluster, []string, error) {
-	c := &Cluster{binary: o.Binary}
-	add := func(i int, smtp, admin, metrics string) {
-		name := "n" + strconv.Itoa(i)
-		c.Nodes = append(c.Nodes, &Node{
-			Name: name, Config: filepath.Join(o.Dir, name, "quorumta.yaml"),
-			SMTP: smtp, Admin: admin, Metrics: metrics,
-			LogFile: filepath.Join(o.Dir, name, "log.txt"),
-			binary:  o.Binary, env: o.Env, launch: o.Launch,
-		})
-	}
+func plan(o Options) (c *Cluster, args []string, err error) {
+	c = &Cluster{o: o}
 	if o.Hosts != nil {
-		const port = 7900
-		args := []string{"--port", strconv.Itoa(port), "--trust", o.Trust}
+		args = []string{"--port", strconv.Itoa(hostPort), "--trust", o.Trust}
 		for i, host := range o.Hosts {
-			args = append(args, "--node", "n"+strconv.Itoa(i+1)+"="+host)
-			add(i+1, net.JoinHostPort(host, "25"), net.JoinHostPort(host, strconv.Itoa(port+80)), net.JoinHostPort(host, "9125"))
+			n := c.add("n"+strconv.Itoa(i+1), host)
+			args = append(args, "--node", n.Name+"="+host)
 		}
 		return c, args, nil
 	}
-	base, err := freeBase(o.Nodes)
-	if err != nil {
+	if c.base, err = freeBase(o.Nodes); err != nil {
 		return nil, nil, err
 	}
-	for i := 1; i <= o.Nodes; i++ {
-		add(i, address(base+100+i), address(base+200+i), address(base+300+i))
+	for i := range o.Nodes {
+		c.add("n"+strconv.Itoa(i+1), "")
 	}
-	return c, []string{"--nodes", strconv.Itoa(o.Nodes), "--port", strconv.Itoa(base)}, nil
+	return c, []string{"--nodes", strconv.Itoa(o.Nodes), "--port", strconv.Itoa(c.base)}, nil
+}
+
+// add makes a node on a host of its own, or with "" on loopback.
+func (c *Cluster) add(name, host string) *Node {
+	n := &Node{
+		Name: name, Config: filepath.Join(c.o.Dir, name, "quorumta.yaml"),
+		LogFile: filepath.Join(c.o.Dir, name, "log.txt"),
+		binary:  c.o.Binary, env: c.o.Env, launch: c.o.Launch,
+	}
+	if host != "" {
+		n.Cluster = net.JoinHostPort(host, strconv.Itoa(hostPort))
+		n.SMTP = net.JoinHostPort(host, "25")
+		n.Admin = net.JoinHostPort(host, strconv.Itoa(hostPort+80))
+		n.Metrics = net.JoinHostPort(host, "9125")
+	} else {
+		port := c.base + len(c.Nodes) + 1
+		n.Cluster, n.SMTP, n.Admin, n.Metrics = address(port), address(port+100), address(port+200), address(port+300)
+	}
+	c.Nodes = append(c.Nodes, n)
+	return n
+}
+
+// Join has the running cluster admit one more node, on a host of its own or
+// with "" on loopback. It is not started.
+func (c *Cluster) Join(ctx context.Context, name, host string) (*Node, error) {
+	var token []byte
+	var member *Node
+	err := c.each(ctx, patience, func(ctx context.Context, n *Node) (err error) {
+		member = n
+		token, err = n.Command(ctx, "cluster", "token")
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	n := c.add(name, host)
+	at, port, err := net.SplitHostPort(n.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"init", "--dir", c.o.Dir, "--name", name, "--host", at, "--port", port,
+		"--join", member.Cluster, "--token", string(bytes.TrimSpace(token))}
+	out, err := exec.CommandContext(ctx, c.o.Binary, args...).CombinedOutput()
+	if err == nil {
+		err = n.edit(c.o)
+	}
+	if err != nil {
+		c.Forget(n)
+		return nil, fmt.Errorf("join %s: %w: %s", name, err, bytes.TrimSpace(out))
+	}
+	return n, nil
+}
+
+// Forget leaves a node that does not run out from now on.
+func (c *Cluster) Forget(n *Node) {
+	c.Nodes = slices.DeleteFunc(c.Nodes, func(other *Node) bool { return other == n })
 }
 
 // Start starts every node and returns when all are ready.
@@ -169,7 +211,11 @@ type Status struct {
 		Commit  uint64 `json:"commit"`
 		Applied uint64 `json:"applied"`
 		// Queued is how many messages are open.
-		Queued int `json:"queued"`
+		Queued   int `json:"queued"`
+		Replicas []struct {
+			Node  string `json:"node"`
+			Voter bool   `json:"voter"`
+		} `json:"replicas"`
 	} `json:"shards"`
 }
 
@@ -312,12 +358,20 @@ func (n *Node) Command(ctx context.Context, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-func (n *Node) edit(f func(string, []byte) []byte) error {
+// edit changes what init wrote. A host has a loopback of its own, where nobody
+// else asks for metrics.
+func (n *Node) edit(o Options) error {
 	text, err := os.ReadFile(n.Config)
 	if err != nil {
 		return fmt.Errorf("read the configuration of %s: %w", n.Name, err)
 	}
-	return os.WriteFile(n.Config, f(n.Name, text), 0o644)
+	if o.Hosts != nil {
+		text = bytes.Replace(text, []byte("127.0.0.1:9125"), []byte(n.Metrics), 1)
+	}
+	if o.Edit != nil {
+		text = o.Edit(n.Name, text)
+	}
+	return os.WriteFile(n.Config, text, 0o644)
 }
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -18,6 +18,7 @@ import (
 type Node struct {
 	Name    string
 	Config  string
+	Cluster string // between nodes
 	SMTP    string
 	Admin   string
 	Metrics string

@@ -16,8 +16,8 @@ import (
 type Fault struct {
 	Victims []*proc.Node
 	// Shards are those that they led.
-	Shards  map[int]bool
-	At      time.Time
+	Shards map[int]bool
+	At     time.Time
 }
 
 // Of is a fault that is about to strike these nodes; At is to be set when it

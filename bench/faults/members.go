@@ -1,0 +1,146 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"quorumta/bench/proc"
+)
+
+// memberJoins has a new node join, which gets replicas and leads, and has it
+// leave again.
+func memberJoins(ctx context.Context, r *round) error {
+	m, err := r.join(ctx)
+	if err != nil {
+		return err
+	}
+	r.victim = append(r.victim, m.Name)
+	if err := r.waitVoter(ctx, m.Name); err != nil {
+		return err
+	}
+	if err := r.wait(ctx, r.o.hold()/2); err != nil {
+		return err
+	}
+	return r.leave(ctx, m)
+}
+
+// join makes a new member and waits until it is ready.
+func (b *bed) join(ctx context.Context) (*member, error) {
+	m := &member{name: "n" + strconv.Itoa(len(b.members)+len(b.former)+1)}
+	b.members = append(b.members, m)
+	host := ""
+	if b.lab != nil {
+		var err error
+		if m.host, err = b.lab.Add(ctx, m.name); err != nil {
+			return nil, err
+		}
+		host = m.host.Address.String()
+	}
+	err := b.furnish(ctx, m)
+	if err == nil {
+		m.Node, err = b.trial.Cluster.Join(ctx, m.name, host)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Start(); err != nil {
+		return nil, err
+	}
+	return m, m.WaitReady(ctx)
+}
+
+// leave has a member go, and ends it when the cluster has forgotten it.
+func (b *bed) leave(ctx context.Context, m *member) error {
+	asked := b.members[0]
+	if asked == m {
+		asked = b.members[1]
+	}
+	if out, err := asked.Command(ctx, "cluster", "remove", m.Name); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	if err := m.Stop(ctx); err != nil {
+		return err
+	}
+	b.members = slices.DeleteFunc(b.members, func(other *member) bool { return other == m })
+	b.former = append(b.former, m)
+	b.trial.Cluster.Forget(m.Node)
+	return nil
+}
+
+// waitVoter waits until a node votes in a shard, and in no shard does not.
+func (r *round) waitVoter(ctx context.Context, name string) error {
+	for {
+		var s proc.Status
+		err := r.trial.Cluster.Query(ctx, &s, "cluster", "status")
+		votes, waits := 0, 0
+		for _, shard := range s.Shards {
+			for _, replica := range shard.Replicas {
+				switch {
+				case replica.Node != name:
+				case replica.Voter:
+					votes++
+				default:
+					waits++
+				}
+			}
+		}
+		if err == nil && votes > 0 && waits == 0 {
+			return nil
+		}
+		if !sleep(ctx, 100*time.Millisecond) {
+			return fmt.Errorf("%s votes in %d shards and waits in %d: %w", name, votes, waits, errors.Join(err, ctx.Err()))
+		}
+	}
+}
+
+// diskWiped takes a node's data. It must not start without them until the
+// cluster has taken it back.
+func diskWiped(ctx context.Context, r *round) error {
+	v, err := r.leader(ctx)
+	if err != nil {
+		return err
+	}
+	err = r.strike(ctx, func() error {
+		v.Kill()
+		return os.RemoveAll(r.data(v))
+	}, v)
+	if err != nil {
+		return err
+	}
+	if err := v.Start(); err != nil {
+		return err
+	}
+	refusing, cancel := context.WithTimeout(ctx, r.o.hold())
+	defer cancel()
+	if err := v.WaitReady(refusing); err == nil || v.Running() {
+		v.Kill()
+		return fmt.Errorf("%s started on an empty disk", v.Name)
+	}
+	if err := r.wait(ctx, r.o.hold()/2); err != nil {
+		return err
+	}
+	if out, err := v.Command(ctx, "cluster", "join"); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	if err := v.Start(); err != nil {
+		return err
+	}
+	if err := v.WaitReady(ctx); err != nil {
+		return err
+	}
+	return r.waitVoter(ctx, v.Name)
+}
+
+// data is a member's data directory.
+func (b *bed) data(m *member) string {
+	if m.disk != nil {
+		return filepath.Join(m.disk.Dir, "data")
+	}
+	return filepath.Join(filepath.Dir(m.Config), "data")
+}
