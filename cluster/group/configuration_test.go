@@ -300,3 +300,55 @@ func TestJoiningBegins(t *testing.T) {
 		}
 	})
 }
+
+// A replica that died while it received the state gets it at once when it comes
+// back after long, not when Raft's pause of up to ten seconds is over.
+func TestSnapshotForWhoComesBack(t *testing.T) {
+	for away := 60 * time.Second; away < 70*time.Second; away += 2 * time.Second {
+		growing(t, 2, 1, func(t *testing.T, _ *sim.Network, all []*bench) {
+			founder, joiner := all[0], all[1]
+			joiner.stop()
+			var fails atomic.Bool
+			fails.Store(true)
+			joiner.o.Joined = func() error {
+				if fails.Load() {
+					return errors.New("it dies here")
+				}
+				return nil
+			}
+			founder.stop()
+			founder.o.TrailingBytes = 1
+			for _, b := range all {
+				var err error
+				if b.g, err = New(b.o); err != nil {
+					t.Fatal(err)
+				}
+				b.run()
+			}
+			leader(t, all)
+			for i := range 20 {
+				if err := founder.put(fmt.Sprint(i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r, err := founder.g.replica()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.snapshot()
+			reconfigured(t, all, "add", func(g *Group) error { return g.AddNonvoter(context.Background(), joiner.o.Self) })
+			time.Sleep(100 * time.Millisecond)
+			joiner.stop()
+			time.Sleep(away)
+			fails.Store(false)
+			start := time.Now()
+			joiner.run()
+			wait(t, "the joiner has the state", func() bool { return joiner.has("19") })
+			if took := time.Since(start); took > 1500*time.Millisecond {
+				t.Errorf("away for %v: the state came after %v", away, took)
+			} else {
+				t.Logf("away for %v: the state came after %v", away, took)
+			}
+		})
+	}
+}

@@ -222,6 +222,25 @@ func (l *labelled) Close() error {
 	return l.SnapshotSink.Close()
 }
 
+// once is a snapshot that may be closed twice: by the transport, as soon as it
+// is of no use, and by Raft.
+type once struct {
+	io.Reader
+	close func() error
+}
+
+// Close implements io.Closer.
+func (o once) Close() error { return o.close() }
+
+// Open implements raft.SnapshotStore.
+func (s snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	meta, r, err := s.Snapshots.Open(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	return meta, once{r, sync.OnceValue(r.Close)}, nil
+}
+
 // Create implements raft.SnapshotStore.
 func (s snapshots) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration, configurationIndex uint64, trans raft.Transport) (raft.SnapshotSink, error) {
 	sink, err := s.Snapshots.Create(version, index, term, configuration, configurationIndex, trans)

@@ -11,7 +11,7 @@ import (
 // holdTick is how often an append that is held looks whether its term is over.
 const holdTick = 250 * time.Millisecond
 
-// contacts holds appends to a peer that does not answer. Raft doubles the pause
+// contacts holds appends and snapshots to a peer that does not answer. Raft doubles the pause
 // between them with each that fails, up to ten seconds, and heartbeats do not
 // shorten it: a follower that came back would keep the leader in office, and
 // get no entries. So an append that fails again does so only when the peer has

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"errors"
+	"io"
 	"sync"
 	"time"
 
@@ -133,6 +134,23 @@ func trim(args *raft.AppendEntriesRequest) {
 	}
 	covered := args.PrevLogEntry + uint64(len(args.Entries))
 	args.LeaderCommitIndex = min(args.LeaderCommitIndex, covered)
+}
+
+// InstallSnapshot implements raft.Transport. Raft tries again as it does with
+// appends, so a snapshot that fails is held like one; data is let go meanwhile,
+// since it pins what the state deletes.
+func (t *Transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	t.contacts.acts(args.Term)
+	err := t.NetworkTransport.InstallSnapshot(id, target, args, resp, data)
+	if err != nil {
+		if c, ok := data.(io.Closer); ok {
+			_ = c.Close()
+		}
+		t.contacts.hold(id, args.Term, t.done)
+		return err
+	}
+	t.contacts.answered(id)
+	return nil
 }
 
 // TimeoutNow implements raft.Transport. From here on the target may be elected
