@@ -34,6 +34,7 @@ type node struct {
 	adminTo   admin.Options
 	inside    *certificate
 	ca        [sha256.Size]byte // of the certificate of the cluster's CA
+	live
 
 	// drain is closed to begin draining; draining tells /readyz.
 	drain    chan struct{}

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -13,17 +13,15 @@ import (
 
 	"quorumta/cmd/quorumta/archive"
 	"quorumta/delivery"
-	"quorumta/delivery/dsn"
-	"quorumta/delivery/retry"
-	"quorumta/delivery/route"
+	"quorumta/delivery/own"
 	"quorumta/delivery/site"
 	"quorumta/delivery/smtpc"
 	"quorumta/internal/admin"
-	"quorumta/internal/config"
-	"quorumta/internal/dns"
 	"quorumta/internal/mail"
 	"quorumta/internal/policy"
+	"quorumta/internal/pressure"
 	"quorumta/queue"
+	"quorumta/queue/call"
 	"quorumta/queue/state"
 	"quorumta/smtp"
 )
@@ -37,6 +35,7 @@ func (n *node) wire() error {
 	if err := n.wireCluster(); err != nil {
 		return err
 	}
+	n.env.Store(n.file.Env())
 	spool := filepath.Join(n.file.Data, "spool")
 	if err := os.MkdirAll(spool, 0o700); err != nil {
 		return fmt.Errorf("make the spool: %w", err)
@@ -45,7 +44,8 @@ func (n *node) wire() error {
 		SubmitWait: time.Duration(n.file.SubmitWait),
 		History:    time.Duration(n.file.Keep.History),
 		SpoolDir:   spool,
-		Filter:     filter(n.file.Env()),
+		Filter:     n.filter,
+		HoldDoubts: n.file.InDoubt == "hold",
 		Level:      n.level,
 		Log:        n.log,
 		Tracer:     n.telemetry.Tracer("queue"),
@@ -61,38 +61,53 @@ func (n *node) wire() error {
 
 func (n *node) wireDelivery() error {
 	f := n.file
-	servers, err := resolvers(f.DNS.Servers)
-	if err != nil {
-		return err
-	}
-	resolver, err := dns.New(dns.Options{Servers: servers})
-	if err != nil {
-		return err
-	}
-	table, err := routers(f, resolver)
-	if err != nil {
-		return err
-	}
-	rules, err := retries(f)
+	n.places = own.New(own.Options{
+		Name:      f.Node,
+		Listeners: func() []net.Addr { return n.smtp.Addresses() },
+		Members:   n.members,
+		Ask: func(ctx context.Context, member string) ([]netip.AddrPort, error) {
+			return call.Ask[struct{}, []netip.AddrPort](ctx, n.cluster.Call, member, callListeners, struct{}{})
+		},
+	})
+	n.cluster.Handle(callListeners, call.Answer(func(context.Context, struct{}) ([]netip.AddrPort, error) { return n.places.Here() }))
+	rules, err := n.rulesOf(f)
 	if err != nil {
 		return err
 	}
 	n.delivery, err = delivery.New(delivery.Options{
 		Process:  n.queue.Process(),
 		Queue:    n.queue,
-		Router:   table,
-		Retry:    rules,
-		Warnings: warnings(f),
-		DSN: &dsn.Builder{
-			Hostname: f.Hostname, Postmaster: mail.Address(f.Postmaster),
-			MaxBody: int64(f.DSN.MaxBody), Return: returns(f.DSN.Return),
-		},
-		Sites:  site.Options{SMTP: smtpc.Options{Hostname: f.Hostname}},
-		Log:    n.log,
-		Tracer: n.telemetry.Tracer("delivery"),
-		Meter:  n.telemetry.Meter("delivery"),
+		Router:   rules.Router,
+		Retry:    rules.Retry,
+		Warnings: rules.Warnings,
+		DSN:      rules.DSN,
+		Own:      n.places,
+		Sites:    site.Options{SMTP: smtpc.Options{Hostname: f.Hostname}},
+		May:      n.mayDeliver,
+		Log:      n.log,
+		Tracer:   n.telemetry.Tracer("delivery"),
+		Meter:    n.telemetry.Meter("delivery"),
 	})
 	return err
+}
+
+// callListeners asks a member where it takes mail.
+const callListeners = "relay.listeners"
+
+// members are the names of the members, and where they listen for each other.
+func (n *node) members() map[string]string {
+	members := map[string]string{}
+	for _, m := range n.cluster.Nodes() {
+		members[m.Name] = m.Address
+	}
+	return members
+}
+
+// mayDeliver: the disk is well, and the shard is led, with a lease that runs and
+// a state that nothing is wrong with.
+func (n *node) mayDeliver(shard uint16, term uint64) bool {
+	held, ok := n.cluster.Term(shard)
+	return ok && held == term && n.cluster.Healthy()
 }
 
 func (n *node) wireSMTP() error {
@@ -101,16 +116,18 @@ func (n *node) wireSMTP() error {
 	if err != nil {
 		return err
 	}
+	memory, err := pressure.New(pressure.Options{Log: n.log, Meter: n.telemetry.Meter("memory")})
+	if err != nil {
+		return err
+	}
 	o := smtp.Options{
-		Queue:    n.queue,
-		Hostname: f.Hostname,
-		Node:     f.Node,
-		Limits: smtp.Limits{
-			Message: int64(f.Limits.Message), Recipients: f.Limits.Recipients,
-			Connections: f.Limits.Connections, PerClient: f.Limits.PerClient, Received: f.Limits.Received,
-		},
+		Queue:      n.queue,
+		Hostname:   f.Hostname,
+		Node:       f.Node,
+		Limits:     limitsOf(f),
 		Policy:     rules,
 		Postmaster: mail.Address(f.Postmaster),
+		Pressed:    memory.Short,
 		Log:        n.log,
 		Tracer:     n.telemetry.Tracer("smtp"),
 		Meter:      n.telemetry.Meter("smtp"),
@@ -127,22 +144,6 @@ func (n *node) wireSMTP() error {
 	}
 	n.smtp, err = smtp.New(o)
 	return err
-}
-
-// reload reads the file again. Policy, nets and lists take effect at once;
-// what else has changed needs a restart, which costs nothing in a cluster.
-func (n *node) reload() {
-	f, err := config.Load(n.file.Path(), n.file.Node)
-	var rules smtp.Policy
-	if err == nil {
-		rules, err = policyOf(f)
-	}
-	if err != nil {
-		n.log.Error("the configuration is not taken: the old one stays", "error", err)
-		return
-	}
-	n.smtp.SetPolicy(rules)
-	n.log.Info("policy, nets and lists reloaded; other changes take a restart")
 }
 
 // expiryWarning is how long ahead of its end a certificate is spoken of.
@@ -165,104 +166,15 @@ func (n *node) countExpiry() error {
 	return err
 }
 
-// policyOf compiles the rules of a file.
-func policyOf(f *config.File) (smtp.Policy, error) {
-	p := smtp.Policy{Env: f.Env(), Trusted: trusted(f)}
-	for _, r := range f.Policy.RCPT {
-		c, err := f.Env().Condition(r.If)
-		if err != nil {
-			return p, fmt.Errorf("policy rule %s: %w", r.Name, err)
-		}
-		p.Rcpt = append(p.Rcpt, policy.Rule{Name: r.Name, If: c, Do: policy.Verdict(r.Do), Reply: mail.Reply(r.Reply)})
+// filter compiles an expression of "queue list --if".
+func (n *node) filter(expr string) (func(*state.Message) (bool, error), error) {
+	c, err := n.env.Load().MessageCondition(expr)
+	if err != nil {
+		return nil, err
 	}
-	return p, nil
-}
-
-// trusted is the net whose trace contexts are believed: by its name, or
-// loopback in a cluster on one machine.
-func trusted(f *config.File) string {
-	for _, name := range []string{"trusted", "loopback"} {
-		if f.Nets[name] != nil {
-			return name
-		}
-	}
-	return ""
-}
-
-func routers(f *config.File, resolver *dns.Resolver) (*route.Table, error) {
-	o := route.Options{Hostname: f.Hostname, Resolver: resolver}
-	for _, r := range f.Routers {
-		c, err := f.Env().Condition(r.If)
-		if err != nil {
-			return nil, fmt.Errorf("router %s: %w", r.Name, err)
-		}
-		o.Routers = append(o.Routers, route.Router{Name: r.Name, If: c, Hosts: r.Hosts, MX: r.MX != nil, TLS: route.TLSMode(r.TLS)})
-	}
-	return route.New(o)
-}
-
-func retries(f *config.File) (*retry.Rules, error) {
-	var rules []retry.Rule
-	for i, r := range f.Retry {
-		c, err := f.Env().Condition(r.If)
-		if err != nil {
-			return nil, fmt.Errorf("retry rule %s: %w", r.Name, err)
-		}
-		rule := retry.Rule{Name: r.Name, If: c}
-		for j, text := range r.Steps {
-			step, err := retry.ParseStep(text)
-			if err != nil {
-				return nil, f.Fault(fmt.Sprintf("retry[%d].steps[%d]", i, j), err.Error())
-			}
-			rule.Steps = append(rule.Steps, step)
-		}
-		rules = append(rules, rule)
-	}
-	return retry.New(rules, nil)
-}
-
-func warnings(f *config.File) retry.Warnings {
-	var w retry.Warnings
-	for _, d := range f.DSN.WarnAfter {
-		w = append(w, time.Duration(d))
-	}
-	return w
-}
-
-func returns(s string) mail.Return {
-	if s == "full" {
-		return mail.ReturnFull
-	}
-	return mail.ReturnHeaders
-}
-
-func resolvers(servers []string) ([]netip.AddrPort, error) {
-	var out []netip.AddrPort
-	for _, s := range servers {
-		if a, err := netip.ParseAddr(s); err == nil {
-			out = append(out, netip.AddrPortFrom(a, 53))
-			continue
-		}
-		ap, err := netip.ParseAddrPort(s)
-		if err != nil {
-			return nil, errors.New("dns.servers: " + s + " is not an address")
-		}
-		out = append(out, ap)
-	}
-	return out, nil
-}
-
-// filter compiles the expressions of "queue list --if".
-func filter(env *policy.Env) func(string) (func(*state.Message) (bool, error), error) {
-	return func(expr string) (func(*state.Message) (bool, error), error) {
-		c, err := env.MessageCondition(expr)
-		if err != nil {
-			return nil, err
-		}
-		return func(m *state.Message) (bool, error) {
-			return c.Eval(facts(m, time.Now()))
-		}, nil
-	}
+	return func(m *state.Message) (bool, error) {
+		return c.Eval(facts(m, time.Now()))
+	}, nil
 }
 
 // facts is an open message as conditions see it.

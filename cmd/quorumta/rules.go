@@ -1,0 +1,156 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"quorumta/delivery"
+	"quorumta/delivery/dsn"
+	"quorumta/delivery/own"
+	"quorumta/delivery/retry"
+	"quorumta/delivery/route"
+	"quorumta/internal/config"
+	"quorumta/internal/dns"
+	"quorumta/internal/mail"
+	"quorumta/internal/policy"
+	"quorumta/smtp"
+)
+
+// live is what a reload exchanges, or compares with.
+type live struct {
+	// loaded is the file that was read last; it belongs to the goroutine that
+	// wires and reloads.
+	loaded   *config.File
+	resolver *dns.Resolver
+	places   *own.Places
+	// env are the nets and lists of the operator's expressions.
+	env atomic.Pointer[policy.Env]
+}
+
+// rulesOf compiles what a file says of delivery.
+func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
+	var r delivery.Rules
+	resolver := n.resolver
+	if resolver == nil || !slices.Equal(f.DNS.Servers, n.loaded.DNS.Servers) {
+		servers, err := resolvers(f.DNS.Servers)
+		if err != nil {
+			return r, err
+		}
+		if resolver, err = dns.New(dns.Options{Servers: servers, Meter: n.telemetry.Meter("dns")}); err != nil {
+			return r, err
+		}
+	}
+	var err error
+	if r.Router, err = routers(f, resolver, n.places); err != nil {
+		return r, err
+	}
+	if r.Retry, err = retries(f); err != nil {
+		return r, err
+	}
+	r.Warnings = warnings(f)
+	r.DSN = &dsn.Builder{
+		Hostname: n.file.Hostname, Postmaster: mail.Address(n.file.Postmaster),
+		MaxBody: int64(f.DSN.MaxBody), Return: returns(f.DSN.Return),
+	}
+	n.resolver, n.loaded = resolver, f
+	return r, nil
+}
+
+func limitsOf(f *config.File) smtp.Limits {
+	l := f.Limits
+	return smtp.Limits{
+		Message: int64(l.Message), Recipients: l.Recipients,
+		Connections: l.Connections, PerClient: l.PerClient, Received: l.Received,
+	}
+}
+
+// policyOf compiles the rules of a file.
+func policyOf(f *config.File) (smtp.Policy, error) {
+	p := smtp.Policy{Env: f.Env(), Trusted: trusted(f)}
+	for _, r := range f.Policy.RCPT {
+		c, err := f.Env().Condition(r.If)
+		if err != nil {
+			return p, fmt.Errorf("policy rule %s: %w", r.Name, err)
+		}
+		p.Rcpt = append(p.Rcpt, policy.Rule{Name: r.Name, If: c, Do: policy.Verdict(r.Do), Reply: mail.Reply(r.Reply)})
+	}
+	return p, nil
+}
+
+// trusted is the net whose trace contexts are believed: by its name, or
+// loopback in a cluster on one machine.
+func trusted(f *config.File) string {
+	for _, name := range []string{"trusted", "loopback"} {
+		if f.Nets[name] != nil {
+			return name
+		}
+	}
+	return ""
+}
+
+func routers(f *config.File, resolver *dns.Resolver, places *own.Places) (*route.Table, error) {
+	o := route.Options{Hostname: f.Hostname, Resolver: resolver, Own: places.Whose}
+	for _, r := range f.Routers {
+		c, err := f.Env().Condition(r.If)
+		if err != nil {
+			return nil, fmt.Errorf("router %s: %w", r.Name, err)
+		}
+		o.Routers = append(o.Routers, route.Router{Name: r.Name, If: c, Hosts: r.Hosts, MX: r.MX != nil, TLS: route.TLSMode(r.TLS), Trace: r.Trace})
+	}
+	return route.New(o)
+}
+
+func retries(f *config.File) (*retry.Rules, error) {
+	var rules []retry.Rule
+	for i, r := range f.Retry {
+		c, err := f.Env().Condition(r.If)
+		if err != nil {
+			return nil, fmt.Errorf("retry rule %s: %w", r.Name, err)
+		}
+		rule := retry.Rule{Name: r.Name, If: c}
+		for j, text := range r.Steps {
+			step, err := retry.ParseStep(text)
+			if err != nil {
+				return nil, f.Fault(fmt.Sprintf("retry[%d].steps[%d]", i, j), err.Error())
+			}
+			rule.Steps = append(rule.Steps, step)
+		}
+		rules = append(rules, rule)
+	}
+	return retry.New(rules, nil)
+}
+
+func warnings(f *config.File) retry.Warnings {
+	var w retry.Warnings
+	for _, d := range f.DSN.WarnAfter {
+		w = append(w, time.Duration(d))
+	}
+	return w
+}
+
+func returns(s string) mail.Return {
+	if s == "full" {
+		return mail.ReturnFull
+	}
+	return mail.ReturnHeaders
+}
+
+func resolvers(servers []string) ([]netip.AddrPort, error) {
+	var out []netip.AddrPort
+	for _, s := range servers {
+		if a, err := netip.ParseAddr(s); err == nil {
+			out = append(out, netip.AddrPortFrom(a, 53))
+			continue
+		}
+		ap, err := netip.ParseAddrPort(s)
+		if err != nil {
+			return nil, errors.New("dns.servers: " + s + " is not an address")
+		}
+		out = append(out, ap)
+	}
+	return out, nil
+}
