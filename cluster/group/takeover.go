@@ -15,11 +15,16 @@ const (
 	standingTimeout = 300 * time.Millisecond
 	// headStart is how much later the replica that should win begins.
 	headStart = 60 * time.Millisecond
+	// A process that is being killed can lose its connections a moment before
+	// its port: it is probed several times.
+	probes     = 6
+	probePause = 20 * time.Millisecond
 )
 
 // dead is a leader that is being followed fast.
 type dead struct {
 	leader raft.ServerID
+	term   uint64 // the last of which it may have been the leader
 	since  time.Time
 	faster bool // the time-outs are shortened
 }
@@ -40,7 +45,7 @@ func (r *replica) suspect(ctx context.Context, peer raft.ServerID) {
 	if _, leader := r.raft.LeaderWithID(); leader != peer {
 		return
 	}
-	if !r.follow.CompareAndSwap(nil, &dead{leader: peer, since: time.Now()}) {
+	if !r.follow.CompareAndSwap(nil, &dead{leader: peer, term: r.raft.CurrentTerm(), since: time.Now()}) {
 		return
 	}
 	r.helpers.Go(func() {
@@ -54,61 +59,82 @@ func (r *replica) suspect(ctx context.Context, peer raft.ServerID) {
 // instead of after a time-out that is drawn at random. It reports whether the
 // time-outs were shortened.
 func (r *replica) takeOver(ctx context.Context, leader raft.ServerID) bool {
+	term := r.raft.CurrentTerm()
 	// What the leader sent before it died may still be read from a buffer, and
-	// counts as contact: then the wait begins again.
+	// counts as contact, here or elsewhere: then the wait begins again.
 	for range 5 {
-		wait, best, ok := r.rank(ctx, leader)
+		o, ok := r.rank(ctx, leader)
 		if !ok {
 			return false
 		}
 		select {
-		case <-time.After(wait):
+		case <-time.After(o.wait):
 		case <-ctx.Done():
 			return false
 		}
 		if _, now := r.raft.LeaderWithID(); now != leader && now != "" {
 			return false
 		}
-		if time.Since(r.raft.LastContact()) < leaseOf(r.beat) {
+		if time.Since(r.raft.LastContact()) < leaseOf(r.beat) || (o.best && r.waiting(ctx, leader, o.agreeing)) {
 			continue
 		}
-		r.g.o.Log.Info("the leader is dead; electing", "shard", r.g.o.Shard, "leader", leader, "best", best)
+		r.g.o.Log.Info("the leader is dead; electing", "shard", r.g.o.Shard, "leader", leader, "best", o.best)
 		r.g.metrics.tookOver()
-		r.follow.Store(&dead{leader: leader, since: time.Now(), faster: true})
+		r.follow.Store(&dead{leader: leader, term: term, since: time.Now(), faster: true})
 		r.setTimeouts(leaseOf(r.beat))
 		return true
 	}
 	return false
 }
 
+// waiting reports whether one of those that should have forgotten the leader
+// by now has not: it would give no vote, and the next attempt would come late.
+func (r *replica) waiting(ctx context.Context, leader raft.ServerID, agreeing []raft.ServerID) bool {
+	for _, s := range r.ask(ctx, leader, agreeing) {
+		if s.Wait > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// order is this replica's place among those that find the leader dead.
+type order struct {
+	wait     time.Duration // before it campaigns
+	best     bool          // it should win
+	agreeing []raft.ServerID
+}
+
 // rank is how long this replica waits before it campaigns. All but the one
 // with the longest log begin first: they cannot win against it, but they forget
 // the dead leader, and a follower that knows a leader gives no pre-vote.
-func (r *replica) rank(ctx context.Context, leader raft.ServerID) (wait time.Duration, best, ok bool) {
+func (r *replica) rank(ctx context.Context, leader raft.ServerID) (o order, ok bool) {
 	own := r.standing(ctx, leader)
 	if !own.Agrees {
-		return 0, false, false
+		return order{}, false
 	}
-	wait, best = own.Wait, true
-	for id, other := range r.ask(ctx, leader) {
+	o = order{wait: own.Wait, best: true}
+	longest := own.Wait
+	for id, other := range r.ask(ctx, leader, r.voters()) {
 		ahead := cmp.Or(cmp.Compare(other.Term, own.Term), cmp.Compare(other.Index, own.Index), cmp.Compare(r.g.o.Self, id))
-		best = best && ahead < 0
-		wait = max(wait, other.Wait)
+		o.best = o.best && ahead < 0
+		o.agreeing = append(o.agreeing, id)
+		longest = max(longest, other.Wait)
 	}
-	if best {
-		return wait + headStart, true, true
+	if o.best {
+		o.wait = longest + headStart
 	}
-	return own.Wait, false, true
+	return o, true
 }
 
-// ask asks the other voters, and returns those that agree.
-func (r *replica) ask(ctx context.Context, leader raft.ServerID) map[raft.ServerID]Standing {
+// ask asks others of the replicas, and returns those that agree.
+func (r *replica) ask(ctx context.Context, leader raft.ServerID, replicas []raft.ServerID) map[raft.ServerID]Standing {
 	ctx, cancel := context.WithTimeout(ctx, standingTimeout)
 	defer cancel()
 	var mu sync.Mutex
 	agreeing := map[raft.ServerID]Standing{}
 	var asking sync.WaitGroup
-	for _, id := range r.voters() {
+	for _, id := range replicas {
 		if id == leader || id == r.g.o.Self {
 			continue
 		}
@@ -134,7 +160,7 @@ func (r *replica) standing(ctx context.Context, leader raft.ServerID) Standing {
 	}
 	ctx, cancel := context.WithTimeout(ctx, standingTimeout)
 	defer cancel()
-	if !r.g.o.Peers.Refused(ctx, leader) {
+	if !r.refused(ctx, leader) {
 		return Standing{}
 	}
 	end := r.raft.LastContact().Add(leaseOf(r.beat))
@@ -147,6 +173,21 @@ func (r *replica) standing(ctx context.Context, leader raft.ServerID) Standing {
 	return Standing{Agrees: true, Term: at.term, Index: at.index, Wait: max(time.Until(end), 0)}
 }
 
+// refused reports whether the leader's process is gone.
+func (r *replica) refused(ctx context.Context, leader raft.ServerID) bool {
+	for range probes {
+		if r.g.o.Peers.Refused(ctx, leader) {
+			return true
+		}
+		select {
+		case <-time.After(probePause):
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return false
+}
+
 // endTakeover restores the time-outs once a leader is known, or after a while.
 func (r *replica) endTakeover() {
 	f := r.follow.Load()
@@ -154,7 +195,8 @@ func (r *replica) endTakeover() {
 		return
 	}
 	_, leader := r.raft.LeaderWithID()
-	if (leader == "" || leader == f.leader) && time.Since(f.since) < 10*r.beat {
+	elected := leader != "" && (leader != f.leader || r.raft.CurrentTerm() > f.term)
+	if !elected && time.Since(f.since) < 10*r.beat {
 		return
 	}
 	r.setTimeouts(r.beat)
