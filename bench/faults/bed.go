@@ -40,12 +40,12 @@ type member struct {
 	*proc.Node // nil until it was written
 	name       string
 	host       *netns.Host
-	disk *inject.Disk
+	disk       *inject.Disk
 }
 
 const (
 	// diskSize is an image's; it takes room only where it was written.
-	diskSize = 2 << 30
+	diskSize = 8 << 30
 	// hopTakes is how long the next hop takes for a message, so that mail is
 	// under way when a fault strikes.
 	hopTakes = 100 * time.Millisecond

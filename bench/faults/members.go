@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"quorumta/bench/load"
 	"quorumta/bench/proc"
 )
 
@@ -64,7 +66,8 @@ func (b *bed) leave(ctx context.Context, m *member) error {
 	if out, err := asked.Command(ctx, "cluster", "remove", m.Name); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
-	if err := m.Stop(ctx); err != nil {
+	_ = m.Stop(ctx) // it ends by itself too, with a status that says why
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	b.members = slices.DeleteFunc(b.members, func(other *member) bool { return other == m })
@@ -97,6 +100,57 @@ func (r *round) waitVoter(ctx context.Context, name string) error {
 			return fmt.Errorf("%s votes in %d shards and waits in %d: %w", name, votes, waits, errors.Join(err, ctx.Err()))
 		}
 	}
+}
+
+// What a node misses that is to need a snapshot: more than the log that a
+// shard keeps, which is 1 GiB.
+const (
+	missedSize  = 20_000_000
+	missedCount = 75
+)
+
+// nodeLags keeps a node down until a shard's log has been cut, so that it needs
+// a snapshot.
+func nodeLags(ctx context.Context, r *round) error {
+	v, err := r.follower(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.strike(ctx, func() error { v.Kill(); return nil }, v); err != nil {
+		return err
+	}
+	author, err := r.leader(ctx)
+	if err != nil {
+		return err
+	}
+	l, err := r.trial.NewLoad(load.Options{
+		Targets: []string{author.SMTP}, Sessions: 4, Count: missedCount, Size: missedSize, Record: r.record,
+	})
+	if err != nil {
+		return err
+	}
+	if report := l.Run(ctx); report.Acknowledged < missedCount {
+		return fmt.Errorf("%s took %d of %d large messages", author.Name, report.Acknowledged, missedCount)
+	}
+	before := logged(v, "nstalled remote snapshot")
+	if err := v.Start(); err != nil {
+		return err
+	}
+	if err := v.WaitReady(ctx); err != nil {
+		return err
+	}
+	for logged(v, "nstalled remote snapshot") == before {
+		if !sleep(ctx, 100*time.Millisecond) {
+			return fmt.Errorf("%s installed no snapshot: %w", v.Name, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// logged counts the lines of a node's log that hold a text.
+func logged(m *member, text string) int {
+	lines, _ := os.ReadFile(m.LogFile) // none yet is none
+	return bytes.Count(lines, []byte(text))
 }
 
 // diskWiped takes a node's data. It must not start without them until the

@@ -132,9 +132,21 @@ func (r *round) judge(ctx context.Context, result *Result) error {
 	if len(r.fault.Shards) > 0 {
 		result.Takeover = r.fault.Takeover(r.trial.Sink, acked)
 	}
-	result.Differences, err = r.differences(ctx)
-	return err
+	if result.Differences, err = r.differences(ctx); err != nil {
+		return err
+	}
+	for _, m := range r.members {
+		for _, word := range alarms {
+			if logged(m, word) > 0 {
+				return fmt.Errorf("%s logged %q: see %s", m.Name, word, m.LogFile)
+			}
+		}
+	}
+	return nil
 }
+
+// alarms are words that no node logs, whatever strikes it.
+var alarms = []string{"panic", "goroutine ", "the replicas of a shard differ"}
 
 // differences waits until every replica has answered, and compares them.
 func (r *round) differences(ctx context.Context) (int, error) {

@@ -84,6 +84,7 @@ func table() []fault {
 		{"remote-closes", "the next hop takes messages and closes after the dot, three in ten", nothing, remoteCloses},
 		{"rolling-restart", "SIGTERM to one node after the other, each started again", nothing, rollingRestart},
 		{"disk-wiped", "a leader's data are gone; it is refused, and joins again", nothing, diskWiped},
+		{"node-lags", "a node is down until it needs a snapshot", nothing, nodeLags},
 		{"member-joins", "a new node joins, gets replicas, and leaves again", nothing, memberJoins},
 	}
 }
