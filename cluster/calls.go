@@ -8,6 +8,7 @@ import (
 	"quorumta/cluster/control"
 	"quorumta/cluster/council"
 	"quorumta/cluster/digest"
+	"quorumta/cluster/lead"
 	"quorumta/cluster/peers"
 )
 
@@ -53,11 +54,8 @@ func (n *Node) handleOwn() {
 	}))
 	n.Handle(methodReleased, answering(n.releasedHere))
 	n.Handle(methodStanding, answering(n.standingHere))
-	n.Handle(methodTransfer, answering(n.transferHere))
-	n.Handle(methodNotice, answering(func(_ context.Context, shard ShardID) (struct{}, error) {
-		n.moves.note(shard)
-		return struct{}{}, nil
-	}))
+	n.Handle(lead.MethodTransfer, answering(n.mover.Here))
+	n.Handle(lead.MethodNotice, answering(n.mover.Notice))
 	n.Handle(digest.MethodCompare, answering(n.digests.Compare))
 	n.Handle(digest.MethodAt, answering(n.digests.At))
 	n.Handle(digest.MethodVerdict, answering(n.digests.Hear))
@@ -71,19 +69,19 @@ func (n *Node) ping(ctx context.Context, name string) (r peers.Report, err error
 
 // report is this node's.
 func (n *Node) report() peers.Report {
-	c := n.atlas.get()
+	c := n.atlas.Now()
 	r := peers.Report{
 		Boot:        n.boot,
 		Incarnation: n.papers.Incarnation(),
 		Version:     n.o.Version,
 		Level:       n.o.Level,
 		Free:        n.free(),
-		Slow:        n.health.slow.Load(),
-		Draining:    n.draining.Load(),
+		Slow:        n.disk.Slow(),
+		Draining:    n.mover.Draining(),
 		Map:         c.Version,
 		Shards:      map[ShardID]peers.Replica{},
 	}
-	for _, h := range n.desk.all() {
+	for _, h := range n.desk.All() {
 		r.Shards[h.shard] = n.reportOf(h, c)
 	}
 	return r

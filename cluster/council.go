@@ -37,7 +37,7 @@ func (c *chronicle) Apply(view View, batch Batch, entry Entry) []Result {
 		return []Result{refused}
 	}
 	batch.Set([]byte(mapKey), m.Encode())
-	c.node.atlas.offer(m)
+	c.node.atlas.Offer(m)
 	return []Result{folded}
 }
 
@@ -102,7 +102,7 @@ func (n *Node) newCouncil() *council.Council {
 func (n *Node) facts() control.Facts {
 	own := n.report()
 	groups := map[ShardID]control.Report{}
-	c := n.atlas.get()
+	c := n.atlas.Now()
 	for _, s := range c.Groups() {
 		leader, at := n.peers.Leader(s.ID)
 		o, _ := n.peers.Get(leader)
@@ -129,7 +129,7 @@ func (n *Node) facts() control.Facts {
 
 // isAlive reports whether the member answers and is who the map says.
 func (n *Node) isAlive(name string) bool {
-	x, ok := n.atlas.get().Member(name)
+	x, ok := n.atlas.Now().Member(name)
 	if !ok {
 		return false
 	}

@@ -64,7 +64,7 @@ func (n *Node) newComparer() (*digest.Comparer, error) {
 			return digest.Replica{Applied: d.Applied, Chain: d.Chain, SHA256: d.SHA256}, err
 		},
 		Applied: func(shard uint16) uint64 {
-			if r := n.desk.get(shard); r != nil {
+			if r, open := n.desk.Get(shard); open {
 				return r.Status().Applied
 			}
 			return 0
@@ -79,7 +79,7 @@ func (n *Node) newComparer() (*digest.Comparer, error) {
 
 // led are the groups whose office this node holds, the control group included.
 func (n *Node) led() (all []digest.Led) {
-	for _, r := range n.desk.all() {
+	for _, r := range n.desk.All() {
 		if term, ok := r.Term(); ok {
 			all = append(all, digest.Led{Shard: r.shard, Term: term, Commit: r.Status().Commit})
 		}
@@ -89,13 +89,14 @@ func (n *Node) led() (all []digest.Led) {
 
 // votersOf are who votes in the shard.
 func (n *Node) votersOf(shard uint16) (all []digest.Voter) {
-	r := n.desk.get(shard)
-	if r == nil {
+	r, open := n.desk.Get(shard)
+	if !open {
 		return nil
 	}
-	s := r.Status()
-	for _, id := range s.Voters {
-		all = append(all, digest.Voter{Node: nameOf(id), Gone: n.voter(s, nameOf(id)) != id})
+	for _, id := range r.Status().Voters {
+		name := nameOf(id)
+		o, _ := n.peers.Get(name)
+		all = append(all, digest.Voter{Node: name, Gone: name != n.o.Name && o.Report.Incarnation != "" && string(id) != name+"/"+o.Report.Incarnation})
 	}
 	slices.SortFunc(all, func(a, b digest.Voter) int { return strings.Compare(a.Node, b.Node) })
 	return all
@@ -103,8 +104,8 @@ func (n *Node) votersOf(shard uint16) (all []digest.Voter) {
 
 // stopWrong stops a replica for good, this process and the next.
 func (n *Node) stopWrong(shard uint16, why error) {
-	r := n.desk.get(shard)
-	if r == nil {
+	r, open := n.desk.Get(shard)
+	if !open {
 		return
 	}
 	if err := n.papers.Set(papers.Wrong, shard); err != nil {

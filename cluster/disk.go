@@ -1,48 +1,36 @@
 package cluster
 
 import (
-	"context"
 	"fmt"
 	"math"
-	"time"
 
 	"quorumta/cluster/control"
+	"quorumta/cluster/disk"
 	"quorumta/cluster/group"
 )
 
-const (
-	diskInterval = 100 * time.Millisecond
-	// How long a write may hang before the node gives up (PROTOCOL 30): a
-	// leader's work waits for it, a follower's does not.
-	leaderPatience   = 10 * time.Second
-	followerPatience = 30 * time.Second
-)
-
-// watchDisk notices a disk that hangs, until ctx ends.
-func (n *Node) watchDisk(ctx context.Context) {
-	every(ctx, diskInterval, func(context.Context) {
-		var oldest, leading time.Duration
-		for _, g := range n.desk.all() {
-			age := g.DiskAge()
-			oldest = max(oldest, age)
-			if age > group.SlowDisk && g.Status().Leads {
-				leading = max(leading, age)
+func (n *Node) newDiskWatch() (*disk.Watch, error) {
+	return disk.New(disk.Options{
+		Ages: func() (ages []disk.Age) {
+			for _, r := range n.desk.All() {
+				age := r.DiskAge()
+				ages = append(ages, disk.Age{Age: age, Leads: age > group.SlowDisk && r.Status().Leads})
 			}
-		}
-		slow := oldest > group.SlowDisk
-		if n.health.pace(slow) {
-			n.o.Log.Warn("the disk's pace has changed", "slow", slow, "oldest", oldest)
-		}
-		if (leading > leaderPatience || oldest > followerPatience) && !n.mostAreSlow() {
-			n.fatal(fmt.Errorf("a write has been hanging for %s; check the disk below %s", oldest, n.o.Dir))
-		}
+			return ages
+		},
+		Slow:    group.SlowDisk,
+		Excused: n.mostAreSlow,
+		Fail:    n.fatal,
+		Dir:     n.o.Dir,
+		Log:     n.o.Log,
+		Meter:   n.o.Meter,
 	})
 }
 
 // mostAreSlow reports whether a majority of the members has slow disks.
 func (n *Node) mostAreSlow() bool {
 	slow := n.peers.Slow()
-	if n.health.slow.Load() {
+	if n.disk.Slow() {
 		slow++
 	}
 	return slow > (len(n.peers.Names())+1)/2
@@ -61,7 +49,7 @@ func (n *Node) free() uint64 {
 // a leader in reach, does not retire, and every live replica is above its floor
 // of free disk. The error is ErrNotLeader, ErrDiskFull or ErrNoSuchShard.
 func (n *Node) Accepting(shard ShardID) error {
-	s, ok := n.atlas.get().Shard(shard)
+	s, ok := n.atlas.Now().Shard(shard)
 	switch {
 	case !ok || shard == 0:
 		return fmt.Errorf("%w: %d", ErrNoSuchShard, shard)

@@ -4,40 +4,13 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
-
-	"go.opentelemetry.io/otel/metric"
 )
 
 // health is whether the node can be trusted, and how it is ended if not.
 type health struct {
-	slow   atomic.Bool
-	gauge  metric.Int64Gauge     // 1 while slow
 	failed atomic.Pointer[error] // why the node is not trusted any longer
 	ended  atomic.Pointer[error] // why it ends by itself
 	hangUp atomic.Pointer[context.CancelFunc]
-}
-
-// open makes the metrics.
-func (h *health) open(m metric.Meter) (err error) {
-	h.gauge, err = m.Int64Gauge("quorumta_raft_slow_disk",
-		metric.WithDescription("1 while a write has been waiting for more than a second."))
-	if err != nil {
-		return fmt.Errorf("make metrics: %w", err)
-	}
-	return nil
-}
-
-// pace notes whether the disk is slow, and reports whether that is new.
-func (h *health) pace(slow bool) bool {
-	if h.slow.Swap(slow) == slow {
-		return false
-	}
-	is := int64(0)
-	if slow {
-		is = 1
-	}
-	h.gauge.Record(context.Background(), is)
-	return true
 }
 
 // close closes the port, and Run ends with it.
@@ -86,4 +59,4 @@ func (n *Node) err() error {
 
 // Healthy reports whether the node should take mail: its storage works, and
 // the disk's writes return within a second.
-func (n *Node) Healthy() bool { return n.err() == nil && !n.health.slow.Load() }
+func (n *Node) Healthy() bool { return n.err() == nil && !n.disk.Slow() }

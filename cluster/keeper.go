@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"quorumta/cluster/atlas"
 	"quorumta/cluster/control"
 	"quorumta/cluster/council"
 	"quorumta/cluster/papers"
@@ -27,7 +28,7 @@ const (
 // goroutine.
 type keeper struct {
 	*Node
-	acted   *chart                // what was acted on last
+	acted   *atlas.Chart          // what was acted on last
 	parting map[string]time.Time  // who has left, and until when it may call
 	where   map[string]string     // their addresses
 	waiting map[ShardID]time.Time // shards that cannot be opened, until when not tried
@@ -35,14 +36,14 @@ type keeper struct {
 
 // keep acts on the newest map until ctx ends.
 func (n *Node) keep(ctx context.Context) {
-	k := &keeper{Node: n, acted: &chart{}, parting: map[string]time.Time{}, where: map[string]string{}, waiting: map[ShardID]time.Time{}}
+	k := &keeper{Node: n, acted: &atlas.Chart{}, parting: map[string]time.Time{}, where: map[string]string{}, waiting: map[ShardID]time.Time{}}
 	if m, ok := n.controlMap(); ok {
-		n.atlas.offer(m)
+		n.atlas.Offer(m)
 	}
 	tick := time.NewTicker(keepInterval)
 	defer tick.Stop()
 	for {
-		c := n.atlas.get()
+		c := n.atlas.Now()
 		if c != k.acted && !k.turnTo(c) {
 			return
 		}
@@ -51,7 +52,7 @@ func (n *Node) keep(ctx context.Context) {
 		k.announce(ctx, c)
 		select {
 		case <-tick.C:
-		case <-n.atlas.news:
+		case <-n.atlas.News():
 		case <-ctx.Done():
 			return
 		}
@@ -59,7 +60,7 @@ func (n *Node) keep(ctx context.Context) {
 }
 
 // turnTo acts on a map that is new. It reports whether the node goes on.
-func (k *keeper) turnTo(c *chart) bool {
+func (k *keeper) turnTo(c *atlas.Chart) bool {
 	old := k.acted
 	k.acted = c
 	if c.Version > 0 {
@@ -87,7 +88,7 @@ func (k *keeper) turnTo(c *chart) bool {
 }
 
 // resign ends a node that is no member any more.
-func (k *keeper) resign(c *chart) {
+func (k *keeper) resign(c *atlas.Chart) {
 	if x, replaced := c.Member(k.o.Name); replaced {
 		k.end(fmt.Errorf("%w: incarnation %s of %s has replaced incarnation %s, whose data is in %s and of no use any more: "+
 			"start the node that replaced it, or empty the directory and join as new: quorumta cluster join --config FILE",
@@ -99,7 +100,7 @@ func (k *keeper) resign(c *chart) {
 
 // meet tells the port and the peers who the members are. Who has just left may
 // still call; where this node is not on the map, the options help out.
-func (k *keeper) meet(c *chart) {
+func (k *keeper) meet(c *atlas.Chart) {
 	all := map[string]string{}
 	if c.Version == 0 || !c.Current(k.papers.RaftID()) {
 		maps.Copy(all, k.o.Members)
@@ -117,8 +118,8 @@ func (k *keeper) meet(c *chart) {
 }
 
 // skip lets replicas go on that have stopped at an entry which is skipped now.
-func (k *keeper) skip(c *chart) {
-	for _, h := range k.desk.all() {
+func (k *keeper) skip(c *atlas.Chart) {
+	for _, h := range k.desk.All() {
 		if poison := h.Status().Poison; poison != 0 && c.Skipped(h.shard, poison) {
 			h.Resume()
 		}
@@ -126,9 +127,10 @@ func (k *keeper) skip(c *chart) {
 }
 
 // open opens the replicas that the map gives to this node.
-func (k *keeper) open(c *chart) {
+func (k *keeper) open(c *atlas.Chart) {
 	for _, s := range c.Groups() {
-		if !slices.Contains(s.Replicas, k.papers.RaftID()) || k.desk.get(s.ID) != nil || time.Now().Before(k.waiting[s.ID]) {
+		_, has := k.desk.Get(s.ID)
+		if has || !slices.Contains(s.Replicas, k.papers.RaftID()) || time.Now().Before(k.waiting[s.ID]) {
 			continue
 		}
 		if err := k.openGroup(s); err != nil {
@@ -143,7 +145,7 @@ func (k *keeper) open(c *chart) {
 
 // release deletes replicas that went elsewhere: where the shard is gone, or its
 // leader says that they are no part of it any more.
-func (k *keeper) release(ctx context.Context, c *chart) {
+func (k *keeper) release(ctx context.Context, c *atlas.Chart) {
 	if c.Version == 0 {
 		return
 	}
@@ -183,7 +185,7 @@ func (n *Node) released(ctx context.Context, shard ShardID, version uint64) bool
 
 // releasedHere is released on the shard's leader.
 func (n *Node) releasedHere(_ context.Context, r releaseRequest) (bool, error) {
-	c := n.atlas.get()
+	c := n.atlas.Now()
 	s, _ := c.Shard(r.Shard)
 	if c.Version < r.Map || slices.Contains(s.Replicas, r.ID) {
 		return false, nil
@@ -207,7 +209,7 @@ func (n *Node) releasedHere(_ context.Context, r releaseRequest) (bool, error) {
 
 // announce tells the control group what has changed of this node since it was
 // told last.
-func (k *keeper) announce(ctx context.Context, c *chart) {
+func (k *keeper) announce(ctx context.Context, c *atlas.Chart) {
 	x, ok := c.Member(k.o.Name)
 	own := k.member()
 	if c.Version == 0 || !ok || x.RaftID() != own.RaftID() ||

@@ -7,14 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
+	"quorumta/cluster/atlas"
 	"quorumta/cluster/council"
+	"quorumta/cluster/desk"
 	"quorumta/cluster/digest"
+	"quorumta/cluster/disk"
+	"quorumta/cluster/group"
+	"quorumta/cluster/lead"
 	"quorumta/cluster/papers"
 	"quorumta/cluster/peers"
 	"quorumta/cluster/store"
@@ -29,15 +32,17 @@ type Node struct {
 	boot    uint64
 	store   *store.Store
 	port    *wire.Port
-	atlas   *atlas
-	desk    *desk
+	atlas   *atlas.Atlas
+	desk    *desk.Desk[*replica]
 	peers   *peers.Peers
 	council *council.Council
 	digests *digest.Comparer
-	moves   *moves
+	mover   *lead.Mover
+	disk    *disk.Watch
 	health  health
 
-	draining atomic.Bool
+	machine func(ShardID) Machine // given by Host
+	ready   []group.Options       // what was opened before Host
 }
 
 // Open opens the node's stores and identity. Nothing runs before Run.
@@ -45,8 +50,9 @@ func Open(o Options) (*Node, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	n := &Node{o: o, moves: newMoves(), desk: newDesk()}
-	n.peers, n.council = peers.New(n.ping, n.heard), n.newCouncil()
+	n := &Node{o: o, desk: desk.New[*replica]()}
+	n.peers = peers.New(n.ping, n.heard)
+	n.council, n.mover = n.newCouncil(), n.newMover()
 	var boot [8]byte
 	_, _ = rand.Read(boot[:])
 	n.boot = binary.BigEndian.Uint64(boot[:]) | 1
@@ -61,11 +67,11 @@ func Open(o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.atlas = newAtlas(m)
+	n.atlas = atlas.New(m)
 	if n.digests, err = n.newComparer(); err != nil {
 		return nil, err
 	}
-	if err = n.health.open(o.Meter); err != nil {
+	if n.disk, err = n.newDiskWatch(); err != nil {
 		return nil, err
 	}
 	n.port, err = wire.New(wire.Options{
@@ -99,13 +105,13 @@ func Open(o Options) (*Node, error) {
 // from another goroutine, for those that come. What a Machine can be beside:
 // group.Skipper, Emptier, Closer.
 func (n *Node) Host(machine func(ShardID) Machine) {
-	n.desk.machine = machine
-	for _, spec := range n.desk.ready {
+	n.machine = machine
+	for _, spec := range n.ready {
 		if err := n.host(spec); err != nil {
 			n.o.Log.Error("cannot open a replica", "shard", spec.Shard, "err", err)
 		}
 	}
-	n.desk.ready = nil
+	n.ready = nil
 	n.handleOwn()
 }
 
@@ -127,13 +133,13 @@ func (n *Node) Run(ctx context.Context) error {
 		cancel()
 		ended <- err
 	}()
-	n.desk.start(ctx)
+	n.desk.Start(ctx)
 	var running sync.WaitGroup
-	for _, loop := range []func(context.Context){n.keep, n.peers.Run, n.council.Run, n.reconcile, n.watchDisk, n.place, n.digests.Run} {
+	for _, loop := range []func(context.Context){n.keep, n.peers.Run, n.council.Run, n.reconcile, n.disk.Run, n.mover.Run, n.digests.Run} {
 		running.Go(func() { loop(ctx) })
 	}
 	running.Wait()
-	n.desk.running.Wait()
+	n.desk.Wait()
 	closePort()
 	return errors.Join(<-ended, n.health.ending())
 }
@@ -152,8 +158,8 @@ func (n *Node) ClusterID() string { return n.papers.Cluster() }
 
 // group is the shard's replica here.
 func (n *Node) group(shard ShardID) (*replica, error) {
-	r := n.desk.get(shard)
-	if r == nil {
+	r, open := n.desk.Get(shard)
+	if !open {
 		return nil, fmt.Errorf("%w: %d", ErrNoSuchShard, shard)
 	}
 	return r, nil
@@ -163,8 +169,8 @@ func (n *Node) group(shard ShardID) (*replica, error) {
 // Without a replica that knows, it is who has said so lately.
 func (n *Node) Leader(shard ShardID) string {
 	leader, at := n.peers.Leader(shard)
-	r := n.desk.get(shard)
-	if r == nil {
+	r, open := n.desk.Get(shard)
+	if !open {
 		return leader
 	}
 	if id := r.Leader(); id != "" {
@@ -200,7 +206,7 @@ func (n *Node) Propose(ctx context.Context, shard ShardID, term uint64, data []b
 	if err := n.err(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotLeader, err)
 	}
-	if s, ok := n.atlas.get().Shard(shard); ok && s.Sealed != 0 {
+	if s, ok := n.atlas.Now().Shard(shard); ok && s.Sealed != 0 {
 		return nil, fmt.Errorf("%w: shard %d has retired", ErrNotLeader, shard)
 	}
 	ctx, span := n.o.Tracer.Start(ctx, "raft.commit", trace.WithAttributes(attribute.Int("shard", int(shard))))
@@ -238,18 +244,4 @@ func (n *Node) View(shard ShardID) (View, func(), error) {
 // or may not have run.
 func (n *Node) Call(ctx context.Context, node, method string, request []byte) ([]byte, error) {
 	return n.port.Call(ctx, node, method, request)
-}
-
-// every calls f at once and then at the interval until ctx ends.
-func every(ctx context.Context, interval time.Duration, f func(context.Context)) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		f(ctx)
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
 }

@@ -3,60 +3,44 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/hashicorp/raft"
 
+	"quorumta/cluster/atlas"
 	"quorumta/cluster/control"
 	"quorumta/cluster/papers"
 	"quorumta/cluster/peers"
 	"quorumta/cluster/reconcile"
 )
 
-const (
-	reconcileInterval = time.Second
-	// changeTimeout bounds one change of a configuration.
-	changeTimeout = 10 * time.Second
-)
+// closeEnough is how many entries a replica may be behind to get a vote.
+const closeEnough = 1024
 
 // reconcile moves the configurations of the groups led here towards the map,
-// until ctx ends. Groups do not wait for each other.
+// until ctx ends.
 func (n *Node) reconcile(ctx context.Context) {
-	busy := map[ShardID]chan struct{}{}
-	every(ctx, reconcileInterval, func(ctx context.Context) {
-		for _, r := range n.desk.all() {
-			if done := busy[r.shard]; done != nil {
-				select {
-				case <-done:
-					delete(busy, r.shard)
-				default:
-					continue
-				}
+	reconcile.Run(ctx, reconcile.Options{
+		Groups: func() (ids []ShardID) {
+			for _, r := range n.desk.All() {
+				ids = append(ids, r.shard)
 			}
-			step := n.nextStep(r)
-			if step.Action == reconcile.None {
-				continue
-			}
-			done := make(chan struct{})
-			busy[r.shard] = done
-			go func() {
-				defer close(done)
-				if err := n.change(ctx, r, step); err != nil && ctx.Err() == nil {
-					n.o.Log.Info("the configuration was not changed", "shard", r.shard, "err", err)
-				}
-			}()
-		}
+			return ids
+		},
+		Next:   n.nextStep,
+		Change: n.change,
+		Log:    n.o.Log,
 	})
-	for _, done := range busy {
-		<-done
-	}
 }
 
 // nextStep is what is to be changed of a group, if this node holds its office.
-func (n *Node) nextStep(r *replica) reconcile.Step {
-	c := n.atlas.get()
+func (n *Node) nextStep(shard ShardID) reconcile.Step {
+	c := n.atlas.Now()
+	r, open := n.desk.Get(shard)
+	if !open {
+		return reconcile.Step{}
+	}
 	s, ok := c.Shard(r.shard)
-	if _, holds := r.Term(); !holds || !ok || c.Version == 0 || n.draining.Load() {
+	if _, holds := r.Term(); !holds || !ok || c.Version == 0 || n.mover.Draining() {
 		return reconcile.Step{}
 	}
 	servers, _, settled := r.Configuration()
@@ -85,9 +69,11 @@ func (n *Node) nextStep(r *replica) reconcile.Step {
 }
 
 // change makes one change.
-func (n *Node) change(ctx context.Context, r *replica, step reconcile.Step) error {
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
-	defer cancel()
+func (n *Node) change(ctx context.Context, shard ShardID, step reconcile.Step) error {
+	r, err := n.group(shard)
+	if err != nil {
+		return err
+	}
 	id := raft.ServerID(step.ID)
 	switch step.Action {
 	case reconcile.AddNonvoter:
@@ -97,13 +83,13 @@ func (n *Node) change(ctx context.Context, r *replica, step reconcile.Step) erro
 	case reconcile.Remove:
 		return r.RemoveServer(ctx, id)
 	case reconcile.Transfer:
-		return n.move(ctx, r.shard, nameOf(id))
+		return n.mover.Move(ctx, r.shard, nameOf(id))
 	}
 	return fmt.Errorf("no such action: %d", step.Action)
 }
 
 // reportOf is what this node tells about a replica.
-func (n *Node) reportOf(r *replica, c *chart) peers.Replica {
+func (n *Node) reportOf(r *replica, c *atlas.Chart) peers.Replica {
 	s := r.Status()
 	at := peers.Replica{
 		Term:    s.Term,

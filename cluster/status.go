@@ -94,7 +94,7 @@ func (n *Node) Nodes() []NodeStatus {
 
 // members are those of the map; before there is one, those of the options.
 func (n *Node) members() []control.Member {
-	if c := n.atlas.get(); len(c.Members) > 0 {
+	if c := n.atlas.Now(); len(c.Members) > 0 {
 		return c.Members
 	}
 	var all []control.Member
@@ -118,7 +118,7 @@ func (n *Node) Status() []ShardStatus {
 func (n *Node) ControlStatus() ShardStatus { return n.statusOf(0) }
 
 func (n *Node) statusOf(shard ShardID) ShardStatus {
-	s, _ := n.atlas.get().Shard(shard)
+	s, _ := n.atlas.Now().Shard(shard)
 	status := ShardStatus{ID: shard, Leader: n.Leader(shard), Retiring: s.Retiring}
 	_, at := n.peers.Leader(shard)
 	status.Term, status.Commit, status.Applied = at.Term, at.Commit, at.Applied
@@ -127,7 +127,7 @@ func (n *Node) statusOf(shard ShardID) ShardStatus {
 		voters, others = at.Office.Voters, at.Office.Others
 	}
 	var contacts map[raft.ServerID]time.Time
-	if r := n.desk.get(shard); r != nil {
+	if r, open := n.desk.Get(shard); open {
 		g := r.Status()
 		status.Term, status.Commit, status.Applied, status.Stopped = g.Term, g.Commit, g.Applied, g.Stopped
 		voters, others, contacts = strs(g.Voters), strs(g.Nonvoters), g.Contacts

@@ -1,6 +1,7 @@
 // Package reconcile decides how a group's Raft configuration moves towards the
 // replicas that the cluster's map wants: one change at a time, and never to a
-// configuration whose majority is not alive. It is pure.
+// configuration whose majority is not alive. What it decides is a
+// function of its arguments; Run carries it out.
 package reconcile
 
 import "slices"

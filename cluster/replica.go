@@ -1,12 +1,9 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"sync"
 
 	"github.com/hashicorp/raft"
 
@@ -21,85 +18,10 @@ type replica struct {
 	*group.Group
 	shard   ShardID
 	machine Machine
-	stop    context.CancelFunc // nil before it runs
-	ended   chan struct{}      // closed when nothing of it runs any more
 }
 
-// desk has the replicas that are open.
-type desk struct {
-	mu      sync.RWMutex // guards the rest
-	machine func(ShardID) Machine
-	ready   []group.Options // opened before Host
-	open    map[ShardID]*replica
-	ctx     context.Context // replicas run under it; nil before Run
-	running sync.WaitGroup
-}
-
-func newDesk() *desk { return &desk{open: map[ShardID]*replica{}} }
-
-// get is the open replica of the shard, or nil.
-func (d *desk) get(shard ShardID) *replica {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return d.open[shard]
-}
-
-// all are the open replicas, ascending by shard; the control group is one.
-func (d *desk) all() []*replica {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	all := make([]*replica, 0, len(d.open))
-	for _, shard := range slices.Sorted(maps.Keys(d.open)) {
-		all = append(all, d.open[shard])
-	}
-	return all
-}
-
-// add adds a replica, which runs from now on if the node does.
-func (d *desk) add(r *replica) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.open[r.shard] = r
-	if d.ctx != nil {
-		d.startLocked(r)
-	}
-}
-
-// start has all replicas run until ctx ends, those to come too.
-func (d *desk) start(ctx context.Context) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.ctx = ctx
-	for _, r := range d.open {
-		d.startLocked(r)
-	}
-}
-
-func (d *desk) startLocked(r *replica) {
-	ctx, stop := context.WithCancel(d.ctx)
-	r.stop = stop
-	d.running.Go(func() {
-		defer close(r.ended)
-		defer stop()
-		r.Run(ctx)
-	})
-}
-
-// remove closes a replica and returns when nothing of it runs.
-func (d *desk) remove(shard ShardID) {
-	d.mu.Lock()
-	r := d.open[shard]
-	delete(d.open, shard)
-	d.mu.Unlock()
-	if r == nil {
-		return
-	}
-	r.stop()
-	<-r.ended
-	if c, ok := r.machine.(Closer); ok {
-		c.Close()
-	}
-}
+// Shard implements desk.Replica.
+func (r *replica) Shard() uint16 { return r.shard }
 
 // openGroup opens the replica that the map gives to this node.
 func (n *Node) openGroup(s control.Shard) error {
@@ -138,7 +60,7 @@ func (n *Node) host(spec group.Options) error {
 	if spec.Shard == 0 {
 		spec.Machine = &chronicle{node: n}
 	} else {
-		spec.Machine = n.desk.machine(spec.Shard)
+		spec.Machine = n.machine(spec.Shard)
 	}
 	g, err := group.New(spec)
 	if err != nil {
@@ -147,7 +69,7 @@ func (n *Node) host(spec group.Options) error {
 	if n.papers.Stage(spec.Shard) == papers.Wrong {
 		g.Stop(digest.ErrWrong)
 	}
-	n.desk.add(&replica{Group: g, shard: spec.Shard, machine: spec.Machine, ended: make(chan struct{})})
+	n.desk.Add(&replica{g, spec.Shard, spec.Machine})
 	return nil
 }
 
@@ -166,8 +88,8 @@ func (n *Node) openStores(shard ShardID) (spec group.Options, err error) {
 		TrailingBytes: n.o.TrailingBytes,
 		SnapshotBytes: n.o.SnapshotBytes,
 		Excused:       n.mostAreSlow,
-		Passive:       n.draining.Load,
-		Skip:          func(index uint64) bool { return n.atlas.get().Skipped(shard, index) },
+		Passive:       n.mover.Draining,
+		Skip:          func(index uint64) bool { return n.atlas.Now().Skipped(shard, index) },
 		Poison:        group.KeepPoison(n.o.FS, n.o.FS.PathJoin(n.o.Dir, "poison")),
 		Log:           n.o.Log,
 		Meter:         n.o.Meter,
@@ -190,7 +112,11 @@ func (n *Node) dropGroup(shard ShardID) error {
 	if err := n.papers.Set(papers.Dropping, shard); err != nil {
 		return err
 	}
-	n.desk.remove(shard)
+	if r, open := n.desk.Remove(shard); open {
+		if c, ok := r.machine.(Closer); ok {
+			c.Close()
+		}
+	}
 	if err := n.store.Drop(shard); err != nil {
 		return err
 	}
@@ -201,7 +127,7 @@ func (n *Node) dropGroup(shard ShardID) error {
 // openAll opens the stores of what the node has had before, and of what the
 // first map gives it. What was being deleted is deleted.
 func (n *Node) openAll() error {
-	c := n.atlas.get()
+	c := n.atlas.Now()
 	ids := n.papers.Replicas()
 	if n.papers.Fresh() {
 		for _, s := range c.Groups() {
@@ -225,7 +151,7 @@ func (n *Node) openAll() error {
 		if err != nil {
 			return err
 		}
-		n.desk.ready = append(n.desk.ready, spec)
+		n.ready = append(n.ready, spec)
 	}
 	return nil
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"quorumta/cluster/control"
@@ -19,57 +17,12 @@ const (
 	mapTimeout = time.Second
 )
 
-// chart is a map and what is often asked of it.
-type chart struct {
-	control.Map
-	shards []ShardID
-	leads  map[ShardID]string
-}
-
-// atlas has the newest map that the node has seen.
-type atlas struct {
-	now  atomic.Pointer[chart]
-	news chan struct{} // holds one when the map has changed
-
-	mu sync.Mutex // held while the map changes
-}
-
-func newAtlas(m control.Map) *atlas {
-	a := &atlas{news: make(chan struct{}, 1)}
-	a.set(m)
-	return a
-}
-
-// get is the newest map, which nobody changes.
-func (a *atlas) get() *chart { return a.now.Load() }
-
-// offer takes the map if it is newer.
-func (a *atlas) offer(m control.Map) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if m.Version > a.get().Version {
-		a.set(m)
-	}
-}
-
-func (a *atlas) set(m control.Map) {
-	c := &chart{Map: m, leads: m.Leads()}
-	for _, s := range m.Shards {
-		c.shards = append(c.shards, s.ID)
-	}
-	a.now.Store(c)
-	select {
-	case a.news <- struct{}{}:
-	default:
-	}
-}
-
 // Map is the newest map of the cluster that this node has seen. The caller
 // does not change it.
-func (n *Node) Map() control.Map { return n.atlas.get().Map }
+func (n *Node) Map() control.Map { return n.atlas.Now().Map }
 
 // Shards are the shards of the cluster, ascending, those that retire included.
-func (n *Node) Shards() []ShardID { return slices.Clone(n.atlas.get().shards) }
+func (n *Node) Shards() []ShardID { return slices.Clone(n.atlas.Now().IDs) }
 
 // firstMap is the map before any was seen: what was kept, or what the options
 // tell of a cluster that is being founded. A node that joins waits for one.
@@ -106,7 +59,7 @@ func (n *Node) firstMap() (control.Map, error) {
 
 // heard acts on what another member said of itself.
 func (n *Node) heard(ctx context.Context, name string, r peers.Report) {
-	if r.Map <= n.atlas.get().Version {
+	if r.Map <= n.atlas.Now().Version {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, mapTimeout)
@@ -116,5 +69,5 @@ func (n *Node) heard(ctx context.Context, name string, r peers.Report) {
 		n.o.Log.Info("cannot fetch a newer map", "from", name, "err", err)
 		return
 	}
-	n.atlas.offer(m)
+	n.atlas.Offer(m)
 }
