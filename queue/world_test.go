@@ -24,10 +24,11 @@ import (
 
 // world is a cluster with its queues, in a bubble of virtual time.
 type world struct {
-	t     *testing.T
-	net   *sim.Network
-	names []string
-	nodes map[string]*member
+	t      *testing.T
+	net    *sim.Network
+	names  []string
+	shards int
+	nodes  map[string]*member
 }
 
 // member is a node with its queue.
@@ -45,13 +46,19 @@ type member struct {
 // inWorld runs f with three nodes and as many shards.
 func inWorld(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
+	inWorldOf(t, []string{"n1", "n2", "n3"}, f)
+}
+
+// inWorldOf runs f with these nodes and three shards of three replicas.
+func inWorldOf(t *testing.T, names []string, f func(t *testing.T, w *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, net: sim.NewNetwork(), names: []string{"n1", "n2", "n3"}, nodes: map[string]*member{}}
+		w := &world{t: t, net: sim.NewNetwork(), names: names, shards: 3, nodes: map[string]*member{}}
 		defer w.end()
 		for _, name := range w.names {
 			w.start(name)
 		}
-		for shard := range uint16(3) {
+		for shard := range uint16(w.shards) {
 			w.office(shard + 1)
 		}
 		f(t, w)
@@ -74,7 +81,7 @@ func (w *world) end() {
 func (w *world) start(name string) {
 	o := cluster.Options{
 		Name: name, Listen: name + ":7900", Members: map[string]string{}, Incarnations: map[string]string{},
-		ClusterID: "c1", Shards: 3, Dir: "data", FS: vfs.NewCrashableMem(), Network: w.net.Host(name),
+		ClusterID: "c1", Shards: w.shards, Dir: "data", FS: vfs.NewCrashableMem(), Network: w.net.Host(name),
 		MemoryBytes: 8 << 20, Log: slog.New(slog.DiscardHandler), Fatal: func(error) {},
 	}
 	for _, n := range w.names {
