@@ -21,8 +21,11 @@ const (
 	patience = time.Second
 )
 
-// roundWithin bounds a round.
-const roundWithin = time.Minute
+// A round is bounded; one that moves a gigabyte takes longer.
+const (
+	roundWithin = time.Minute
+	largeWithin = 3 * time.Minute
+)
 
 // round is one fault on a bed.
 type round struct {
@@ -40,7 +43,11 @@ type round struct {
 // try does one round.
 func (b *bed) try(ctx context.Context, f fault, random *rand.Rand) Result {
 	started := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, roundWithin)
+	within := roundWithin
+	if f.large {
+		within = largeWithin
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	r := &round{bed: b, random: random}
 	result := Result{Fault: f.name, Takeover: -1}
