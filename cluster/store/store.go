@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"quorumta/cluster/store/ballast"
 	"quorumta/cluster/store/keys"
 	"quorumta/cluster/store/mark"
 	"quorumta/cluster/store/raftlog"
@@ -31,7 +32,7 @@ var (
 // replica could vote twice. Let it rejoin as new.
 var ErrForgotten = errors.New("the log has lost a vote; let the node rejoin as new: quorumta cluster remove, then cluster join with an empty data directory")
 
-// Options says where and how the store lives; every field is needed.
+// Options says where and how the store lives; every field but Ballast is needed.
 type Options struct {
 	// Dir is the data directory; "log", "state", "snapshots" and "marks" are
 	// made in it.
@@ -40,6 +41,9 @@ type Options struct {
 	// MemoryBytes bounds memtables and caches of both Pebbles and the recent
 	// entries that the logs keep decoded.
 	MemoryBytes int64
+	// Ballast is how many bytes of disk are kept for the moment at which it is
+	// full, so that outcomes are recorded beyond it; 0 keeps none.
+	Ballast int64
 	Log         *slog.Logger
 	// Fatal is called once, when a write, a sync or a read of our own data has
 	// failed. Locks of the store are held during the call, so it must not call
@@ -64,6 +68,13 @@ type Store struct {
 	stalls atomic.Int64
 	recent int64 // bytes of decoded entries that all logs keep together
 
+	ballast *ballast.Ballast
+
+	opened
+}
+
+// opened is what has been asked for.
+type opened struct {
 	mu       sync.Mutex // guards states and logs
 	states   map[uint16]*State
 	logs     map[uint16]*Log
@@ -77,8 +88,7 @@ func Open(o Options) (*Store, error) {
 		o:      o,
 		dead:   make(chan struct{}),
 		recent: o.MemoryBytes / recentShare,
-		states: map[uint16]*State{},
-		logs:   map[uint16]*Log{},
+		opened: opened{states: map[uint16]*State{}, logs: map[uint16]*Log{}},
 	}
 	for _, dir := range []string{"log", "state", "snapshots", "marks", "damaged"} {
 		if err := o.FS.MkdirAll(s.path(dir), 0o700); err != nil {
@@ -88,14 +98,19 @@ func Open(o Options) (*Store, error) {
 	if err := errors.Join(s.syncDir(o.Dir), s.syncDir(o.FS.PathDir(o.Dir))); err != nil {
 		return nil, err
 	}
+	var err error
+	s.ballast, err = ballast.Open(ballast.Options{FS: o.FS, Path: s.path("ballast"), Bytes: o.Ballast, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	s.o.FS = s.ballast.FS()
 	s.cache = pebble.NewCache(max(o.MemoryBytes-s.recent, minCache))
 	defer s.cache.Unref() // the Pebbles hold their own references
 	if err := s.openPebbles(); err != nil {
 		return nil, errors.Join(err, s.closePebbles())
 	}
 	path := s.path("marks", "marks")
-	var err error
-	if s.marks, err = mark.Open(mark.Options{FS: o.FS, Path: path, Log: o.Log, Fail: s.fail}); err != nil {
+	if s.marks, err = mark.Open(mark.Options{FS: s.o.FS, Path: path, Log: o.Log, Fail: s.fail}); err != nil {
 		return nil, errors.Join(err, s.closePebbles())
 	}
 	if err := s.syncDir(s.path("marks")); err != nil {

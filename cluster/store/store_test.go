@@ -2,9 +2,12 @@ package store
 
 import (
 	"log/slog"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/hashicorp/raft"
 )
 
@@ -101,5 +104,30 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	if u := s.Usage(); u.State.Flushed == 0 || u.State.WAL != 0 || u.Log.WAL < 30<<20 || u.Log.Disk == 0 {
 		t.Errorf("usage is %+v", u)
+	}
+}
+
+// A disk that is full costs the ballast, and what has no room is written.
+func TestFullDisk(t *testing.T) {
+	mem := vfs.NewMem()
+	var full atomic.Bool
+	o := options(t, errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if _, err := mem.Stat("data/ballast"); full.Load() && err == nil && op.Kind == errorfs.OpFileWrite {
+			return syscall.ENOSPC
+		}
+		return nil
+	})))
+	o.Ballast = 1 << 20
+	s := openWith(t, o)
+	defer shut(t, s)
+	l := logOf(t, s)
+	store(t, l, newEntry(1, 1, 1000))
+	if u := s.Usage(); u.Full != 0 || u.Reserve < 100<<20 {
+		t.Errorf("usage is %+v", u)
+	}
+	full.Store(true)
+	store(t, l, entries(2, 20, 1, 100_000)...)
+	if u := s.Usage(); u.Full == 0 || s.Err() != nil {
+		t.Errorf("full %d times: %v", u.Full, s.Err())
 	}
 }

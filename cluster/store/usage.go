@@ -2,14 +2,24 @@ package store
 
 import "github.com/cockroachdb/pebble/v2"
 
-// Usage is what the store takes of the machine, for metrics. All but Stalls are
-// bytes.
+// Usage is what the store takes of the machine, for metrics. All but Stalls and Full
+// are bytes.
 type Usage struct {
 	Log, State PebbleUsage
 	// Cache is what blocks take in memory beside the memtables.
 	Cache int64
 	// Stalls counts how often writes had to wait for flushes or compactions.
 	Stalls int64
+	// Full counts how often a write has found the disk full; the ballast is gone
+	// then.
+	Full int64
+	// Free is what is left of the Total that the data directory's disk holds, both
+	// 0 where the file system cannot tell.
+	Free, Total uint64
+	// Reserve is what must be free for the store to go on with outcomes and
+	// removals when nothing new is accepted: no floor of free disk may lie below
+	// it.
+	Reserve uint64
 }
 
 // PebbleUsage is the share of one Pebble.
@@ -35,8 +45,25 @@ func (s *Store) Usage() Usage {
 		Stalls: s.stalls.Load(),
 	}
 	u.State.WAL = 0 // Pebble derives the figure, but there is none
+	u.Full = s.ballast.Full()
+	if disk, err := s.o.FS.GetDiskUsage(s.o.Dir); err == nil {
+		u.Free, u.Total = disk.AvailBytes, disk.TotalBytes
+	}
+	u.Reserve = s.reserve(log.Compact.EstimatedDebt) + s.reserve(state.Compact.EstimatedDebt)
 	return u
 }
+
+// reserve is for one Pebble: its memtables become tables, and WAL on the way, and
+// two compactions write what they read once more before that goes.
+func (s *Store) reserve(debt uint64) uint64 {
+	return uint64(s.o.MemoryBytes) + 2*max(leastMerge, min(debt, mostMerge))
+}
+
+// What one compaction is taken to write at least and at most.
+const (
+	leastMerge = 64 << 20
+	mostMerge  = 1 << 30
+)
 
 func pebbleUsage(m *pebble.Metrics) PebbleUsage {
 	u := PebbleUsage{
