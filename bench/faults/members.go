@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -170,25 +171,99 @@ func diskWiped(ctx context.Context, r *round) error {
 	if err := v.Start(); err != nil {
 		return err
 	}
-	refusing, cancel := context.WithTimeout(ctx, r.o.hold())
-	defer cancel()
-	if err := v.WaitReady(refusing); err == nil || v.Running() {
+	if r.comesUp(ctx, v) {
 		v.Kill()
 		return fmt.Errorf("%s started on an empty disk", v.Name)
 	}
 	if err := r.wait(ctx, r.o.hold()/2); err != nil {
 		return err
 	}
-	if out, err := v.Command(ctx, "cluster", "join"); err != nil {
+	return r.rejoin(ctx, v)
+}
+
+// comesUp reports whether a node that was started becomes ready; one that does
+// not within the time that faults hold is ended.
+func (r *round) comesUp(ctx context.Context, m *member) bool {
+	within, cancel := context.WithTimeout(ctx, r.o.hold())
+	defer cancel()
+	if m.WaitReady(within) == nil {
+		return true
+	}
+	m.Kill()
+	return false
+}
+
+// rejoin has the cluster take back a node whose data are gone.
+func (r *round) rejoin(ctx context.Context, m *member) error {
+	if out, err := m.Command(ctx, "cluster", "join"); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
+	}
+	if err := m.Start(); err != nil {
+		return err
+	}
+	if err := m.WaitReady(ctx); err != nil {
+		return err
+	}
+	return r.waitVoter(ctx, m.Name)
+}
+
+// diskDamaged flips a bit in one of a node's files while it is down. It is
+// either served from what is whole, or refused, and then it joins again.
+func diskDamaged(ctx context.Context, r *round) error {
+	v, err := r.leader(ctx)
+	if err != nil {
+		return err
+	}
+	err = r.strike(ctx, func() error {
+		v.Kill()
+		path, err := r.flip(r.data(v))
+		r.note = "a bit of " + path
+		return err
+	}, v)
+	if err != nil {
+		return err
 	}
 	if err := v.Start(); err != nil {
 		return err
 	}
-	if err := v.WaitReady(ctx); err != nil {
+	if r.comesUp(ctx, v) {
+		r.note += " was flipped, and the node started"
+		return r.hold(ctx)
+	}
+	r.note += " was flipped, and the node refused to start"
+	if err := os.RemoveAll(r.data(v)); err != nil {
 		return err
 	}
-	return r.waitVoter(ctx, v.Name)
+	return r.rejoin(ctx, v)
+}
+
+// flip flips a bit of one of the files below dir and returns its name.
+func (r *round) flip(dir string) (string, error) {
+	var files []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		if info, err := d.Info(); err == nil && info.Size() > 0 && d.Name() != "LOCK" {
+			files = append(files, path)
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	if len(files) == 0 {
+		return "", fmt.Errorf("there are no files in %s", dir)
+	}
+	path := files[r.random.IntN(len(files))]
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	at := r.random.IntN(len(text))
+	text[at] ^= 1 << r.random.IntN(8)
+	name, err := filepath.Rel(dir, path)
+	return fmt.Sprintf("%s at %d of %d", name, at, len(text)), errors.Join(err, os.WriteFile(path, text, 0o600))
 }
 
 // data is a member's data directory.

@@ -19,6 +19,8 @@ type Result struct {
 	Skipped string `json:"skipped,omitempty"`
 	// Victim names the nodes that were struck.
 	Victim string `json:"victim,omitempty"`
+	// Note says what was drawn, where that matters.
+	Note string `json:"note,omitempty"`
 	// Outcome counts what became of the messages.
 	Outcome
 	// Differences counts replicas whose state is not that of the others.
@@ -89,8 +91,10 @@ func (r Result) line() string {
 	}
 	text := fmt.Sprintf("%s: %s: acknowledged %d, lost %d, copies %d (%d outside doubt), 4xx %d, 5xx %d, gap %.2f s, takeover %s, %.0f s",
 		r.Fault, word, r.Acknowledged, r.Lost, r.SecondCopies, r.OutsideDoubt, r.Transient, r.Permanent, r.Gap, seconds(r.Takeover), r.Took)
-	if r.Problem != "" {
-		text += ": " + r.Problem
+	for _, more := range []string{r.Note, r.Problem} {
+		if more != "" {
+			text += ": " + more
+		}
 	}
 	return text
 }

@@ -38,6 +38,7 @@ type round struct {
 	// What follows belongs to the round's goroutine.
 	fault  takeover.Fault
 	victim []string
+	note   string // what a reader of the result should know
 }
 
 // try does one round.
@@ -54,6 +55,7 @@ func (b *bed) try(ctx context.Context, f fault, random *rand.Rand) Result {
 	if err := r.run(ctx, f, &result); err != nil {
 		result.Problem = err.Error()
 	}
+	result.Note = r.note
 	result.Victim = strings.Join(r.victim, " ")
 	result.Took = time.Since(started).Seconds()
 	return result

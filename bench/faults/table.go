@@ -86,6 +86,7 @@ func table() []fault {
 		{name: "remote-closes", about: "the next hop takes messages and closes after the dot, three in ten", strike: remoteCloses},
 		{name: "rolling-restart", about: "SIGTERM to one node after the other, each started again", strike: rollingRestart},
 		{name: "disk-wiped", about: "a leader's data are gone; it is refused, and joins again", strike: diskWiped},
+		{name: "disk-damaged", about: "a bit is flipped in a file of a leader that is down", strike: diskDamaged},
 		{name: "node-lags", about: "a node is down until it needs a snapshot", strike: nodeLags, large: true},
 		{name: "member-joins", about: "a new node joins, gets replicas, and leaves again", strike: memberJoins},
 	}
