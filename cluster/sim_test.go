@@ -252,6 +252,9 @@ func tryOn(node *cluster.Node, shard cluster.ShardID, entry string) error {
 func (w *world) get(name string, shard cluster.ShardID, key string) (string, bool) {
 	w.t.Helper()
 	view, done, err := w.node(name).View(shard)
+	if errors.Is(err, cluster.ErrNoSuchShard) {
+		return "", false
+	}
 	if err != nil {
 		w.t.Fatal(err)
 	}

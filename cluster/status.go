@@ -44,9 +44,11 @@ type NodeStatus struct {
 
 // ReplicaStatus is one member's replica of a shard as its leader sees it.
 type ReplicaStatus struct {
-	Node    string
-	Applied uint64
-	Voter   bool
+	Node string
+	// Incarnation tells the node from one of its name that lost its data.
+	Incarnation string
+	Applied     uint64
+	Voter       bool
 	// Contact is when it last answered the leader; zero if never.
 	Contact time.Time
 }
@@ -133,7 +135,8 @@ func (n *Node) statusOf(shard ShardID) ShardStatus {
 		voters, others, contacts = strs(g.Voters), strs(g.Nonvoters), g.Contacts
 	}
 	add := func(id string, voter bool) {
-		r := ReplicaStatus{Node: control.NameOf(id), Applied: status.Applied, Voter: voter, Contact: contacts[raft.ServerID(id)]}
+		name, incarnation, _ := strings.Cut(id, "/")
+		r := ReplicaStatus{Node: name, Incarnation: incarnation, Applied: status.Applied, Voter: voter, Contact: contacts[raft.ServerID(id)]}
 		if r.Node != n.o.Name {
 			o, _ := n.peers.Get(r.Node)
 			r.Applied = o.Report.Shards[shard].Applied
