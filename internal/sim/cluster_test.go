@@ -55,8 +55,35 @@ type process struct {
 	delivery *delivery.Deliverer
 	smtp     *smtp.Server
 	rooms    []*room // in the order they are ended
+	door     door
 	dead     atomic.Bool
 	fatal    atomic.Pointer[error]
+}
+
+// door is how messages come to the queue without a session: like sessions,
+// those that are inside when the process is to end are waited for.
+type door struct {
+	mu     sync.Mutex // guards closed, and every entry
+	closed bool
+	inside sync.WaitGroup
+}
+
+// enter reports whether the door is open; whoever is in calls inside.Done.
+func (d *door) enter() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.inside.Add(1)
+	}
+	return !d.closed
+}
+
+// drain closes the door and waits until nobody is inside.
+func (d *door) drain() {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.inside.Wait()
 }
 
 // room is a part of a process that runs until its context ends.
@@ -126,6 +153,7 @@ func (c *Cluster) Stop(name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	_ = p.smtp.Drain(ctx) // the error says that time was up
+	p.door.drain()
 	p.rooms[1].end()
 	ctx, cancel = context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"os"
@@ -9,7 +10,7 @@ import (
 )
 
 // pipeLimit is how much one direction of a connection buffers, bytes: about
-// what a kernel does. A cut link and a paused host have no limit: whoever
+// what a kernel does. A cut or slow link and a paused host have no limit: whoever
 // waits in Write may hold a mutex (net/http does), and as long as somebody
 // waits for a mutex no virtual time passes that could end it.
 const pipeLimit = 256 << 10
@@ -18,11 +19,46 @@ const pipeLimit = 256 << 10
 // network's mutex.
 type pipe struct {
 	from, to string
+	dialer   string     // from or to, whichever made the connection
 	changed  *sync.Cond // on the network's mutex: something to look at
 	data     []byte
-	closed   bool  // the writer has closed: the reader gets io.EOF after data
-	gone     bool  // the reader has closed: the writer fails
-	err      error // the connection was reset
+	late     time.Duration // how long what is written now is under way
+	underWay []parcel      // what comes behind data
+	closed   bool          // the writer has closed: the reader gets io.EOF after data
+	gone     bool          // the reader has closed: the writer fails
+	err      error         // the connection was reset
+}
+
+// parcel is data that has not arrived.
+type parcel struct {
+	data    []byte
+	arrives time.Time
+}
+
+// sendLocked puts data on its way.
+func (p *pipe) sendLocked(data []byte) {
+	if p.late == 0 && len(p.underWay) == 0 {
+		p.data = append(p.data, data...)
+		p.changed.Broadcast()
+		return
+	}
+	arrives := time.Now().Add(p.late)
+	if n := len(p.underWay); n > 0 && p.underWay[n-1].arrives.After(arrives) {
+		arrives = p.underWay[n-1].arrives
+	}
+	p.underWay = append(p.underWay, parcel{bytes.Clone(data), arrives})
+	time.AfterFunc(time.Until(arrives), func() {
+		p.changed.L.Lock()
+		defer p.changed.L.Unlock()
+		p.changed.Broadcast()
+	})
+}
+
+// arriveLocked takes in what has arrived by now.
+func (p *pipe) arriveLocked() {
+	for now := time.Now(); len(p.underWay) > 0 && !p.underWay[0].arrives.After(now); p.underWay = p.underWay[1:] {
+		p.data = append(p.data, p.underWay[0].data...)
+	}
 }
 
 // conn is one end of a connection. Its fields are owned by the network's
@@ -67,23 +103,25 @@ func (c *conn) Read(p []byte) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for {
-		switch in := c.in; {
+		in := c.in
+		in.arriveLocked()
+		switch {
 		case c.closed:
 			return 0, net.ErrClosed
 		case in.err != nil:
 			return 0, in.err
 		case c.readBy.passed():
 			return 0, os.ErrDeadlineExceeded
-		case n.blockedLocked(in.from, in.to):
+		case n.stoppedLocked(in):
 		case len(in.data) > 0:
 			k := copy(p, in.data)
 			in.data = in.data[k:]
 			in.changed.Broadcast()
 			return k, nil
-		case in.closed:
+		case in.closed && len(in.underWay) == 0:
 			return 0, io.EOF
 		}
-		c.in.changed.Wait()
+		in.changed.Wait()
 	}
 }
 
@@ -108,14 +146,13 @@ func (c *conn) Write(p []byte) (int, error) {
 			return done, os.ErrDeadlineExceeded
 		}
 		room := pipeLimit - len(out.data)
-		if n.blockedLocked(out.from, out.to) {
+		if n.stoppedLocked(out) || out.late > 0 || len(out.underWay) > 0 {
 			room = len(p) - done
 		}
 		if room > 0 {
 			k := min(room, len(p)-done)
-			out.data = append(out.data, p[done:done+k]...)
+			out.sendLocked(p[done : done+k])
 			done += k
-			out.changed.Broadcast()
 			continue
 		}
 		out.changed.Wait()

@@ -28,6 +28,7 @@ type diary struct {
 	buffered   *bufio.Writer
 	unsettled  map[mail.MessageID]bool
 	complaints []string
+	heard      func(on, shard, message string) // nil: nobody listens
 }
 
 const (
@@ -35,6 +36,8 @@ const (
 	mostText = 16 << 20
 	// mostLines is how many lines of it are shown for a run that failed.
 	mostLines = 150
+	// mostLine is how much of a line is shown, bytes.
+	mostLine = 400
 	// mostComplaints is how many complaints are shown.
 	mostComplaints = 20
 )
@@ -120,6 +123,8 @@ var (
 	shards     = regexp.MustCompile(`\bshard (\d+)`)
 	times      = regexp.MustCompile(`\bat +(\d+\.\d{3})\b`)
 	lineTime   = regexp.MustCompile(`^(?:t=")? *(\d+\.\d{3})`)
+	// others are lines that speak of one message alone, or of what is down.
+	others = regexp.MustCompile(`msg=(accepted|delivered|deferred|failed) |failed to (heartbeat|contact|append)`)
 )
 
 // around is how long before and after the times that complaints name all lines
@@ -143,6 +148,9 @@ func excerpt(text string, complaints []string) string {
 	var lines []string
 	for line := range strings.Lines(text) {
 		if concerns(line, words, near) {
+			if len(line) > mostLine {
+				line = line[:mostLine] + "…\n"
+			}
 			lines = append(lines, line)
 		}
 	}
@@ -162,7 +170,7 @@ func concerns(line string, words []string, near []float64) bool {
 		}
 	}
 	m := lineTime.FindStringSubmatch(line)
-	if m == nil {
+	if m == nil || others.MatchString(line) {
 		return false
 	}
 	at, _ := strconv.ParseFloat(m[1], 64)
@@ -172,6 +180,20 @@ func concerns(line string, words []string, near []float64) bool {
 		}
 	}
 	return false
+}
+
+// listen has f hear what nodes log from now on, at once: the node goes on when
+// f returns. f does not write to the diary.
+func (d *diary) listen(f func(on, shard, message string)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.heard = f
+}
+
+func (d *diary) listener() func(on, shard, message string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.heard
 }
 
 // Write implements io.Writer.
@@ -203,13 +225,19 @@ func (d *diary) on(name string) slog.Handler {
 			return a
 		},
 	})
-	return listener{text.WithAttrs([]slog.Attr{slog.String("on", name)}), d}
+	return listener{Handler: text.WithAttrs([]slog.Attr{slog.String("on", name)}), diary: d, on: name}
 }
 
-// listener notes which messages are called unsettled.
+// listener notes which messages are called unsettled, and tells who listens.
 type listener struct {
 	slog.Handler
-	diary *diary
+	diary     *diary
+	on, shard string
+}
+
+// Enabled implements slog.Handler: what nobody listens to need not be written.
+func (l listener) Enabled(ctx context.Context, level slog.Level) bool {
+	return l.Handler.Enabled(ctx, level) || (level >= slog.LevelDebug && l.diary.listener() != nil)
 }
 
 // Handle implements slog.Handler.
@@ -224,15 +252,25 @@ func (l listener) Handle(ctx context.Context, r slog.Record) error {
 			return true
 		})
 	}
-	return l.Handler.Handle(ctx, r)
+	err := l.Handler.Handle(ctx, r)
+	if heard := l.diary.listener(); heard != nil {
+		heard(l.on, l.shard, r.Message)
+	}
+	return err
 }
 
 // WithAttrs implements slog.Handler.
 func (l listener) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return listener{l.Handler.WithAttrs(attrs), l.diary}
+	shard := l.shard
+	for _, a := range attrs {
+		if a.Key == "shard" {
+			shard = a.Value.String()
+		}
+	}
+	return listener{l.Handler.WithAttrs(attrs), l.diary, l.on, shard}
 }
 
 // WithGroup implements slog.Handler.
 func (l listener) WithGroup(name string) slog.Handler {
-	return listener{l.Handler.WithGroup(name), l.diary}
+	return listener{l.Handler.WithGroup(name), l.diary, l.on, l.shard}
 }

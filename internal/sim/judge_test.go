@@ -2,12 +2,14 @@ package sim_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"quorumta/cluster"
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
 	"quorumta/queue/state"
@@ -89,11 +91,12 @@ func (c *Cluster) empty() error {
 		return err
 	}
 	uploads := uint64(0)
-	for _, shard := range p.node.Shards() {
-		if p.node.Leader(shard) == "" {
-			return fmt.Errorf("shard %d has no leader: %+v", shard, p.node.Status()[shard-1])
+	for _, s := range p.node.Status() {
+		m := c.machines[s.Leader]
+		if m == nil || m.run.Load() == nil {
+			return fmt.Errorf("shard %d has no leader: %+v", s.ID, s)
 		}
-		view, done, err := p.node.View(shard)
+		view, done, err := m.run.Load().node.View(s.ID)
 		if err != nil {
 			return err
 		}
@@ -121,13 +124,15 @@ func (c *Cluster) equal() (faults []string) {
 func (c *Cluster) compare() (faults []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	digests, err := c.machines[c.names[0]].run.Load().node.Digest(ctx, true)
+	node := c.machines[c.names[0]].run.Load().node
+	digests, err := node.Digest(ctx, true)
 	if err != nil {
 		return []string{err.Error()}
 	}
+	placed := node.Map()
 	for _, d := range digests {
-		if d.Differs() || len(d.Replicas) != len(c.names) {
-			faults = append(faults, fmt.Sprintf("the replicas of shard %d differ: %+v", d.ID, d.Replicas))
+		if s, _ := placed.Shard(d.ID); d.Differs() || len(d.Replicas) != len(s.Replicas) {
+			faults = append(faults, fmt.Sprintf("the replicas of shard %d on %v differ: %+v", d.ID, s.Replicas, d.Replicas))
 		}
 		for _, r := range d.Replicas {
 			if r.Error != "" || r.SHA256 == "" {
@@ -150,6 +155,9 @@ func (c *Cluster) counted() (faults []string) {
 				faults = append(faults, fmt.Sprintf("shard %d has stopped on %s: %s", s.ID, name, s.Stopped))
 			}
 			view, done, err := p.node.View(s.ID)
+			if errors.Is(err, cluster.ErrNoSuchShard) {
+				continue // it has no replica
+			}
 			if err != nil {
 				faults = append(faults, err.Error())
 				continue

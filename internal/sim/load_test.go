@@ -131,10 +131,11 @@ func (s *load) send(l *letter) {
 		return
 	}
 	p := s.cluster.machines[l.node].run.Load()
-	if p == nil {
+	if p == nil || !p.door.enter() {
 		l.fate, l.told = refused, "the node is down"
 		return
 	}
+	defer p.door.inside.Done()
 	id, err := submit(p.queue, l)
 	if p.dead.Load() || p.fatal.Load() != nil {
 		l.fate, l.told = unknown, "the node died"

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Network joins hosts by connections in memory. A host is a name; addresses
@@ -20,6 +21,8 @@ type Network struct {
 	conns     map[*conn]struct{}
 	cut       map[link]bool
 	paused    map[string]bool
+	mute      map[string]bool
+	late      map[string]func() time.Duration
 	hosts     map[string]*Host // the living one of each name
 }
 
@@ -33,6 +36,8 @@ func NewNetwork() *Network {
 		conns:     map[*conn]struct{}{},
 		cut:       map[link]bool{},
 		paused:    map[string]bool{},
+		mute:      map[string]bool{},
+		late:      map[string]func() time.Duration{},
 		hosts:     map[string]*Host{},
 	}
 	n.changed = sync.NewCond(&n.mu)
@@ -83,11 +88,38 @@ func (n *Network) CutOneWay(from, to string) {
 	n.stirLocked()
 }
 
+// Mute stops what host sends over the connections that it has made itself, and
+// the making of others: those that others have made to it work on.
+func (n *Network) Mute(host string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mute[host] = true
+	n.stirLocked()
+}
+
+// Delay has what is sent to host arrive later, over each connection by as much
+// as is drawn for it.
+func (n *Network) Delay(host string, draw func() time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.late[host] = draw
+	for c := range n.conns {
+		if c.in.to == host {
+			c.in.late = draw()
+		}
+	}
+}
+
 // Heal restores all links.
 func (n *Network) Heal() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.cut)
+	clear(n.mute)
+	clear(n.late)
+	for c := range n.conns {
+		c.in.late = 0
+	}
 	n.stirLocked()
 }
 
@@ -137,6 +169,11 @@ func (n *Network) blockedLocked(from, to string) bool {
 	return n.cut[link{from, to}] || n.paused[from] || n.paused[to]
 }
 
+// stoppedLocked reports whether nothing passes through the pipe.
+func (n *Network) stoppedLocked(p *pipe) bool {
+	return n.blockedLocked(p.from, p.to) || (p.from == p.dialer && n.mute[p.from])
+}
+
 // Listen takes the address.
 func (h *Host) Listen(address string) (net.Listener, error) {
 	n := h.net
@@ -172,7 +209,7 @@ func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
 		if h.dead {
 			return nil, fmt.Errorf("dial %s: %w", address, syscall.ENETDOWN)
 		}
-		if n.paused[h.name] {
+		if n.paused[h.name] || n.mute[h.name] {
 			n.changed.Wait()
 			continue
 		}
@@ -189,14 +226,22 @@ func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
 
 // connectLocked makes the two ends of a connection and hands one to l.
 func (n *Network) connectLocked(from string, l *listener) net.Conn {
-	forth := &pipe{from: from, to: l.host, changed: sync.NewCond(&n.mu)}
-	back := &pipe{from: l.host, to: from, changed: sync.NewCond(&n.mu)}
+	forth := n.pipeLocked(from, l.host, from)
+	back := n.pipeLocked(l.host, from, from)
 	near := &conn{net: n, in: back, out: forth, local: addr(from), remote: addr(l.address)}
 	far := &conn{net: n, in: forth, out: back, local: addr(l.address), remote: addr(from)}
 	n.conns[near], n.conns[far] = struct{}{}, struct{}{}
 	l.waiting = append(l.waiting, far)
 	n.changed.Broadcast()
 	return near
+}
+
+func (n *Network) pipeLocked(from, to, dialer string) *pipe {
+	p := &pipe{from: from, to: to, dialer: dialer, changed: sync.NewCond(&n.mu)}
+	if draw := n.late[to]; draw != nil {
+		p.late = draw()
+	}
+	return p
 }
 
 // addr is an address on the network.

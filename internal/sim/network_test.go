@@ -52,6 +52,43 @@ func TestCutLinkDeliversWhenHealed(t *testing.T) {
 	})
 }
 
+func TestWhatIsLateArrivesInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := NewNetwork()
+		near, far := connect(t, n)
+		n.Delay("b", func() time.Duration { return time.Second })
+		began := time.Now()
+		_, _ = near.Write([]byte("1"))
+		time.Sleep(300 * time.Millisecond) // of virtual time
+		n.Heal()
+		_, _ = near.Write([]byte("2"))
+		_ = near.Close()
+		got, err := io.ReadAll(far)
+		if err != nil || string(got) != "12" || time.Since(began) != time.Second {
+			t.Errorf("%q, %v after %s", got, err, time.Since(began))
+		}
+	})
+}
+
+func TestTheMuteAreHeardWhereTheyWereCalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := NewNetwork()
+		near, far := connect(t, n)
+		n.Mute("a")
+		_, _ = near.Write([]byte("x"))
+		_ = far.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := far.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("what the mute host sent has come: %v", err)
+		}
+		n.Heal()
+		n.Mute("b")
+		_, _ = far.Write([]byte("y"))
+		if _, err := near.Read(make([]byte, 1)); err != nil {
+			t.Errorf("an answer did not come: %v", err)
+		}
+	})
+}
+
 func TestDialOverCutLinkTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := NewNetwork()

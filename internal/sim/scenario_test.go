@@ -71,11 +71,8 @@ func TestRestartInGoodOrderCostsNothing(t *testing.T) {
 			log.complain("%d second copies, in doubt were %v", v.copies, v.doubts)
 		}
 		for _, l := range v.letters {
-			a, at := away[l.node], l.at
-			if !l.smtp {
-				at = at.Add(l.rest) // a drain waits for sessions alone
-			}
-			excused := l.fate == refused && !at.Before(a.from) && l.at.Before(a.until)
+			a := away[l.node]
+			excused := l.fate == refused && !l.at.Before(a.from) && l.at.Before(a.until)
 			if l.fate != acknowledged && !l.at.Before(from) && !excused {
 				log.complain("letter %s on %s at %s, %s after it stopped: %s, %q", l.id, l.node, log.clock(l.at), l.at.Sub(a.from), l.fate, l.told)
 			}

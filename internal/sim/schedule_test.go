@@ -200,7 +200,7 @@ func (s schedule) play(c *Cluster, k *sink) {
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for len(agenda) > 0 {
+	for len(agenda) > 0 && !c.log.failed() {
 		for _, name := range c.Bury() {
 			c.log.note("%s has ended itself", name)
 			add(deed{time.Since(began) + restartTime, "start " + name, func() { c.Start(name) }})

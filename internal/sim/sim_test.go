@@ -88,6 +88,9 @@ const drainTime = 15 * time.Minute
 
 // conclude waits until the mail has gone, and judges.
 func conclude(t *testing.T, c *Cluster, k *sink, letters []*letter) (v verdict) {
+	if c.log.failed() {
+		return v
+	}
 	began := time.Now()
 	err := c.drained(drainTime)
 	c.log.complainOf(c.counted())

@@ -1,0 +1,193 @@
+package sim_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"quorumta/internal/mail"
+	"quorumta/queue/event"
+	"quorumta/queue/state"
+)
+
+// The scenarios of this file bring about what chance hardly does: the moment
+// that one guard is for.
+
+// A vote that was given is remembered, or a term has two leaders. The old
+// leader dies with entries that nobody else has. A new one is elected by the
+// third node, whose power fails at once, while it is cut off itself: if the
+// third has forgotten its vote, it makes the old one leader of the same term.
+func TestVotesAreKept(t *testing.T) {
+	inCluster(t, func(c *Cluster, _ *sink, _ *load) {
+		for range 3 {
+			c.electTwice()
+			if c.log.failed() {
+				return
+			}
+		}
+	}, func(*diary, verdict) {})
+}
+
+// electTwice plays the scenario with shard 1.
+func (c *Cluster) electTwice() {
+	old := c.Leader(1)
+	c.log.note("%s leads and is heard no more", old)
+	for _, name := range c.names {
+		c.net.CutOneWay(old, name)
+	}
+	time.Sleep(200 * time.Millisecond) // of virtual time, for entries of its own
+	type election struct{ winner, voter string }
+	elected := make(chan election)
+	var once atomic.Bool
+	c.log.listen(func(on, shard, message string) {
+		if shard != "1" || message != "raft: election won" || !once.CompareAndSwap(false, true) {
+			return
+		}
+		voter := c.names[slices.IndexFunc(c.names, func(name string) bool { return name != old && name != on })]
+		for _, name := range c.names {
+			c.net.Cut(on, name)
+		}
+		c.PowerLoss(voter, 0)
+		elected <- election{on, voter}
+	})
+	c.Crash(old)
+	c.net.Heal()
+	e := <-elected
+	c.log.listen(nil)
+	c.log.note("%s is elected and cut off, %s has lost power", e.winner, e.voter)
+	c.mark(e.winner)
+	c.Start(old)
+	c.Start(e.voter)
+	time.Sleep(8 * time.Second) // of virtual time: they elect, and take mail
+	c.log.note("heal")
+	c.net.Heal()
+	time.Sleep(4 * time.Second) // of virtual time
+}
+
+// mark has the node propose what nobody confirms, if it takes itself for a
+// leader.
+func (c *Cluster) mark(name string) {
+	p := c.machines[name].run.Load()
+	if p == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var marking sync.WaitGroup
+	for range 12 {
+		marking.Go(func() { _, _ = p.node.Digest(ctx, false) })
+	}
+	marking.Wait()
+}
+
+// A leader that does not know yet that there is another writes nothing into
+// the other's term (hashicorp/raft#695). What it hears comes late, over each
+// connection by another time, so it takes itself for a leader too long and
+// hears of the other one's term before it gets its entries.
+func TestNothingIsWrittenInAnothersTerm(t *testing.T) {
+	inCluster(t, func(c *Cluster, _ *sink, in *load) {
+		for range 12 {
+			leader := c.Leader(1)
+			c.log.note("%s hears late", leader)
+			c.net.Delay(leader, c.someTime(600*time.Millisecond))
+			time.Sleep(time.Second) // of virtual time
+			c.log.note("%s is not heard", leader)
+			c.net.Mute(leader)
+			time.Sleep(4 * time.Second) // of virtual time
+			c.log.note("heal")
+			c.net.Heal()
+			time.Sleep(4 * time.Second) // of virtual time
+			c.log.complainOf(c.counted())
+			if c.log.failed() {
+				return
+			}
+		}
+	}, func(*diary, verdict) {})
+}
+
+// someTime draws times up to most. It may be called from any goroutine.
+func (c *Cluster) someTime(most time.Duration) func() time.Duration {
+	var mu sync.Mutex
+	return func() time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return time.Duration(c.random.Int64N(int64(most)))
+	}
+}
+
+// What was decided in one term and comes into the log in another is refused,
+// if it is a claim (PROTOCOL 14).
+func TestOldDecisionsAreRefused(t *testing.T) {
+	inCluster(t, func(c *Cluster, k *sink, _ *load) {
+		k.setMood(mood{deferDot: 100})
+		tried := 0
+		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+			tried += c.claimLate()
+		}
+		if tried == 0 {
+			c.log.complain("no message was pending in 20 s")
+		}
+		k.setMood(calm)
+	}, func(*diary, verdict) {})
+}
+
+// claimLate has the leaders propose claims that seem to be of an earlier term,
+// of one message of each shard that waits for its next attempt. It returns how
+// many.
+func (c *Cluster) claimLate() (tried int) {
+	for _, name := range c.names {
+		p := c.machines[name].run.Load()
+		if p == nil {
+			continue
+		}
+		for _, shard := range p.node.Shards() {
+			term, ok := p.node.Term(shard)
+			if !ok {
+				continue
+			}
+			view, done, err := p.node.View(shard)
+			if err != nil {
+				continue
+			}
+			claim := waiting(view, p.queue.Process())
+			done()
+			if claim == nil {
+				continue
+			}
+			entry := event.Append(nil, event.Entry{Term: term - 1, Groups: []event.Group{*claim}})
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+			results, err := p.node.Propose(ctx, shard, term, entry)
+			cancel()
+			if err != nil {
+				continue
+			}
+			tried++
+			if got := state.Result(results[0]); got != state.Late && got != state.Unknown {
+				c.log.complain("a claim of %s in shard %d that was decided in term %d and committed in term %d: %v", claim.ID, shard, term-1, term, got)
+			}
+		}
+	}
+	return tried
+}
+
+// waiting is a claim of a message that is pending for all its recipients.
+func waiting(r state.Reader, by event.Process) (claim *event.Group) {
+	state.Open(r, "", func(id mail.MessageID) bool {
+		m, _ := state.Load(r, id)
+		claimed := &event.Claimed{Number: m.Attempts + 1, By: by}
+		for n, x := range m.Recipients {
+			if x.Phase == state.Pending {
+				claimed.Recipients = append(claimed.Recipients, uint32(n))
+			}
+		}
+		if m.Held || len(claimed.Recipients) == 0 {
+			return true
+		}
+		claim = &event.Group{ID: id, At: time.Now().UTC().Truncate(time.Millisecond), Events: []event.Event{claimed}}
+		return false
+	})
+	return claim
+}
