@@ -204,12 +204,15 @@ func TestGrowsAndShrinksUnderLoad(t *testing.T) {
 	waitFor(t, "load to flow", func(context.Context) bool { return l.Report().Acknowledged > 30 })
 	port := basePort(t, first)
 	second := join(t, first, dir, port+2)
-	join(t, first, dir, port+3)
+	third := join(t, first, dir, port+3)
 	settles(t, first.Config, 3, 3, 3)
 	if err := submit(second.smtp, "a@b.example", "c@sink.example", "X-Bench-ID: by-n2\r\n\r\nx\r\n"); err != nil {
 		t.Errorf("the new node takes no mail: %v", err)
 	}
 	must(t, "cluster", "remove", "n3", "--config", first.Config)
+	if err := third.cmd.Wait(); err != nil {
+		t.Errorf("the node that left: %v", err)
+	}
 	settles(t, first.Config, 2, 2, 2)
 	enough()
 	report := <-loaded

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,9 +37,12 @@ type node struct {
 	ca        [sha256.Size]byte // of the certificate of the cluster's CA
 	live
 
-	// drain is closed to begin draining; draining tells /readyz.
+	// drain is closed to begin draining; draining tells /readyz. quieted: this
+	// node takes no mail any more, and may leave the cluster.
 	drain    chan struct{}
 	draining atomic.Bool
+	quieted  atomic.Bool
+	quieting sync.Mutex // held while listeners close
 }
 
 // Bounds of the steps of a drain.
@@ -75,6 +79,7 @@ func runNode(ctx context.Context, f *config.File, version string, reload <-chan 
 		}
 		return err
 	}
+	n.admin.Quieten(n.quieten)
 	err = n.run(ctx, reload)
 	return errors.Join(err, n.cluster.Close())
 }
@@ -154,6 +159,10 @@ func (n *node) wait(ctx context.Context, broken <-chan error, reload <-chan os.S
 		case <-n.drain:
 			return nil
 		case err := <-broken:
+			if errors.Is(err, cluster.ErrRemoved) && n.quieted.Load() {
+				n.log.Info("this node has left the cluster, and ends", "reason", err)
+				return nil
+			}
 			n.log.Error("the node cannot go on", "error", err)
 			return err
 		case <-reload:
@@ -164,11 +173,15 @@ func (n *node) wait(ctx context.Context, broken <-chan error, reload <-chan os.S
 	}
 }
 
-// bow takes leave in the order that costs nothing: balancers look away, no
-// more sessions, no more claims, leads handed over.
-func (n *node) bow(ctx context.Context, deliver *room) {
-	ctx = context.WithoutCancel(ctx)
-	n.log.Info("draining", "grace", time.Duration(n.file.DrainGrace).String())
+// quieten has balancers look away, and then takes no mail any more: open
+// transactions finish, sessions end between them. It returns when no session is
+// left. There is no way back but a restart.
+func (n *node) quieten(ctx context.Context) error {
+	n.quieting.Lock()
+	defer n.quieting.Unlock()
+	if n.quieted.Load() {
+		return nil
+	}
 	n.draining.Store(true)
 	grace := time.NewTimer(time.Duration(n.file.DrainGrace))
 	defer grace.Stop()
@@ -176,7 +189,17 @@ func (n *node) bow(ctx context.Context, deliver *room) {
 
 	sessions, cancel := context.WithTimeout(ctx, sessionsBound)
 	defer cancel()
-	if err := n.smtp.Drain(sessions); err != nil {
+	err := n.smtp.Drain(sessions)
+	n.quieted.Store(true)
+	return err
+}
+
+// bow takes leave in the order that costs nothing: balancers look away, no
+// more sessions, no more claims, leads handed over.
+func (n *node) bow(ctx context.Context, deliver *room) {
+	ctx = context.WithoutCancel(ctx)
+	n.log.Info("draining", "grace", time.Duration(n.file.DrainGrace).String())
+	if err := n.quieten(ctx); err != nil {
 		n.log.Warn("sessions were cut off", "error", err)
 	}
 	deliver.stop()

@@ -9,6 +9,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"quorumta/cluster"
 	"quorumta/internal/admin/token"
 )
 
@@ -42,14 +43,51 @@ func (s *Server) token(ctx context.Context, q *TokenRequest) (*Token, error) {
 	return &Token{Token: t.String(), Expires: Time{expires}}, nil
 }
 
+// callQuieten is the call between nodes by which a member that is to leave is
+// asked to take no mail any more.
+const callQuieten = "admin.quieten"
+
+// Quieten gives the server what has this node take no mail any more; it is
+// called before the node runs.
+func (s *Server) Quieten(quieten func(context.Context) error) {
+	s.node.Handle(callQuieten, func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
+		return nil, quieten(ctx)
+	})
+}
+
+// remove has a member leave. One that is alive ends its sessions first: no
+// client is refused because a member left.
 func (s *Server) remove(ctx context.Context, q *RemoveRequest) (*Done, error) {
-	if _, ok := s.node.Map().Addresses()[q.Node]; !ok {
+	nodes := s.node.Nodes()
+	i := slices.IndexFunc(nodes, func(n cluster.NodeStatus) bool { return n.Name == q.Node })
+	if i < 0 {
 		return nil, invalid("%q is no member; cluster status names them", q.Node)
+	}
+	if nodes[i].Alive && (q.Force || spared(nodes, q.Node)) {
+		if _, err := s.node.Call(ctx, q.Node, callQuieten, nil); err != nil && !q.Force {
+			return nil, fmt.Errorf("remove %s: its sessions do not end (--force does not wait for them): %w", q.Node, err)
+		}
 	}
 	if err := s.node.Remove(ctx, q.Node, q.Force); err != nil {
 		return nil, fmt.Errorf("remove %s: %w", q.Node, err)
 	}
 	return &Done{}, nil
+}
+
+// spared reports whether the member can be done without: of those that remain
+// a majority is alive.
+func spared(nodes []cluster.NodeStatus, name string) bool {
+	remain, live := 0, 0
+	for _, n := range nodes {
+		if n.Name == name || n.Leaving {
+			continue
+		}
+		remain++
+		if n.Alive {
+			live++
+		}
+	}
+	return 2*live > remain
 }
 
 func (s *Server) shards(ctx context.Context, q *ShardsRequest) (*Done, error) {
@@ -74,11 +112,29 @@ func (s *Server) upgrade(context.Context, *struct{}) (*Upgrade, error) {
 }
 
 func (s *Server) finishUpgrade(ctx context.Context, q *struct{}) (*Upgrade, error) {
+	before, err := s.upgrade(ctx, q)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.node.FinishUpgrade(ctx); err != nil {
 		return nil, fmt.Errorf("finish the upgrade: %w", err)
 	}
+	// The map that says so comes to this node a little later.
+	waiting, cancel := context.WithTimeout(ctx, mapBound)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for s.node.Map().Level < before.Ready && waiting.Err() == nil {
+		select {
+		case <-tick.C:
+		case <-waiting.Done():
+		}
+	}
 	return s.upgrade(ctx, q)
 }
+
+// mapBound is how long a change of the map may take to come here.
+const mapBound = 5 * time.Second
 
 func (s *Server) skip(ctx context.Context, q *SkipRequest) (*Done, error) {
 	if !slices.Contains(s.node.Shards(), q.Shard) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"quorumta/cluster"
 	"quorumta/queue/state"
 )
 
@@ -25,15 +26,9 @@ func (s *Server) status(context.Context, *struct{}) (*Status, error) {
 		})
 	}
 	for _, sh := range s.node.Status() {
-		shard := Shard{
-			ID: sh.ID, Leader: sh.Leader, Term: sh.Term, Commit: sh.Commit, Applied: sh.Applied,
-			Stopped: sh.Stopped, Replicas: []Replica{}, Wanted: []string{},
-		}
+		shard := s.shard(sh)
 		if wanted, ok := m.Shard(sh.ID); ok {
 			shard.Wanted, shard.Retiring = names(wanted.Replicas), wanted.Retiring
-		}
-		for _, r := range sh.Replicas {
-			shard.Replicas = append(shard.Replicas, Replica{Node: r.Node, Applied: r.Applied, Voter: r.Voter})
 		}
 		if view, done, err := s.node.View(sh.ID); err == nil {
 			shard.Queued = state.Count(view).Messages
@@ -41,7 +36,21 @@ func (s *Server) status(context.Context, *struct{}) (*Status, error) {
 		}
 		out.Shards = append(out.Shards, shard)
 	}
+	out.Control = s.shard(s.node.ControlStatus())
+	out.Control.Wanted = names(m.Control.Replicas)
 	return out, nil
+}
+
+// shard is what the asked node sees of a shard.
+func (s *Server) shard(sh cluster.ShardStatus) Shard {
+	shard := Shard{
+		ID: sh.ID, Leader: sh.Leader, Term: sh.Term, Commit: sh.Commit, Applied: sh.Applied,
+		Stopped: sh.Stopped, Replicas: []Replica{}, Wanted: []string{},
+	}
+	for _, r := range sh.Replicas {
+		shard.Replicas = append(shard.Replicas, Replica{Node: r.Node, Applied: r.Applied, Voter: r.Voter})
+	}
+	return shard
 }
 
 // names are the names in Raft ids, in order.

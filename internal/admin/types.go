@@ -29,6 +29,9 @@ type Status struct {
 	Map    uint64  `json:"map"`
 	Nodes  []Node  `json:"nodes"`
 	Shards []Shard `json:"shards"`
+	// Control is the group that has the map, with the id 0. Mail does without
+	// it.
+	Control Shard `json:"control"`
 }
 
 // Node is a member as the asked node knows it.

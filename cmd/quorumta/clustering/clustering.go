@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -54,6 +55,8 @@ func (c *statusCmd) Run(ctx context.Context, s console.Streams) error {
 		switch {
 		case !n.Alive:
 			alive = "no"
+		case n.Leaving:
+			alive = "leaving"
 		case n.Draining:
 			alive = "draining"
 		}
@@ -65,16 +68,34 @@ func (c *statusCmd) Run(ctx context.Context, s console.Streams) error {
 		if leader == "" {
 			leader = "none"
 		}
-		var replicas []string
-		for _, r := range sh.Replicas {
-			replicas = append(replicas, fmt.Sprintf("%s@%d", r.Node, r.Applied))
-		}
-		fmt.Fprintf(w, "%d\t%s\t%d\t%d\t%d\t%d\t%s\n", sh.ID, leader, sh.Term, sh.Commit, sh.Applied, sh.Queued, strings.Join(replicas, " "))
+		fmt.Fprintf(w, "%d\t%s\t%d\t%d\t%d\t%d\t%s\n", sh.ID, leader, sh.Term, sh.Commit, sh.Applied, sh.Queued, replicas(sh))
 		if sh.Stopped != "" {
 			fmt.Fprintf(w, "\tSTOPPED HERE: %s\n", sh.Stopped)
 		}
 	}
+	if status.Control.Leader == "" {
+		fmt.Fprintln(w, "\nthe control group has no leader: mail flows, but members and shards cannot be changed")
+	}
 	return w.Flush()
+}
+
+// replicas are a shard's, with what is being done to them.
+func replicas(sh admin.Shard) string {
+	var out []string
+	for _, r := range sh.Replicas {
+		text := fmt.Sprintf("%s@%d", r.Node, r.Applied)
+		if !r.Voter {
+			text += " (catching up)"
+		}
+		if !slices.Contains(sh.Wanted, r.Node) {
+			text += " (going)"
+		}
+		out = append(out, text)
+	}
+	if sh.Retiring {
+		out = append(out, "retiring")
+	}
+	return strings.Join(out, " ")
 }
 
 type digestCmd struct {
