@@ -44,7 +44,7 @@ type Options struct {
 	// Ballast is how many bytes of disk are kept for the moment at which it is
 	// full, so that outcomes are recorded beyond it; 0 keeps none.
 	Ballast int64
-	Log         *slog.Logger
+	Log     *slog.Logger
 	// Fatal is called once, when a write, a sync or a read of our own data has
 	// failed. Locks of the store are held during the call, so it must not call
 	// the store. The process should end there; where it does not (a test), the

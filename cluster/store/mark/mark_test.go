@@ -1,7 +1,9 @@
 package mark
 
 import (
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -165,6 +167,35 @@ func TestNothingIsWrittenAfterAFailure(t *testing.T) {
 		want(t, m, 0, 0)
 		if err := f.Close(); err == nil {
 			t.Error("closing hides the failure")
+		}
+	})
+}
+
+// A slot of the first version has no ballots.
+func TestFirstVersionIsRead(t *testing.T) {
+	b := append(make([]byte, 0, size), magic...)
+	b = binary.BigEndian.AppendUint16(b, 1)
+	b = binary.BigEndian.AppendUint16(b, 7)
+	for _, n := range []uint64{5, 3, 99} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	for _, slot := range [][]byte{b, append(b, make([]byte, size-len(b))...)} {
+		seq, v, ok := decode(slot, 7)
+		if !ok || seq != 5 || v != (value{term: 3, index: 99}) {
+			t.Errorf("got %d, %+v, %v", seq, v, ok)
+		}
+	}
+	if _, _, ok := decode(b, 8); ok {
+		t.Error("another shard's slot was taken")
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(encode(7, 9, value{1, 2, 3}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, v, ok := decode(b, 7); !ok && v != (value{}) {
+			t.Error("a value without a slot")
 		}
 	})
 }
