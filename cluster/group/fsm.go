@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"quorumta/cluster/group/marks"
 	"quorumta/cluster/store"
 )
 
@@ -24,7 +25,7 @@ type fsm struct {
 	o       Options
 	log     *slog.Logger
 	metrics *instruments
-	marks   *marks
+	marks   *marks.Marks
 
 	// broken says that the fold has panicked or a restore has failed: nothing
 	// is applied any more, and the group stops.
@@ -52,7 +53,7 @@ func newFSM(o Options, m *instruments) *fsm {
 		state:   o.State,
 		log:     o.Log.With("shard", o.Shard),
 		metrics: m,
-		marks:   newMarks(),
+		marks:   marks.New(),
 		broken:  make(chan error, 1),
 		epoch:   time.Now(),
 	}
@@ -123,10 +124,10 @@ func (f *fsm) fold(logs []*raft.Log, answers []any) (err error) {
 			continue // replayed: its effects are in the state
 		}
 		at, applied, term, pending = l, l.Index, l.Term, true
-		switch mark, marked := markIn(l); {
+		switch mark, marked := marks.In(l); {
 		case marked:
 			u.Commit(applied, term, chain)
-			f.marks.note(mark, f.state)
+			f.marks.Note(mark, f.state)
 			u, pending = f.state.Update(), false
 		case l.Type == raft.LogCommand:
 			results := f.apply(u, Entry{Index: l.Index, Term: l.Term, Data: l.Data})

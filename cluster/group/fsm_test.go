@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"quorumta/cluster/group/marks"
 	"quorumta/internal/sim"
 )
 
@@ -111,7 +112,7 @@ func TestFoldPanicDiscardsItsBatch(t *testing.T) {
 // the same batch.
 func TestMarksStandWhereTheyStand(t *testing.T) {
 	inBubble(t, 2, func(t *testing.T, _ *sim.Network, all []*bench) {
-		mark := newMark([16]byte{1}, true)
+		mark := marks.Entry([16]byte{1}, true)
 		mark.Index, mark.Term, mark.Type = 3, 1, raft.LogCommand
 		before := &raft.Log{Index: 2, Term: 1, Type: raft.LogCommand, Data: []byte("a")}
 		after := &raft.Log{Index: 4, Term: 1, Type: raft.LogCommand, Data: []byte("b")}
@@ -130,10 +131,10 @@ func TestMarksStandWhereTheyStand(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if _, err := all[1].g.DigestAt(ctx, bytes.Repeat([]byte{7}, markLength)); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := all[1].g.DigestAt(ctx, bytes.Repeat([]byte{7}, len(mark.Extensions))); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a mark that never comes: %v", err)
 		}
-		all[0].g.fsm.marks.clear()
-		all[1].g.fsm.marks.clear()
+		all[0].g.fsm.marks.Clear()
+		all[1].g.fsm.marks.Clear()
 	})
 }

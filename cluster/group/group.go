@@ -118,7 +118,7 @@ func New(o Options) (*Group, error) {
 // group is running. A replica that cannot go on stops alone, until Resume:
 // Status says why.
 func (g *Group) Run(ctx context.Context) {
-	defer g.fsm.marks.clear()
+	defer g.fsm.marks.Clear()
 	for ctx.Err() == nil {
 		again := g.serve(ctx)
 		if again == nil {

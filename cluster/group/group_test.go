@@ -389,7 +389,7 @@ func TestInstallOverLongerLog(t *testing.T) {
 		for i := uint64(2); i < 60; i++ {
 			tail = append(tail, &raft.Log{Index: i, Term: 1, Type: raft.LogCommand, Data: []byte("lost")})
 		}
-		if err := (journal{odd.o.Entries, odd.o.Mark, odd.o.Snapshots, odd.journal().begin, nil}).StoreLogs(tail); err != nil {
+		if err := (odd.journal()).StoreLogs(tail); err != nil {
 			t.Fatal(err)
 		}
 		pair := all[:2]

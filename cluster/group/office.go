@@ -130,11 +130,11 @@ func (g *Group) Transfer(ctx context.Context, to raft.ServerID) error {
 	if !slices.Contains(r.voters(), to) {
 		return fmt.Errorf("%w: %s has no vote in shard %d, so the lead cannot go there", ErrRefused, to, g.o.Shard)
 	}
-	r.moves.begin()
+	r.moves.Begin()
 	_, err = r.await(ctx, func() raft.Future {
 		return r.raft.LeadershipTransferToServer(to, raft.ServerAddress(to))
 	})
-	r.moves.end()
+	r.moves.End()
 	if r.lease.Over(term) && r.leads(term) {
 		r.askReopen("the lead was offered to " + string(to) + ", which did not take it")
 	}
@@ -147,7 +147,7 @@ func (g *Group) Transfer(ctx context.Context, to raft.ServerID) error {
 // stuck notes an error of a proposal. A transfer that is said to be under way,
 // and is not ours, never ends (#696).
 func (r *replica) stuck(err error) {
-	if errors.Is(err, raft.ErrLeadershipTransferInProgress) && r.moves.none(r.beat+transport.Timeout) {
+	if errors.Is(err, raft.ErrLeadershipTransferInProgress) && r.moves.None(r.beat+transport.Timeout) {
 		r.askReopen("Raft says that a transfer is under way, and none is")
 	}
 }

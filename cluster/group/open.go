@@ -1,13 +1,12 @@
 package group
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 
 	"github.com/hashicorp/raft"
 
-	"quorumta/cluster/store"
+	"quorumta/cluster/group/journal"
 )
 
 // errRejoin ends the words about every replica that cannot vote any more.
@@ -21,7 +20,7 @@ func Bootstrap(o Options, servers []raft.Server) error {
 	if err != nil {
 		return fmt.Errorf("bootstrap shard %d: %w", o.Shard, err)
 	}
-	log := journal{o.Entries, o.Mark, o.Snapshots, func() error { return nil }, nil}
+	log := journal.Journal{Log: o.Entries, Mark: o.Mark, Snaps: o.Snapshots, Begin: func() error { return nil }}
 	last, _ := o.Entries.Tail()
 	label, _ := o.Snapshots.Label()
 	switch {
@@ -50,10 +49,10 @@ func (g *Group) prepare() (blank bool, err error) {
 	if blank && (g.o.Joining == nil || !g.o.Joining()) {
 		return false, fmt.Errorf("neither log nor snapshot is there: %w", errRejoin)
 	}
-	have := position{lastTerm, last}.later(position{labelTerm, label})
-	if mark := markOf(g.o.Mark); have.compare(mark) < 0 {
+	have := journal.Position{Term: lastTerm, Index: last}.Later(journal.Position{Term: labelTerm, Index: label})
+	if mark := journal.MarkOf(g.o.Mark); have.Compare(mark) < 0 {
 		return false, fmt.Errorf("the log ends at entry %d of term %d, and entry %d of term %d was synced: %w",
-			have.index, have.term, mark.index, mark.term, errRejoin)
+			have.Index, have.Term, mark.Index, mark.Term, errRejoin)
 	}
 	// The state may be ahead of the log: a received snapshot can be newer than
 	// its label.
@@ -115,81 +114,4 @@ func (g *Group) dropForeignLog(label, term uint64) error {
 		return fmt.Errorf("lower the high-water mark: %w", err)
 	}
 	return log.Drop()
-}
-
-// position is a place in a log, ordered by term, then index.
-type position struct{ term, index uint64 }
-
-func (p position) compare(q position) int {
-	return cmp.Or(cmp.Compare(p.term, q.term), cmp.Compare(p.index, q.index))
-}
-
-func (p position) later(q position) position {
-	if p.compare(q) < 0 {
-		return q
-	}
-	return p
-}
-
-func markOf(m *store.Mark) position {
-	term, index := m.Value()
-	return position{term, index}
-}
-
-// journal is the log as Raft sees it: it keeps the high-water mark, and the
-// entry at the label, by which prepare knows its own log.
-type journal struct {
-	*store.Log
-	mark  *store.Mark
-	snaps *store.Snapshots
-	// begin is called before entries are stored.
-	begin func() error
-	// installed is called when a snapshot was installed over a log that went
-	// beyond its label: Raft goes on believing in what is gone (#697).
-	installed func()
-}
-
-var _ raft.MonotonicLogStore = journal{}
-
-// StoreLog implements raft.LogStore.
-func (j journal) StoreLog(log *raft.Log) error { return j.StoreLogs([]*raft.Log{log}) }
-
-// StoreLogs implements raft.LogStore.
-func (j journal) StoreLogs(logs []*raft.Log) error {
-	if err := j.begin(); err != nil {
-		return fmt.Errorf("note that the replica begins: %w", err)
-	}
-	if err := j.Log.StoreLogs(logs); err != nil {
-		return err
-	}
-	tail := logs[len(logs)-1]
-	j.mark.Raise(tail.Term, tail.Index)
-	return nil
-}
-
-// DeleteRange implements raft.LogStore.
-func (j journal) DeleteRange(lo, hi uint64) error {
-	label, labelTerm := j.snaps.Label()
-	last, _ := j.Tail()
-	if hi < last {
-		if hi = min(hi, label-1); label == 0 || hi < lo {
-			return nil
-		}
-		return j.Log.DeleteRange(lo, hi)
-	}
-	remains := position{labelTerm, label}
-	var before raft.Log
-	if err := j.GetLog(lo-1, &before); err == nil {
-		remains = remains.later(position{before.Term, before.Index})
-	}
-	if remains.compare(markOf(j.mark)) < 0 {
-		if err := j.mark.Lower(remains.term, remains.index); err != nil {
-			return fmt.Errorf("lower the high-water mark: %w", err)
-		}
-	}
-	err := j.Log.DeleteRange(lo, hi)
-	if lo <= label && label < last {
-		j.installed()
-	}
-	return err
 }

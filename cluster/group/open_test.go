@@ -10,11 +10,12 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"quorumta/cluster/group/journal"
 	"quorumta/internal/sim"
 )
 
-func (b *bench) journal() journal {
-	return journal{b.o.Entries, b.o.Mark, b.o.Snapshots, func() error { return nil }, func() {}}
+func (b *bench) journal() journal.Journal {
+	return journal.Journal{Log: b.o.Entries, Mark: b.o.Mark, Snaps: b.o.Snapshots, Begin: func() error { return nil }, Installed: func() {}}
 }
 
 // fill appends entries of a term up to last.
@@ -53,13 +54,13 @@ func one(t *testing.T, f func(t *testing.T, b *bench)) {
 func TestShorteningLowersTheMark(t *testing.T) {
 	one(t, func(t *testing.T, b *bench) {
 		b.fill(1, 59)
-		if at := markOf(b.o.Mark); at != (position{1, 59}) {
+		if at := journal.MarkOf(b.o.Mark); at != (journal.Position{Term: 1, Index: 59}) {
 			t.Fatalf("the mark is at %v", at)
 		}
 		if err := b.journal().DeleteRange(30, 59); err != nil {
 			t.Fatal(err)
 		}
-		if at := markOf(b.o.Mark); at != (position{1, 29}) {
+		if at := journal.MarkOf(b.o.Mark); at != (journal.Position{Term: 1, Index: 29}) {
 			t.Errorf("after a conflict the mark is at %v", at)
 		}
 		if _, err := b.g.prepare(); err != nil {
@@ -70,7 +71,7 @@ func TestShorteningLowersTheMark(t *testing.T) {
 		if err := b.journal().DeleteRange(1, 29); err != nil {
 			t.Fatal(err)
 		}
-		if at := markOf(b.o.Mark); at != (position{1, 20}) {
+		if at := journal.MarkOf(b.o.Mark); at != (journal.Position{Term: 1, Index: 20}) {
 			t.Errorf("after an install the mark is at %v", at)
 		}
 		if _, err := b.g.prepare(); err != nil {

@@ -110,7 +110,7 @@ func (r *replica) await(ctx context.Context, start func() raft.Future) (uint64, 
 // awaitThen is await; then is called when the future is answered, which can be
 // long after ctx has ended.
 func (r *replica) awaitThen(ctx context.Context, then func(), start func() raft.Future) (uint64, error) {
-	if !r.futures.begin() {
+	if !r.futures.Begin() {
 		if then != nil {
 			then()
 		}
@@ -122,7 +122,7 @@ func (r *replica) awaitThen(ctx context.Context, then func(), start func() raft.
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		defer r.futures.done()
+		defer r.futures.Done()
 		future := start()
 		a := answer{err: future.Error()}
 		if indexed, ok := future.(raft.IndexFuture); ok && a.err == nil {

@@ -10,6 +10,9 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"quorumta/cluster/group/futures"
+	"quorumta/cluster/group/hlog"
+	"quorumta/cluster/group/journal"
 	"quorumta/cluster/transport"
 )
 
@@ -33,11 +36,11 @@ type replica struct {
 	again  chan string        // why to reopen
 	lost   chan raft.ServerID // a peer's connection broke
 	office atomic.Uint64      // the term in which Lead was called; 0 for none
-	moves  transfers
+	moves  futures.Transfers
 	follow atomic.Pointer[dead] // the fast takeover under way
 	change change               // of the configuration, under way
 
-	futures futures
+	futures futures.Futures
 	helpers sync.WaitGroup // our goroutines
 }
 
@@ -55,7 +58,7 @@ func raftConfig(o Options) *raft.Config {
 	c.NoSnapshotRestoreOnStart = true // prepare has restored what must be
 	c.SnapshotInterval = never
 	c.SnapshotThreshold = 1 << 62
-	c.Logger = newLogger(o.Log.With("shard", o.Shard))
+	c.Logger = hlog.New(o.Log.With("shard", o.Shard))
 	return c
 }
 
@@ -94,7 +97,7 @@ func (g *Group) open() (*replica, error) {
 	if blank && g.o.Joined != nil {
 		begin = sync.OnceValue(g.o.Joined)
 	}
-	log := journal{g.o.Entries, g.o.Mark, g.o.Snapshots, begin, func() {
+	log := journal.Journal{Log: g.o.Entries, Mark: g.o.Mark, Snaps: g.o.Snapshots, Begin: begin, Installed: func() {
 		r.askReopen("a snapshot was installed over a longer log")
 	}}
 	if r.raft, err = raft.NewRaft(config, g.fsm, log, g.o.Entries, snapshots{g.o.Snapshots, begin}, r.trans); err != nil {
@@ -170,10 +173,10 @@ func (r *replica) watch() {
 
 // snapshot makes the state durable and cuts the log to the trailing bytes.
 func (r *replica) snapshot() {
-	if !r.futures.begin() {
+	if !r.futures.Begin() {
 		return
 	}
-	defer r.futures.done()
+	defer r.futures.Done()
 	r.reload(func(c *raft.ReloadableConfig) {
 		c.TrailingLogs = max(r.g.o.Entries.EntriesWithin(r.g.o.TrailingBytes), 1)
 	})
@@ -214,11 +217,11 @@ func (r *replica) close() {
 	if applied > label && !r.g.fsm.failed.Load() && r.g.o.Failed() == nil {
 		r.snapshot() // the next start has less to replay
 	}
-	r.futures.close()
+	r.futures.Close()
 	// Without connections a leader steps down, and what it has in flight is
 	// answered.
 	_ = r.trans.Close()
-	r.futures.wait()
+	r.futures.Wait()
 	if err := r.raft.Shutdown().Error(); err != nil {
 		r.g.o.Log.Error("cannot stop Raft", "shard", r.g.o.Shard, "err", err)
 	}

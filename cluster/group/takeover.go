@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"quorumta/cluster/group/journal"
 )
 
 const (
@@ -169,8 +171,8 @@ func (r *replica) standing(ctx context.Context, leader raft.ServerID) Standing {
 	}
 	last, term := r.g.o.Entries.Tail()
 	label, labelTerm := r.g.o.Snapshots.Label()
-	at := position{term, last}.later(position{labelTerm, label})
-	return Standing{Agrees: true, Term: at.term, Index: at.index, Wait: max(time.Until(end), 0)}
+	at := journal.Position{Term: term, Index: last}.Later(journal.Position{Term: labelTerm, Index: label})
+	return Standing{Agrees: true, Term: at.Term, Index: at.Index, Wait: max(time.Until(end), 0)}
 }
 
 // refused reports whether the leader's process is gone.

@@ -1,4 +1,5 @@
-package group
+// Package hlog gives the log of hashicorp's libraries to slog.
+package hlog
 
 import (
 	"context"
@@ -14,7 +15,8 @@ type logger struct {
 	to           *slog.Logger
 }
 
-func newLogger(to *slog.Logger) hclog.Logger {
+// New is a logger to slog.
+func New(to *slog.Logger) hclog.Logger {
 	return &logger{hclog.NewNullLogger(), to}
 }
 
