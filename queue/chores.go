@@ -33,13 +33,17 @@ func (q *Queue) newWatch() *clock.Watch {
 	})
 }
 
-// others names the other members.
+// others names the other members, those that are alive first.
 func (q *Queue) others() []string {
-	var names []string
+	var alive, silent []string
 	for _, n := range q.node.Nodes() {
-		if n.Name != q.self.Node {
-			names = append(names, n.Name)
+		switch {
+		case n.Name == q.self.Node:
+		case n.Alive:
+			alive = append(alive, n.Name)
+		default:
+			silent = append(silent, n.Name)
 		}
 	}
-	return names
+	return append(alive, silent...)
 }

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"quorumta/internal/mail"
@@ -37,11 +38,23 @@ func (q *Queue) Count(ctx context.Context) (Totals, error) { return q.queries.Co
 // Show reads a message and its history; the message is nil once it has ended.
 // It fails with ErrNotFound.
 func (q *Queue) Show(ctx context.Context, id mail.MessageID) (*state.Message, []state.Record, error) {
+	if err := q.exists(id); err != nil {
+		return nil, nil, err
+	}
 	m, history, err := q.queries.Show(ctx, id)
 	if err == nil && m == nil && len(history) == 0 {
 		err = fmt.Errorf("%w: %s", ErrNotFound, id)
 	}
 	return m, history, err
+}
+
+// exists fails with ErrNotFound for an id of a shard that there is not, or not
+// any more.
+func (q *Queue) exists(id mail.MessageID) error {
+	if !slices.Contains(q.node.Shards(), id.Shard()) {
+		return fmt.Errorf("%w: %s: the cluster has no shard %d", ErrNotFound, id, id.Shard())
+	}
+	return nil
 }
 
 // Events calls f for the history of all messages, or of one: by shard, first
@@ -97,6 +110,9 @@ func (a Act) events(by, why string) ([]event.Event, error) {
 func (q *Queue) Operate(ctx context.Context, act Act, id mail.MessageID, by, why string) error {
 	events, err := act.events(by, why)
 	if err != nil {
+		return err
+	}
+	if err := q.exists(id); err != nil {
 		return err
 	}
 	return q.operate(ctx, event.Group{ID: id, Events: events})

@@ -31,11 +31,13 @@ type shard struct {
 	others  map[string]*memory.Rows
 	running sync.WaitGroup
 	trusted bool
+	fail    error  // of proposals
+	term    uint64 // that entries are committed in
 	office  *Office
 }
 
 func newShard(t *testing.T) *shard {
-	s := &shard{t: t, others: map[string]*memory.Rows{}, trusted: true}
+	s := &shard{t: t, others: map[string]*memory.Rows{}, trusted: true, term: 1}
 	count, _ := metricnoop.Meter{}.Int64Counter("")
 	s.office = New(&Options{
 		Self:    event.Process{Node: "n1", Boot: 1},
@@ -60,19 +62,22 @@ func newShard(t *testing.T) *shard {
 	return s
 }
 
-func (s *shard) propose(_ context.Context, _ uint16, term uint64, b []byte) ([]state.Result, error) {
+func (s *shard) propose(_ context.Context, _ uint16, _ uint64, b []byte) ([]state.Result, error) {
 	e, err := event.Decode(bytes.Clone(b))
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.fail != nil {
+		return nil, s.fail
+	}
 	for _, g := range e.Groups {
 		for _, ev := range g.Events {
 			s.kinds = append(s.kinds, ev.Kind())
 		}
 	}
-	return state.Fold(&s.rows, &s.rows, 1, term, e), nil
+	return state.Fold(&s.rows, &s.rows, 1, s.term, e), nil
 }
 
 func (s *shard) view(_ uint16, f func(state.Reader)) error {
@@ -209,5 +214,64 @@ func TestContentOfAMessageThatHasEnded(t *testing.T) {
 	s.do(id, &event.Removed{By: "op"})
 	if _, err := io.ReadAll(r); !errors.Is(err, ErrNotFound) {
 		t.Errorf("err = %v", err)
+	}
+}
+
+// Claims that come to nothing leave nothing behind: the next one succeeds.
+func TestAClaimThatIsRefused(t *testing.T) {
+	s := newShard(t)
+	id := s.accept("abc")
+	lost := errors.New("nobody knows")
+	for _, c := range []struct {
+		set   func()
+		wants error
+	}{
+		{func() { s.fail = lost }, ErrNotInOffice},
+		{func() { s.fail, s.term = nil, 2 }, ErrNotInOffice}, // decided in an earlier term
+	} {
+		s.mu.Lock()
+		c.set()
+		s.mu.Unlock()
+		if _, err := s.office.Claim(t.Context(), id, []uint32{0}); !errors.Is(err, c.wants) {
+			t.Errorf("err = %v, want %v", err, c.wants)
+		}
+	}
+	s.mu.Lock()
+	s.term = 1
+	s.mu.Unlock()
+	if rows := s.office.Due(state.DueRow{}, time.Now(), 10); len(rows) != 1 {
+		t.Errorf("due: %v", rows)
+	}
+	for _, list := range [][]uint32{nil, {7}} {
+		if _, err := s.office.Claim(t.Context(), id, list); !errors.Is(err, ErrStale) {
+			t.Errorf("%v: %v", list, err)
+		}
+	}
+	c, err := s.office.Claim(t.Context(), id, []uint32{0})
+	if err != nil || c.Number != 1 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if err := s.office.MaySend(c); err != nil {
+		t.Error(err)
+	}
+	s.office.End()
+	if _, err := s.office.Claim(t.Context(), id, []uint32{0}); !errors.Is(err, ErrNotInOffice) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// A shard's time never goes back, and a clock that cannot be trusted does not
+// move it on.
+func TestTheTimeOfAShard(t *testing.T) {
+	s := newShard(t)
+	first := s.office.Now()
+	s.trusted = false
+	time.Sleep(2 * time.Millisecond) // for the clock to go on
+	if now := s.office.Now(); !now.Equal(first) {
+		t.Errorf("moved on by %v", now.Sub(first))
+	}
+	s.trusted = true
+	if now := s.office.Now(); !now.After(first) {
+		t.Error("stands still")
 	}
 }
