@@ -31,6 +31,9 @@ const (
 var (
 	// ErrUnreachable: the node could not be called; the call may have run.
 	ErrUnreachable = errors.New("node not reachable")
+	// ErrNoMethod: the node answered, and has no such method; it may run an
+	// older program. It comes with ErrUnreachable.
+	ErrNoMethod = errors.New("no such method there")
 	// ErrForeign: the node answered, and does not take this one for a member of
 	// its cluster. It comes with ErrUnreachable.
 	ErrForeign = errors.New("not taken for a member")
@@ -271,6 +274,8 @@ func (p *Port) Call(ctx context.Context, node, method string, request []byte) ([
 		return nil, &CallError{Text: e.Message(), kind: p.o.Errors[e.Meta().Get(kindHeader)]}
 	case connect.IsWireError(err) && connect.CodeOf(err) == connect.CodePermissionDenied:
 		return nil, fmt.Errorf("%w: %w: %w", ErrUnreachable, ErrForeign, err)
+	case connect.CodeOf(err) == connect.CodeUnimplemented:
+		return nil, fmt.Errorf("%w: %w: %w", ErrUnreachable, ErrNoMethod, err)
 	}
 	return nil, fmt.Errorf("%w: call %s on %s: %w", ErrUnreachable, method, node, err)
 }
@@ -281,7 +286,7 @@ func (c *calls) local(ctx context.Context, method string, request []byte) ([]byt
 	h := c.handlers[method]
 	c.mu.Unlock()
 	if h == nil {
-		return nil, fmt.Errorf("%w: no method %q", ErrUnreachable, method)
+		return nil, fmt.Errorf("%w: %w: %q", ErrUnreachable, ErrNoMethod, method)
 	}
 	self := caller{nameOf(c.port.o.Self), c.port.o.Self}
 	answer, err := h(context.WithValue(ctx, callerKey{}, self), self.name, request)

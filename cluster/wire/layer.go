@@ -31,8 +31,9 @@ type Layer struct {
 	ctx   context.Context // ends with the layer; dials are under it
 	end   context.CancelFunc
 
-	mu   sync.Mutex           // guards open
-	open map[*stream]struct{} // nil once closed
+	mu    sync.Mutex           // guards the rest
+	open  map[*stream]struct{} // nil once closed
+	serve Handler              // nil: nobody answers
 }
 
 var _ raft.StreamLayer = (*Layer)(nil)

@@ -77,6 +77,7 @@ type Port struct {
 func New(o Options) (*Port, error) {
 	p := &Port{o: o, roster: newRoster(o.Members), joining: make(chan struct{}, joining), layers: map[uint16]*Layer{}}
 	p.calls = newCalls(p)
+	p.Handle(replicaMethod, p.serveReplica)
 	var err error
 	p.refused, err = o.Meter.Int64Counter("quorumta_raft_refused_connections",
 		metric.WithDescription("Connections on the cluster port that were refused, by reason."))

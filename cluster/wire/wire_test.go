@@ -150,7 +150,7 @@ func TestCalls(t *testing.T) {
 			if _, err := a.Call(t.Context(), to, "echo", []byte("late")); !errors.As(err, &said) || !errors.Is(err, errLate) {
 				t.Errorf("call to %s that is late: %v", to, err)
 			}
-			if _, err := a.Call(t.Context(), to, "none", nil); !errors.Is(err, ErrUnreachable) {
+			if _, err := a.Call(t.Context(), to, "none", nil); !errors.Is(err, ErrUnreachable) || !errors.Is(err, ErrNoMethod) {
 				t.Errorf("call of no method on %s: %v", to, err)
 			}
 		}
@@ -217,6 +217,24 @@ func TestLayersCarryRaft(t *testing.T) {
 		defer again.Close()
 		if _, err := again.Dial("b/i", time.Second); err != nil {
 			t.Error(err)
+		}
+		// The replicas reach each other beside Raft.
+		var said *CallError
+		if _, err := again.Call(t.Context(), "b/i", []byte("x")); !errors.As(err, &said) {
+			t.Errorf("where nobody serves: %v", err)
+		}
+		far.Serve(func(_ context.Context, from string, request []byte) ([]byte, error) {
+			return append([]byte(from+":"), request...), nil
+		})
+		if got, err := again.Call(t.Context(), "b/i", []byte("x")); err != nil || string(got) != "a/i:x" {
+			t.Errorf("%q, %v", got, err)
+		}
+		if _, err := again.Call(t.Context(), "b/old", []byte("x")); !errors.As(err, &said) {
+			t.Errorf("another incarnation answers: %v", err)
+		}
+		_ = far.Close()
+		if _, err := again.Call(t.Context(), "b/i", []byte("x")); !errors.As(err, &said) {
+			t.Errorf("a closed layer answers: %v", err)
 		}
 	})
 }
