@@ -40,10 +40,10 @@
 // member, with its data), lineage (what tells a state from that of a restored
 // backup), mark (the high-water mark of a log in a file of its own).
 //
-// Below it are: keys (how keys are made), entry (how log entries lie on disk and
-// in memory), raftlog (a shard's log and votes), mark (the files of marks), intact
-// (what Pebble does not check), ballast (room for a full disk), stream (the form in
-// which a state travels), snapshot (labels and received data). Beside it, for
+// Below it are: raftlog (a shard's log and votes), keys (how those of a state are
+// made), mark (the files of marks), intact (what Pebble does not check), ballast
+// (room for a full disk), stream (the form in which a state travels), snapshot
+// (labels and received data). Beside it, for
 // those who use it: transfer (a snapshot in chunks, fetched beforehand), backup
 // (the file that a cluster's states are kept in), throttle.
 package store

@@ -11,7 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"quorumta/cluster/store/keys"
-	"quorumta/cluster/store/stopwatch"
+	"quorumta/cluster/store/raftlog"
 )
 
 // State is one shard's replicated state. Update is for one goroutine at a
@@ -19,7 +19,7 @@ import (
 type State struct {
 	store  *Store
 	shard  uint16
-	writes stopwatch.Stopwatch
+	writes raftlog.Stopwatch
 	gone   atomic.Bool // the shard was dropped
 
 	head atomic.Pointer[head] // replaced under mu

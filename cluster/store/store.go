@@ -11,7 +11,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"quorumta/cluster/store/ballast"
-	"quorumta/cluster/store/keys"
 	"quorumta/cluster/store/mark"
 	"quorumta/cluster/store/raftlog"
 )
@@ -241,16 +240,9 @@ func (s *Store) Mark(shard uint16) (*Mark, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The log says that there is a mark: without it a lost file would look like
-	// a new one.
-	guard := keys.Name(shard, keys.Guard, nil)
-	_, closer, err := s.log.Get(guard)
-	expected := err == nil
-	if expected {
-		err = closer.Close()
-	}
-	if err != nil && !errors.Is(err, pebble.ErrNotFound) {
-		return nil, s.fail(fmt.Errorf("read log: %w", err))
+	expected, err := l.Guarded()
+	if err != nil {
+		return nil, err
 	}
 	m, err := s.marks.Shard(shard, expected)
 	if err != nil {
@@ -263,11 +255,7 @@ func (s *Store) Mark(shard uint16) (*Mark, error) {
 	if expected {
 		return m, nil
 	}
-	batch := s.log.NewBatch()
-	if err := batch.Set(guard, nil, nil); err != nil {
-		return nil, errors.Join(err, batch.Close())
-	}
-	return m, s.commit("write mark's guard", batch, pebble.Sync)
+	return m, l.Guard()
 }
 
 // path is a name in the data directory.

@@ -12,10 +12,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/hashicorp/raft"
-
-	"quorumta/cluster/store/entry"
-	"quorumta/cluster/store/keys"
-	"quorumta/cluster/store/stopwatch"
 )
 
 // Options say what a log is kept in; every field is needed.
@@ -38,7 +34,7 @@ type Log struct {
 	o        Options
 	shard    uint16
 	appended atomic.Int64
-	writes   stopwatch.Stopwatch
+	writes   Stopwatch
 	gone     atomic.Bool // the shard was dropped
 	ballots  ballots
 
@@ -46,8 +42,8 @@ type Log struct {
 	first    uint64       // 0: the log is empty
 	last     uint64
 	lastTerm uint64
-	recent   entry.Recent
-	sizes    entry.Sizes
+	recent   recent
+	sizes    sizes
 }
 
 var (
@@ -84,11 +80,11 @@ func (l *Log) load() error {
 	if err := l.ends(); err != nil || l.first == 0 {
 		return err
 	}
-	from, to := keys.Bounds(l.shard, keys.Size, nil, nil)
+	from, to := bounds(l.shard, kindSize)
 	err := l.scan(from, to, func(it *pebble.Iterator) error {
 		v, err := it.ValueAndErr()
 		if err == nil && len(v) == 8 {
-			l.sizes.Points = append(l.sizes.Points, entry.Point{Index: keys.IndexOf(it.Key()), Total: binary.BigEndian.Uint64(v)})
+			l.sizes.points = append(l.sizes.points, sizePoint{Index: keyIndex(it.Key()), Total: binary.BigEndian.Uint64(v)})
 		}
 		return err
 	})
@@ -102,16 +98,16 @@ func (l *Log) load() error {
 
 // ends reads the first and last index from the log.
 func (l *Log) ends() error {
-	from, to := keys.Bounds(l.shard, keys.Entry, nil, nil)
+	from, to := bounds(l.shard, kindEntry)
 	it, err := l.o.DB.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return l.o.Fail(fmt.Errorf("read log: %w", err))
 	}
 	if it.First() {
-		l.first = keys.IndexOf(it.Key())
+		l.first = keyIndex(it.Key())
 	}
 	if it.Last() {
-		l.last = keys.IndexOf(it.Key())
+		l.last = keyIndex(it.Key())
 	}
 	if err := it.Close(); err != nil {
 		return l.o.Fail(fmt.Errorf("read log: %w", err))
@@ -129,9 +125,9 @@ func (l *Log) ends() error {
 
 // measure is the total at the index last: that of the newest size point and
 // the lengths of the entries behind it.
-func (l *Log) measure(point entry.Point, last uint64) (uint64, error) {
+func (l *Log) measure(point sizePoint, last uint64) (uint64, error) {
 	total := point.Total
-	from, to := keys.Index(l.shard, keys.Entry, point.Index+1), keys.Index(l.shard, keys.Entry, last+1)
+	from, to := indexKey(l.shard, kindEntry, point.Index+1), indexKey(l.shard, kindEntry, last+1)
 	err := l.scan(from, to, func(it *pebble.Iterator) error {
 		v := it.LazyValue()
 		total += uint64(v.Len())
@@ -199,7 +195,7 @@ func (l *Log) holdsLocked(index uint64) bool {
 
 // read reads an entry from disk.
 func (l *Log) read(index uint64, log *raft.Log) error {
-	v, closer, err := l.o.DB.Get(keys.Index(l.shard, keys.Entry, index))
+	v, closer, err := l.o.DB.Get(indexKey(l.shard, kindEntry, index))
 	if errors.Is(err, pebble.ErrNotFound) {
 		l.mu.RLock()
 		defer l.mu.RUnlock()
@@ -209,10 +205,10 @@ func (l *Log) read(index uint64, log *raft.Log) error {
 		return l.o.Fail(fmt.Errorf("shard %d: %w: entry %d is missing from its middle", l.shard, ErrDamaged, index))
 	}
 	if err == nil {
-		decoded := entry.Decode(v, index, log)
+		decoded := decode(v, index, log)
 		// Pebble answers a damaged blob by an empty value, and tells so at the end.
-		if err = closer.Close(); err == nil && decoded != nil {
-			err = fmt.Errorf("%w: %w", ErrDamaged, decoded)
+		if err = closer.Close(); err == nil {
+			err = decoded
 		}
 	}
 	if err != nil {
@@ -241,25 +237,25 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 			return fmt.Errorf("shard %d: entry %d does not follow %d; the replica must be reopened", l.shard, e.Index, last)
 		}
 		last = e.Index
-		size += entry.Size(e) + 2*(keys.PrefixLen+16)
+		size += sizeOf(e) + 2*(prefixLen+16)
 	}
 	batch := l.o.DB.NewBatchWithSize(size)
-	var points []entry.Point
+	var points []sizePoint
 	before := total
 	for _, e := range logs {
-		n := entry.Size(e)
-		op := batch.SetDeferred(keys.IndexLen, n)
-		keys.PutIndex(op.Key, l.shard, keys.Entry, e.Index)
-		entry.Put(op.Value, e)
+		n := sizeOf(e)
+		op := batch.SetDeferred(indexLen, n)
+		putIndexKey(op.Key, l.shard, kindEntry, e.Index)
+		put(op.Value, e)
 		if err := op.Finish(); err != nil {
 			return errors.Join(err, batch.Close())
 		}
 		total += uint64(n)
 		if point.Due(total) {
-			point = entry.Point{Index: e.Index, Total: total}
+			point = sizePoint{Index: e.Index, Total: total}
 			points = append(points, point)
 			value := binary.BigEndian.AppendUint64(nil, total)
-			if err := batch.Set(keys.Index(l.shard, keys.Size, e.Index), value, nil); err != nil {
+			if err := batch.Set(indexKey(l.shard, kindSize, e.Index), value, nil); err != nil {
 				return errors.Join(err, batch.Close())
 			}
 		}
@@ -273,7 +269,7 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 }
 
 // stored makes synced entries visible.
-func (l *Log) stored(logs []*raft.Log, points []entry.Point, total uint64) {
+func (l *Log) stored(logs []*raft.Log, points []sizePoint, total uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.first == 0 {
@@ -281,7 +277,7 @@ func (l *Log) stored(logs []*raft.Log, points []entry.Point, total uint64) {
 	}
 	tail := logs[len(logs)-1]
 	l.last, l.lastTerm = tail.Index, tail.Term
-	l.sizes.Points = append(l.sizes.Points, points...)
+	l.sizes.points = append(l.sizes.points, points...)
 	l.sizes.Total = total
 	l.recent.Add(logs, l.o.Recent())
 }
@@ -321,12 +317,12 @@ func (l *Log) Drop() error {
 	l.mu.Lock()
 	l.first, l.last, l.lastTerm = 0, 0, 0
 	l.recent.Clear()
-	l.sizes = entry.Sizes{}
+	l.sizes = sizes{}
 	l.mu.Unlock()
 	defer l.writes.Start()()
 	batch := l.o.DB.NewBatch()
-	for _, kind := range []byte{keys.Entry, keys.Size} {
-		from, to := keys.Bounds(l.shard, kind, nil, nil)
+	for _, kind := range []byte{kindEntry, kindSize} {
+		from, to := bounds(l.shard, kind)
 		if err := batch.DeleteRange(from, to, nil); err != nil {
 			return errors.Join(err, batch.Close())
 		}
@@ -344,7 +340,7 @@ func (l *Log) empty(lo, hi uint64) error {
 	}
 	l.first, l.last, l.lastTerm = 0, 0, 0
 	l.recent.Clear()
-	l.sizes = entry.Sizes{}
+	l.sizes = sizes{}
 	l.mu.Unlock()
 	return l.delete(lo, hi, pebble.Sync)
 }
@@ -398,10 +394,10 @@ func (l *Log) delete(lo, hi uint64, o *pebble.WriteOptions) error {
 
 // deletes puts the deletion of [lo, hi] into the batch.
 func (l *Log) deletes(batch *pebble.Batch, lo, hi uint64) error {
-	sizesFrom, sizesTo := keys.Index(l.shard, keys.Size, lo), keys.Index(l.shard, keys.Size, hi+1)
+	sizesFrom, sizesTo := indexKey(l.shard, kindSize, lo), indexKey(l.shard, kindSize, hi+1)
 	if hi-lo >= pointDeletes {
 		return errors.Join(
-			batch.DeleteRange(keys.Index(l.shard, keys.Entry, lo), keys.Index(l.shard, keys.Entry, hi+1), nil),
+			batch.DeleteRange(indexKey(l.shard, kindEntry, lo), indexKey(l.shard, kindEntry, hi+1), nil),
 			batch.DeleteRange(sizesFrom, sizesTo, nil))
 	}
 	var points [][]byte
@@ -410,7 +406,7 @@ func (l *Log) deletes(batch *pebble.Batch, lo, hi uint64) error {
 		return nil
 	})
 	for i := lo; i <= hi && err == nil; i++ {
-		err = batch.Delete(keys.Index(l.shard, keys.Entry, i), nil)
+		err = batch.Delete(indexKey(l.shard, kindEntry, i), nil)
 	}
 	for i := 0; i < len(points) && err == nil; i++ {
 		err = batch.Delete(points[i], nil)

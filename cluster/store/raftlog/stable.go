@@ -7,8 +7,6 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
-
-	"quorumta/cluster/store/keys"
 )
 
 // ballots counts what is written to the stable store, so that a vote which was
@@ -21,7 +19,7 @@ type ballots struct {
 
 // loadBallots reads the count.
 func (l *Log) loadBallots() error {
-	v, closer, err := l.o.DB.Get(keys.Name(l.shard, keys.Ballot, nil))
+	v, closer, err := l.o.DB.Get(nameKey(l.shard, kindBallot, nil))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil
 	}
@@ -51,6 +49,31 @@ func (l *Log) CountBallots(note func(uint64)) {
 	l.ballots.note = note
 }
 
+// Guarded reports whether Guard was called, ever.
+func (l *Log) Guarded() (bool, error) {
+	_, closer, err := l.o.DB.Get(nameKey(l.shard, kindGuard, nil))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
+	if err == nil {
+		err = closer.Close()
+	}
+	if err != nil {
+		return false, l.o.Fail(fmt.Errorf("shard %d: read log: %w", l.shard, err))
+	}
+	return true, nil
+}
+
+// Guard notes durably that the shard has a mark: without it a lost mark would look
+// like a new one.
+func (l *Log) Guard() error {
+	batch := l.o.DB.NewBatch()
+	if err := batch.Set(nameKey(l.shard, kindGuard, nil), nil, nil); err != nil {
+		return errors.Join(err, batch.Close())
+	}
+	return l.commit("write mark's guard", batch, pebble.Sync)
+}
+
 // Set implements raft.StableStore.
 func (l *Log) Set(key, value []byte) error {
 	defer l.writes.Start()()
@@ -59,8 +82,8 @@ func (l *Log) Set(key, value []byte) error {
 	n := l.ballots.n + 1
 	batch := l.o.DB.NewBatch()
 	err := errors.Join(
-		batch.Set(keys.Name(l.shard, keys.Stable, key), value, nil),
-		batch.Set(keys.Name(l.shard, keys.Ballot, nil), binary.BigEndian.AppendUint64(nil, n), nil))
+		batch.Set(nameKey(l.shard, kindStable, key), value, nil),
+		batch.Set(nameKey(l.shard, kindBallot, nil), binary.BigEndian.AppendUint64(nil, n), nil))
 	if err != nil {
 		return errors.Join(err, batch.Close())
 	}
@@ -77,7 +100,7 @@ func (l *Log) Set(key, value []byte) error {
 // Get implements raft.StableStore. The error of an absent key reads "not
 // found".
 func (l *Log) Get(key []byte) ([]byte, error) {
-	v, closer, err := l.o.DB.Get(keys.Name(l.shard, keys.Stable, key))
+	v, closer, err := l.o.DB.Get(nameKey(l.shard, kindStable, key))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, errNotFound
 	}

@@ -19,9 +19,10 @@ import (
 var ErrReleased = errors.New("the snapshot is not held any more; begin again")
 
 const (
-	// Idle is how long a view stays pinned when nobody asks for a chunk, Life how
-	// long at most: it keeps on disk what the state deletes.
+	// Idle is how long a view stays pinned when nobody asks for a chunk.
 	Idle = 2 * time.Minute
+	// Life is how long a view stays pinned at most: it keeps on disk what the state
+	// deletes.
 	Life = 2 * time.Hour
 )
 

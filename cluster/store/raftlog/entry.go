@@ -1,6 +1,4 @@
-// Package entry is how one log entry lies on disk, how the newest are kept in
-// memory, and how the bytes between two places of a log are told.
-package entry
+package raftlog
 
 import (
 	"encoding/binary"
@@ -29,13 +27,13 @@ const (
 // ErrDecode: the bytes are not an entry, or a newer program wrote them.
 var ErrDecode = errors.New("log entry cannot be decoded")
 
-// Size is the length of the encoded entry.
-func Size(l *raft.Log) int {
+// sizeOf is the length of the encoded entry.
+func sizeOf(l *raft.Log) int {
 	return fixed + uvarintLen(uint64(len(l.Extensions))) + len(l.Extensions) + len(l.Data)
 }
 
-// Put encodes the entry into b, which is Size long.
-func Put(b []byte, l *raft.Log) {
+// put encodes the entry into b, which is sizeOf long.
+func put(b []byte, l *raft.Log) {
 	b[0], b[1] = version, byte(l.Type)
 	binary.BigEndian.PutUint64(b[2:], l.Term)
 	var at int64
@@ -48,8 +46,8 @@ func Put(b []byte, l *raft.Log) {
 	copy(b[n:], l.Data)
 }
 
-// Decode fills the entry with copies of what is in b.
-func Decode(b []byte, index uint64, l *raft.Log) error {
+// decode fills the entry with copies of what is in b.
+func decode(b []byte, index uint64, l *raft.Log) error {
 	if len(b) < fixed {
 		return fmt.Errorf("%w: entry %d has %d bytes", ErrDecode, index, len(b))
 	}

@@ -1,23 +1,23 @@
-package entry
+package raftlog
 
 import "github.com/hashicorp/raft"
 
-// Recent keeps the newest entries decoded, without a gap: replication to
+// recent keeps the newest entries decoded, without a gap: replication to
 // followers that keep up and apply read from it. It is not safe for concurrent use.
-type Recent struct {
+type recent struct {
 	entries []raft.Log
 	bytes   int64
 }
 
 // Add appends the entries that were stored, then lets the oldest go until no
 // more than limit bytes are kept.
-func (r *Recent) Add(logs []*raft.Log, limit int64) {
+func (r *recent) Add(logs []*raft.Log, limit int64) {
 	if n := len(r.entries); n > 0 && r.entries[n-1].Index+1 != logs[0].Index {
 		r.Clear()
 	}
 	for _, l := range logs {
 		r.entries = append(r.entries, *l)
-		r.bytes += int64(Size(l))
+		r.bytes += int64(sizeOf(l))
 	}
 	for r.bytes > limit && len(r.entries) > 0 {
 		r.drop()
@@ -25,7 +25,7 @@ func (r *Recent) Add(logs []*raft.Log, limit int64) {
 }
 
 // Get is the entry of the index if it is kept.
-func (r *Recent) Get(index uint64) (raft.Log, bool) {
+func (r *recent) Get(index uint64) (raft.Log, bool) {
 	if len(r.entries) == 0 || index < r.entries[0].Index {
 		return raft.Log{}, false
 	}
@@ -37,22 +37,22 @@ func (r *Recent) Get(index uint64) (raft.Log, bool) {
 }
 
 // Cut forgets the entries outside [first, last].
-func (r *Recent) Cut(first, last uint64) {
+func (r *recent) Cut(first, last uint64) {
 	for len(r.entries) > 0 && r.entries[0].Index < first {
 		r.drop()
 	}
 	for n := len(r.entries); n > 0 && r.entries[n-1].Index > last; n-- {
-		r.bytes -= int64(Size(&r.entries[n-1]))
+		r.bytes -= int64(sizeOf(&r.entries[n-1]))
 		r.entries[n-1] = raft.Log{}
 		r.entries = r.entries[:n-1]
 	}
 }
 
-func (r *Recent) drop() {
-	r.bytes -= int64(Size(&r.entries[0]))
+func (r *recent) drop() {
+	r.bytes -= int64(sizeOf(&r.entries[0]))
 	r.entries[0] = raft.Log{} // what follows in the array must not keep it alive
 	r.entries = r.entries[1:]
 }
 
 // Clear forgets every entry.
-func (r *Recent) Clear() { *r = Recent{} }
+func (r *recent) Clear() { *r = recent{} }

@@ -1,5 +1,4 @@
-// Package stopwatch tells how long operations under way have been waiting.
-package stopwatch
+package raftlog
 
 import (
 	"sync"

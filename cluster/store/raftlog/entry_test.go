@@ -1,4 +1,4 @@
-package entry
+package raftlog
 
 import (
 	"testing"
@@ -21,7 +21,7 @@ func entries(first, last, term uint64, size int) []*raft.Log {
 }
 
 func TestRecentKeepsTheNewestBytes(t *testing.T) {
-	var r Recent
+	var r recent
 	r.Add(entries(1, 100, 1, 1000), 10_200)
 	if _, ok := r.Get(90); ok {
 		t.Error("an old entry is kept")
@@ -52,19 +52,19 @@ func TestRecentKeepsTheNewestBytes(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	for _, e := range []*raft.Log{entry(1, 2, 0), entry(9, 1, 30), {Type: raft.LogNoop, Extensions: []byte("x"), AppendedAt: time.Unix(5, 0)}} {
-		b := make([]byte, Size(e))
-		Put(b, e)
+		b := make([]byte, sizeOf(e))
+		put(b, e)
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var e raft.Log
-		if err := Decode(b, 1, &e); err != nil {
+		if err := decode(b, 1, &e); err != nil {
 			return
 		}
-		again := make([]byte, Size(&e))
-		Put(again, &e)
+		again := make([]byte, sizeOf(&e))
+		put(again, &e)
 		var f raft.Log
-		if err := Decode(again, 1, &f); err != nil {
+		if err := decode(again, 1, &f); err != nil {
 			t.Fatal(err)
 		}
 		if d := cmp.Diff(e, f); d != "" {
