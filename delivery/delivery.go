@@ -46,6 +46,9 @@ type Options struct {
 	// store is well, and its lease runs. Asked often, from many goroutines; nil:
 	// it always may.
 	May func(shard uint16, term uint64) bool
+	// Pressed reports that memory is short: delivery then holds fewer
+	// connections. Asked often, from many goroutines; nil: it never is.
+	Pressed func() bool
 	// Now is the wall clock; nil means time.Now. What is due is decided by the
 	// shard's own.
 	Now func() time.Time
@@ -76,8 +79,9 @@ type Limits struct {
 	Messages int
 	// Recipients is the most in one transaction; 100.
 	Recipients int
-	// Routing is how many messages are routed at once; 1,024. One domain has
-	// at most a sixteenth of them: its DNS may be slow.
+	// Routing is how many messages are routed at once; 1,024. One of many
+	// recipients counts as several, which bounds memory. One domain has at most
+	// a sixteenth of them: its DNS may be slow.
 	Routing int
 	// Idle is how long an open connection waits for the next message; 2 s.
 	Idle time.Duration
@@ -114,6 +118,9 @@ func (o Options) filled() Options {
 	o.Limits = o.Limits.filled()
 	if o.May == nil {
 		o.May = func(uint16, uint64) bool { return true }
+	}
+	if o.Pressed == nil {
+		o.Pressed = func() bool { return false }
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -167,7 +174,7 @@ func New(o Options) (*Deliverer, error) {
 		o:     o,
 		sites: site.New(o.Sites),
 		window: window.New(window.Limits{
-			Jobs: o.Limits.Window, Connections: o.Limits.Connections, Patience: o.Limits.Patience,
+			Jobs: o.Limits.Window, Connections: o.Limits.Connections, Patience: o.Limits.Patience, Pressed: o.Pressed,
 		}, o.Now),
 		routing: semaphore.NewWeighted(int64(o.Limits.Routing)),
 		gate:    gate.New(max(1, o.Limits.Routing/16)),

@@ -41,17 +41,24 @@ func (d *Deliverer) routeSoon(ctx context.Context, key window.Key, busy []uint32
 		d.window.Routed(key) // a later sweep finds it again
 		return
 	}
-	if d.routing.Acquire(ctx, 1) != nil {
+	weight := d.weight(m)
+	if d.routing.Acquire(ctx, weight) != nil {
 		d.gate.Leave(domain)
 		d.window.Routed(key)
 		return
 	}
 	d.recorders.Go(func() {
 		defer d.window.Routed(key)
-		defer d.routing.Release(1)
+		defer d.routing.Release(weight)
 		defer d.gate.Leave(domain)
 		d.place(ctx, key, m, due)
 	})
+}
+
+// weight is what a message takes of Limits.Routing.
+func (d *Deliverer) weight(m *state.Message) int64 {
+	const each = 100
+	return int64(min(1+len(m.Recipients)/each, d.o.Limits.Routing))
 }
 
 // due reads a message, and which of its recipients are to be tried now, but for

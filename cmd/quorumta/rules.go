@@ -17,16 +17,19 @@ import (
 	"quorumta/internal/dns"
 	"quorumta/internal/mail"
 	"quorumta/internal/policy"
+	"quorumta/internal/pressure"
 	"quorumta/smtp"
 )
 
-// live is what a reload exchanges, or compares with.
+// live is what a reload exchanges or compares with, and what is asked all the
+// time.
 type live struct {
 	// loaded is the file that was read last; it belongs to the goroutine that
 	// wires and reloads.
 	loaded   *config.File
 	resolver *dns.Resolver
 	places   *own.Places
+	memory   *pressure.Gauge
 	// env are the nets and lists of the operator's expressions.
 	env atomic.Pointer[policy.Env]
 }

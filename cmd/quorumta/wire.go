@@ -74,6 +74,9 @@ func (n *node) wireDelivery() error {
 	if err != nil {
 		return err
 	}
+	if n.memory, err = pressure.New(pressure.Options{Log: n.log, Meter: n.telemetry.Meter("memory")}); err != nil {
+		return err
+	}
 	n.delivery, err = delivery.New(delivery.Options{
 		Process:  n.queue.Process(),
 		Queue:    n.queue,
@@ -84,6 +87,7 @@ func (n *node) wireDelivery() error {
 		Own:      n.places,
 		Sites:    site.Options{SMTP: smtpc.Options{Hostname: f.Hostname}},
 		May:      n.mayDeliver,
+		Pressed:  n.memory.Short,
 		Log:      n.log,
 		Tracer:   n.telemetry.Tracer("delivery"),
 		Meter:    n.telemetry.Meter("delivery"),
@@ -116,10 +120,6 @@ func (n *node) wireSMTP() error {
 	if err != nil {
 		return err
 	}
-	memory, err := pressure.New(pressure.Options{Log: n.log, Meter: n.telemetry.Meter("memory")})
-	if err != nil {
-		return err
-	}
 	o := smtp.Options{
 		Queue:      n.queue,
 		Hostname:   f.Hostname,
@@ -127,7 +127,7 @@ func (n *node) wireSMTP() error {
 		Limits:     limitsOf(f),
 		Policy:     rules,
 		Postmaster: mail.Address(f.Postmaster),
-		Pressed:    memory.Short,
+		Pressed:    n.memory.Short,
 		Log:        n.log,
 		Tracer:     n.telemetry.Tracer("smtp"),
 		Meter:      n.telemetry.Meter("smtp"),

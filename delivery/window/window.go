@@ -16,6 +16,17 @@ type Limits struct {
 	Connections int
 	// Patience is how long a job waits for a failing site.
 	Patience time.Duration
+	// Pressed reports that memory is short: an eighth of the workers do then.
+	// Asked often, under the window's lock.
+	Pressed func() bool
+}
+
+// most is how many workers there may be now.
+func (l Limits) most() int {
+	if l.Pressed() {
+		return max(1, l.Connections/8)
+	}
+	return l.Connections
 }
 
 // Window is what this process knows to be due; safe for concurrent use. It
@@ -144,7 +155,7 @@ func (w *Window) Add(j *Job, s *site.Site) (start bool) {
 
 // startLocked takes the right to one more worker for the lane.
 func (w *Window) startLocked(l *Lane) bool {
-	if w.closed || w.workers >= w.limits.Connections || !l.Site.Begin() {
+	if w.closed || w.workers >= w.limits.most() || !l.Site.Begin() {
 		return false
 	}
 	w.workers++

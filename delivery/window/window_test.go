@@ -61,7 +61,7 @@ type lanes struct {
 
 func newLanes(jobs int) lanes {
 	l := lanes{
-		Window: New(Limits{Jobs: jobs, Connections: 500, Patience: 15 * time.Minute}, time.Now),
+		Window: New(Limits{Jobs: jobs, Connections: 500, Patience: 15 * time.Minute, Pressed: func() bool { return false }}, time.Now),
 		o:      Office{1, 1},
 		sites:  site.New(site.Options{}),
 	}
@@ -116,6 +116,25 @@ func TestWindowShare(t *testing.T) {
 	case <-hunger:
 	default:
 		t.Error("nobody is told that the lane has run dry")
+	}
+}
+
+// TestWindowInLittleMemory: fewer workers begin while memory is short.
+func TestWindowInLittleMemory(t *testing.T) {
+	l := newLanes(100_000)
+	l.limits.Connections, l.limits.Pressed = 16, func() bool { return true }
+	started := 0
+	for i := range 20 {
+		if _, start := l.put(fmt.Sprint(i), fmt.Sprint("site", i)); start {
+			started++
+		}
+	}
+	if started != 2 || l.Load().Waiting != 20 {
+		t.Errorf("%d workers, %+v", started, l.Load())
+	}
+	l.limits.Pressed = func() bool { return false }
+	if n := len(l.Starts()); n != 14 {
+		t.Errorf("%d more workers begin when there is memory again, want 14", n)
 	}
 }
 
