@@ -271,3 +271,20 @@ func TestWhoIsNotLetInAgain(t *testing.T) {
 	must(t, "init", "--join", clusterAddress(t, first), "--token", token, "--dir", elsewhere, "--port", port)
 	refused(t, 1, "used or expired", "init", "--join", clusterAddress(t, first), "--token", token, "--dir", elsewhere, "--port", port)
 }
+
+func TestAnotherClustersDiskIsRefused(t *testing.T) {
+	var data []string
+	var configs []string
+	for range 2 {
+		tr := try(t, trial.Options{Nodes: 1})
+		n := tr.Cluster.Nodes[0]
+		n.Kill()
+		configs = append(configs, n.Config)
+		data = append(data, filepath.Join(filepath.Dir(n.Config), "data"))
+	}
+	aside := filepath.Join(t.TempDir(), "aside")
+	if err := errors.Join(os.Rename(data[0], aside), os.Rename(data[1], data[0])); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, 1, "another CA", "serve", "--config", configs[0])
+}

@@ -11,6 +11,7 @@ import (
 	"quorumta/cluster/control"
 	"quorumta/cmd/quorumta/authority"
 	"quorumta/cmd/quorumta/enroll"
+	"quorumta/cmd/quorumta/setup"
 	"quorumta/internal/admin"
 	"quorumta/internal/config"
 	"quorumta/queue/event"
@@ -39,6 +40,9 @@ func (n *node) wireCluster() error {
 		return err
 	}
 	n.ca = sha256.Sum256(ca)
+	if err := setup.CheckOwner(f.Data, n.ca); err != nil {
+		return err
+	}
 	n.adminTo = admin.Options{Socket: f.Admin.Socket, Listen: f.Admin.Listen, TLS: administrators(mutual, roster{n}.Members), Log: n.log}
 	desk := &enroll.Desk{
 		Roster: roster{n}, CAFile: f.Cluster.TLS.CA, KeyFile: f.Cluster.TLS.CAKey,
@@ -67,6 +71,9 @@ func (n *node) wireCluster() error {
 		Fatal:        n.fatal,
 	})
 	if err != nil {
+		return err
+	}
+	if err := setup.KeepOwner(f.Data, n.ca); err != nil {
 		return err
 	}
 	if first.Cluster != "" {

@@ -1,0 +1,54 @@
+package setup
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// ownerFile holds, in a data directory, the SHA-256 of the certificate of the
+// CA of the cluster that the data is of. A node's name and its certificate do
+// not tell a disk that was taken from another cluster.
+const ownerFile = "ca.sha256"
+
+// CheckOwner fails if the data directory is known to be of a cluster with
+// another CA.
+func CheckOwner(data string, ca [32]byte) error {
+	path := filepath.Join(data, ownerFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read whose data it is: %w", err)
+	}
+	if strings.TrimSpace(string(text)) == hex.EncodeToString(ca[:]) {
+		return nil
+	}
+	return fmt.Errorf("%s is of a cluster with another CA than cluster.tls.ca: mount this node's own disk, or move the data away and let the node join (quorumta cluster join). "+
+		"If the CA was exchanged on purpose, remove %s", data, path)
+}
+
+// KeepOwner notes whose data it is, once.
+func KeepOwner(data string, ca [32]byte) error {
+	path := filepath.Join(data, ownerFile)
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("note whose data it is: %w", err)
+	}
+	_, err = fmt.Fprintln(f, hex.EncodeToString(ca[:]))
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return fmt.Errorf("note whose data it is: %w", err)
+	}
+	return nil
+}
