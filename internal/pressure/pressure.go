@@ -13,6 +13,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"sync/atomic"
@@ -30,6 +31,10 @@ const (
 	low  = 0.85
 	// freshness is how old a reading may be.
 	freshness = 100 * time.Millisecond
+	// collectEvery is how often garbage is collected while memory is short: what
+	// was let go counts until then, and a node that takes nothing makes no
+	// garbage that would have it collected.
+	collectEvery = 2 * time.Second
 )
 
 // Options say what is read. Zero means the default.
@@ -39,6 +44,8 @@ type Options struct {
 	Limit int64
 	// Used is how much of it lasts, bytes; nil means the runtime's word.
 	Used func() int64
+	// Collect collects garbage; nil means runtime.GC.
+	Collect func()
 	// Log is told when memory gets short and when it no longer is; nil means
 	// slog.Default.
 	Log *slog.Logger
@@ -50,10 +57,12 @@ type Options struct {
 type Gauge struct {
 	limit int64
 	used  func() int64
+	gc    func()
 	log   *slog.Logger
 	began time.Time
-	// read is when the last reading was made, as time since began.
-	read atomic.Int64
+	// read is when the last reading was made, and collected when garbage was, as
+	// time since began.
+	read, collected atomic.Int64
 	// share is what it said, as the bits of a float64; short is whether memory
 	// is short.
 	share atomic.Uint64
@@ -62,12 +71,15 @@ type Gauge struct {
 
 // New makes a gauge.
 func New(o Options) (*Gauge, error) {
-	g := &Gauge{limit: o.Limit, used: o.Used, log: o.Log, began: time.Now()}
+	g := &Gauge{limit: o.Limit, used: o.Used, gc: o.Collect, log: o.Log, began: time.Now()}
 	if g.limit <= 0 {
 		g.limit = debug.SetMemoryLimit(-1) // reads it
 	}
 	if g.used == nil {
 		g.used = lasting
+	}
+	if g.gc == nil {
+		g.gc = runtime.GC
 	}
 	if g.log == nil {
 		g.log = slog.Default()
@@ -116,12 +128,17 @@ func (g *Gauge) refresh() {
 	if g.limit == math.MaxInt64 {
 		return
 	}
+	if g.short.Load() && now-g.collected.Load() >= int64(collectEvery) {
+		g.collected.Store(now)
+		g.gc()
+	}
 	used := g.used()
 	share := float64(used) / float64(g.limit)
 	g.share.Store(math.Float64bits(share))
 	switch was := g.short.Load(); {
 	case !was && share >= high:
 		g.short.Store(true)
+		g.collected.Store(now)
 		g.log.Warn("memory is short: clients are turned away until there is more; raise GOMEMLIMIT if this lasts",
 			"used", used, "limit", g.limit)
 	case was && share < low:

@@ -46,6 +46,29 @@ func TestReadSeldom(t *testing.T) {
 	})
 }
 
+// TestCollects: what was let go is noticed though nobody makes garbage.
+func TestCollects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var used atomic.Int64
+		used.Store(950)
+		g, err := New(Options{
+			Limit: 1000, Used: used.Load, Log: slog.New(slog.DiscardHandler),
+			Collect: func() { used.Store(100) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(freshness) // virtual
+		began := time.Now()
+		for g.Short() {
+			time.Sleep(freshness)
+		}
+		if took := time.Since(began); took == 0 || took > collectEvery+freshness {
+			t.Errorf("short for %v", took)
+		}
+	})
+}
+
 // TestGarbageDoesNotCount: what is held does, what was let go does not.
 func TestGarbageDoesNotCount(t *testing.T) {
 	const much = 64 << 20
