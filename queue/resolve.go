@@ -57,6 +57,10 @@ func (q *Queue) Resolve(ctx context.Context, outcome Outcome) error {
 		case v.Definite():
 			q.resolved(g)
 			return nil
+		case v.NotProposed() && q.exists(g.ID) != nil:
+			// A shard goes when it holds nothing: somebody else closed it.
+			q.resolved(g)
+			return nil
 		}
 		if !clock.Pause(ctx, wait) {
 			q.lose(g)

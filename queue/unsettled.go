@@ -69,6 +69,9 @@ func (q *Queue) unsettle(a *event.Accepted) {
 				q.o.Log.Info("settled: it was never accepted", "id", id)
 				return
 			}
+			if v.NotProposed() && q.exists(id) != nil {
+				return // the shard has gone, with nothing in it
+			}
 			if !v.Definite() {
 				continue
 			}

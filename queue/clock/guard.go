@@ -18,6 +18,7 @@ const (
 // clocks of the other members. Its methods are safe for concurrent use.
 type Guard struct {
 	mu       sync.Mutex
+	compared bool          // with a majority, once at least
 	off      bool          // the members' median says so
 	offset   time.Duration // of the median, as last seen
 	wall     time.Time     // at the last Tick
@@ -48,13 +49,13 @@ func (g *Guard) Tick(wall time.Time, steady time.Duration) time.Duration {
 // majority nothing changes. It returns the median.
 func (g *Guard) Compare(ahead []time.Duration, members int) time.Duration {
 	all := append(slices.Clone(ahead), 0)
-	slices.Sort(all)
-	median := all[len(all)/2]
+	median := middle(all)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if 2*len(all) <= members {
 		return g.offset
 	}
+	g.compared = true
 	g.offset = median
 	g.off = median.Abs() > most
 	if !g.off && len(ahead) > 0 {
@@ -63,7 +64,27 @@ func (g *Guard) Compare(ahead []time.Duration, members int) time.Duration {
 	return median
 }
 
-// Trusted reports whether the clock may decide, at the monotonic reading.
+// middle is the median. Of two in the middle it is the one that is further off:
+// where two clocks disagree, neither may decide.
+func middle(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	lower, upper := all[(len(all)-1)/2], all[len(all)/2]
+	if lower.Abs() > upper.Abs() {
+		return lower
+	}
+	return upper
+}
+
+// Compared reports whether the clock was ever compared with those of a majority.
+func (g *Guard) Compared() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.compared
+}
+
+// Trusted reports whether the clock may decide, at the monotonic reading. It
+// does not know whether there are others that the clock is still to be compared
+// with.
 func (g *Guard) Trusted(steady time.Duration) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

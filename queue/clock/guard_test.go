@@ -40,6 +40,9 @@ func TestTheMedianOfAMajorityDecides(t *testing.T) {
 		{"two others far ahead", []time.Duration{hour, hour + time.Second}, 3, false},
 		{"two others far behind", []time.Duration{-hour, -hour}, 3, false},
 		{"one of two others is off", []time.Duration{hour, 0}, 3, true},
+		{"the only other one that answers is behind", []time.Duration{-hour}, 3, false},
+		{"the only other one that answers is ahead", []time.Duration{hour}, 3, false},
+		{"the only other one that answers agrees", []time.Duration{time.Second}, 3, true},
 		{"no majority", []time.Duration{hour}, 5, true},
 	} {
 		var g Guard

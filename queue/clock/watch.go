@@ -7,8 +7,12 @@ import (
 	"time"
 )
 
-// every is how often clocks are compared.
-const every = 10 * time.Second
+const (
+	// every is how often clocks are compared, and soon how long until the next
+	// try while they never were.
+	every = 10 * time.Second
+	soon  = 250 * time.Millisecond
+)
 
 // Options says what a watch looks at; every field is needed.
 type Options struct {
@@ -29,7 +33,7 @@ type Watch struct {
 }
 
 // NewWatch makes a watch, and takes the first reading: what the clock jumps by
-// from then on is noticed. Until Run has compared, the clock is trusted.
+// from then on is noticed.
 func NewWatch(o Options) *Watch {
 	w := &Watch{o: o, started: time.Now()}
 	w.look()
@@ -37,10 +41,12 @@ func NewWatch(o Options) *Watch {
 }
 
 // Trusted reports whether the clock may decide that time is up. It notices a
-// jump at once.
+// jump at once. Where there are other members, a clock that was never compared
+// with theirs is not trusted: a machine that has lost its time begins with a
+// wrong one. (Who leads a shard has a majority in reach, and has compared.)
 func (w *Watch) Trusted() bool {
 	w.look()
-	return w.Guard.Trusted(w.steady())
+	return w.Guard.Trusted(w.steady()) && (w.Guard.Compared() || len(w.o.Others()) == 0)
 }
 
 // look takes a reading.
@@ -54,7 +60,7 @@ func (w *Watch) steady() time.Duration { return time.Since(w.started) }
 
 // Run compares until ctx ends.
 func (w *Watch) Run(ctx context.Context) {
-	for trusted := true; ctx.Err() == nil; Pause(ctx, every) {
+	for trusted := true; ctx.Err() == nil; Pause(ctx, w.interval()) {
 		w.look()
 		ahead, members := w.ask(ctx)
 		if ctx.Err() != nil {
@@ -62,37 +68,61 @@ func (w *Watch) Run(ctx context.Context) {
 		}
 		offset := w.Guard.Compare(ahead, members)
 		w.o.Observe(offset)
-		switch now := w.Trusted(); {
+		if !w.Guard.Compared() {
+			continue
+		}
+		now := w.Trusted()
+		switch {
 		case now && !trusted:
 			w.o.Log.Info("the clock is trusted again", "offset", offset)
 		case !now && trusted:
 			w.o.Log.Error("this node's clock cannot be trusted; it lets nothing expire: check time synchronization", "offset", offset)
 		}
-		trusted = w.Trusted()
+		trusted = now
 	}
 }
 
+func (w *Watch) interval() time.Duration {
+	if w.Guard.Compared() {
+		return every
+	}
+	return soon
+}
+
 // ask asks by how much the other members' clocks are ahead. members counts
-// all, this node included.
+// all, this node included. The first comparison does not wait for members that
+// do not answer.
 func (w *Watch) ask(ctx context.Context) (ahead []time.Duration, members int) {
 	others := w.o.Others()
+	members = len(others) + 1
 	var mu sync.Mutex
 	var asking sync.WaitGroup
 	for _, node := range others {
 		asking.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, time.Second)
-			defer cancel()
-			asked := time.Now()
-			there, err := w.o.Ask(ctx, node)
-			if err != nil {
+			offset, ok := w.askNode(ctx, node)
+			if !ok {
 				return
 			}
-			here := w.o.Now().Round(0).Add(-time.Since(asked) / 2)
 			mu.Lock()
 			defer mu.Unlock()
-			ahead = append(ahead, there.Sub(here))
+			ahead = append(ahead, offset)
+			if !w.Guard.Compared() {
+				w.Guard.Compare(ahead, members)
+			}
 		})
 	}
 	asking.Wait()
-	return ahead, len(others) + 1
+	return ahead, members
+}
+
+func (w *Watch) askNode(ctx context.Context, node string) (ahead time.Duration, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	asked := time.Now()
+	there, err := w.o.Ask(ctx, node)
+	if err != nil {
+		return 0, false
+	}
+	here := w.o.Now().Round(0).Add(-time.Since(asked) / 2)
+	return there.Sub(here), true
 }

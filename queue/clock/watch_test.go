@@ -46,3 +46,50 @@ func TestAWatchDistrustsAClockThatTheOthersContradict(t *testing.T) {
 		<-ended
 	})
 }
+
+// A machine that starts with a wrong clock decides nothing by it: not before it
+// has compared, which it does as soon as a majority answers, nor afterwards.
+func TestAClockIsComparedBeforeItIsTrusted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var up atomic.Bool
+		var off atomic.Int64
+		w := NewWatch(Options{
+			Now:    time.Now,
+			Others: func() []string { return []string{"n2", "n3"} },
+			Ask: func(ctx context.Context, node string) (time.Time, error) {
+				if !up.Load() {
+					return time.Time{}, errors.New("down")
+				}
+				if node == "n3" { // it does not answer
+					<-ctx.Done()
+					return time.Time{}, ctx.Err()
+				}
+				return time.Now().Add(time.Duration(off.Load())), nil
+			},
+			Observe: func(time.Duration) {},
+			Log:     slog.New(slog.DiscardHandler),
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			w.Run(ctx)
+		}()
+		time.Sleep(time.Minute) // of virtual time: nobody answers
+		if w.Trusted() {
+			t.Error("trusted without a comparison")
+		}
+		up.Store(true)
+		time.Sleep(soon) // of virtual time
+		synctest.Wait()
+		if !w.Trusted() {
+			t.Error("not trusted as soon as a majority has answered")
+		}
+		cancel()
+		<-ended
+		alone := NewWatch(Options{Now: time.Now, Others: func() []string { return nil }, Log: slog.New(slog.DiscardHandler)})
+		if !alone.Trusted() {
+			t.Error("a node alone has nobody to compare with")
+		}
+	})
+}
