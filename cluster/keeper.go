@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"quorumta/cluster/atlas"
+	"quorumta/cluster/book"
 	"quorumta/cluster/control"
 	"quorumta/cluster/council"
 	"quorumta/cluster/papers"
@@ -15,9 +18,8 @@ import (
 
 const (
 	keepInterval = time.Second
-	// farewell is for how long a member that has left may still call, to learn
-	// that it has.
-	farewell = 30 * time.Second
+	// openPause is how long a shard that cannot be opened is left alone.
+	openPause = 30 * time.Second
 
 	methodReleased  = "cluster.released"
 	releaseTimeout  = time.Second
@@ -28,15 +30,24 @@ const (
 // goroutine.
 type keeper struct {
 	*Node
-	acted   *atlas.Chart          // what was acted on last
-	parting map[string]time.Time  // who has left, and until when it may call
-	where   map[string]string     // their addresses
+	acted   *atlas.Chart // what was acted on last
+	book    book.Book
 	waiting map[ShardID]time.Time // shards that cannot be opened, until when not tried
+	// A place for who tells the control group of this node, and the wait for it.
+	telling chan struct{}
+	tellers sync.WaitGroup
 }
 
 // keep acts on the newest map until ctx ends.
 func (n *Node) keep(ctx context.Context) {
-	k := &keeper{Node: n, acted: &atlas.Chart{}, parting: map[string]time.Time{}, where: map[string]string{}, waiting: map[ShardID]time.Time{}}
+	k := &keeper{
+		Node:    n,
+		acted:   &atlas.Chart{},
+		book:    book.Book{Self: n.papers.RaftID(), Seeds: n.o.Members, Alive: n.answers},
+		waiting: map[ShardID]time.Time{},
+		telling: make(chan struct{}, 1),
+	}
+	defer k.tellers.Wait()
 	if m, ok := n.controlMap(); ok {
 		n.atlas.Offer(m)
 	}
@@ -47,6 +58,8 @@ func (n *Node) keep(ctx context.Context) {
 		if c != k.acted && !k.turnTo(c) {
 			return
 		}
+		k.meet(c)
+		k.inherit(c)
 		k.open(c)
 		k.release(ctx, c)
 		k.announce(ctx, c)
@@ -73,16 +86,11 @@ func (k *keeper) turnTo(c *atlas.Chart) bool {
 		k.resign(c)
 		return false
 	}
-	if c.Level > k.o.Level {
-		k.end(fmt.Errorf("the cluster has finished its upgrade to level %d, and this program knows level %d: install the newer program", c.Level, k.o.Level))
+	if err := k.tooOld(c.Map); err != nil {
+		k.end(err)
 		return false
 	}
-	for _, x := range old.Members {
-		if _, stays := c.Member(x.Name); !stays {
-			k.parting[x.Name], k.where[x.Name] = time.Now().Add(farewell), x.Address
-		}
-	}
-	k.meet(c)
+	k.book.Turn(old.Map, c.Map, time.Now())
 	k.skip(c)
 	return true
 }
@@ -98,23 +106,49 @@ func (k *keeper) resign(c *atlas.Chart) {
 	k.end(fmt.Errorf("%w: %s has left the cluster, and %s is not needed any more", ErrRemoved, k.o.Name, k.o.Dir))
 }
 
-// meet tells the port and the peers who the members are. Who has just left may
-// still call; where this node is not on the map, the options help out.
+// meet tells the port and the peers who the others are, and where.
 func (k *keeper) meet(c *atlas.Chart) {
-	all := map[string]string{}
-	if c.Version == 0 || !c.Current(k.papers.RaftID()) {
-		maps.Copy(all, k.o.Members)
+	all, changed := k.book.Addresses(c.Map, time.Now())
+	if !changed {
+		return
 	}
-	for name, until := range k.parting {
-		if time.Now().After(until) {
-			delete(k.parting, name)
-		} else {
-			all[name] = k.where[name]
-		}
-	}
-	maps.Copy(all, c.Addresses())
 	k.port.SetMembers(all)
 	k.peers.Set(slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool { return name == k.o.Name }))
+}
+
+// answers reports whether the member has answered lately.
+func (n *Node) answers(name string) bool {
+	_, alive := n.peers.Get(name)
+	return alive
+}
+
+// inherit draws the first map of a cluster that had none in older versions: all
+// members replicated all shards, and each finds the same in its own replicas.
+func (k *keeper) inherit(c *atlas.Chart) {
+	held := slices.DeleteFunc(k.papers.Replicas(), func(shard ShardID) bool { return shard == 0 })
+	if len(c.Members) > 0 || len(held) == 0 {
+		return
+	}
+	r, open := k.desk.Get(held[0])
+	if !open {
+		return
+	}
+	var members []control.Member
+	servers, _, _ := r.Configuration()
+	for _, s := range servers {
+		name, incarnation, _ := strings.Cut(string(s.ID), "/")
+		members = append(members, control.Member{Name: name, Incarnation: incarnation, Address: k.o.Members[name]})
+	}
+	if len(members) == 0 {
+		return
+	}
+	m := control.Found(members, k.o.Replication, len(held))
+	m.WantShards = k.o.Shards
+	if err := k.papers.KeepMap(m.Encode()); err != nil {
+		k.fatal(err)
+		return
+	}
+	k.atlas.Begin(m)
 }
 
 // skip lets replicas go on that have stopped at an entry which is skipped now.
@@ -135,11 +169,8 @@ func (k *keeper) open(c *atlas.Chart) {
 		}
 		if err := k.openGroup(s); err != nil {
 			k.o.Log.Error("cannot open a replica", "shard", s.ID, "err", err)
-			k.waiting[s.ID] = time.Now().Add(farewell)
+			k.waiting[s.ID] = time.Now().Add(openPause)
 		}
-	}
-	if len(k.parting) > 0 {
-		k.meet(c)
 	}
 }
 
@@ -216,11 +247,19 @@ func (k *keeper) announce(ctx context.Context, c *atlas.Chart) {
 		(x.Address == own.Address && x.Version == own.Version && x.Level == own.Level) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
-	defer cancel()
-	if err := k.council.Order(ctx, council.Order{Act: council.Announce, Member: own}); err != nil && ctx.Err() == nil {
-		k.o.Log.Warn("the cluster does not take what this node says of itself", "err", err)
+	select {
+	case k.telling <- struct{}{}:
+	default:
+		return // it is being told
 	}
+	k.tellers.Go(func() {
+		defer func() { <-k.telling }()
+		ctx, cancel := context.WithTimeout(ctx, announceTimeout)
+		defer cancel()
+		if err := k.council.Order(ctx, council.Order{Act: council.Announce, Member: own}); err != nil && ctx.Err() == nil {
+			k.o.Log.Warn("the cluster does not take what this node says of itself", "err", err)
+		}
+	})
 }
 
 // member is this node as a member.

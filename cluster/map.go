@@ -54,7 +54,18 @@ func (n *Node) firstMap() (control.Map, error) {
 		})
 	}
 	m := control.Found(members, n.o.Replication, n.o.Shards)
+	if n.papers.Fresh() {
+		m.Level = n.o.Level // all members begin with the same program
+	}
 	return m, n.papers.KeepMap(m.Encode())
+}
+
+// tooOld is why the program cannot take part under the map, or nil.
+func (n *Node) tooOld(m control.Map) error {
+	if m.Level <= n.o.Level {
+		return nil
+	}
+	return fmt.Errorf("the cluster has finished its upgrade to level %d, and this program knows level %d: install the newer program", m.Level, n.o.Level)
 }
 
 // heard acts on what another member said of itself.

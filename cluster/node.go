@@ -67,6 +67,9 @@ func Open(o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := n.tooOld(m); err != nil {
+		return nil, err
+	}
 	n.atlas = atlas.New(m)
 	if n.digests, err = n.newComparer(); err != nil {
 		return nil, err

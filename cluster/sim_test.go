@@ -36,6 +36,7 @@ type machine struct {
 	// not the cluster's.
 	incarnation string
 	joins       bool
+	bare        bool // it has used up what init prepared
 	fs          *vfs.MemFS
 	node        *cluster.Node
 	regs        map[cluster.ShardID]*register
@@ -102,6 +103,9 @@ func (w *world) options(m *machine) cluster.Options {
 		if other := w.nodes[name]; other == m || (!other.joins && !m.joins) {
 			o.Incarnations[name] = other.incarnation
 		}
+	}
+	if m.bare {
+		o.Incarnations, o.ClusterID = nil, ""
 	}
 	if w.tune != nil {
 		w.tune(m.name, &o)

@@ -39,6 +39,15 @@ func (a *Atlas) Now() *Chart { return a.now.Load() }
 // is for one reader.
 func (a *Atlas) News() <-chan struct{} { return a.news }
 
+// Begin takes a first map, of version 0.
+func (a *Atlas) Begin(m control.Map) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.Now().Version == 0 {
+		a.set(m)
+	}
+}
+
 // Offer takes the map if it is newer.
 func (a *Atlas) Offer(m control.Map) {
 	a.mu.Lock()
