@@ -120,7 +120,7 @@ func nodeLags(ctx context.Context, r *round) error {
 	if err := r.strike(ctx, func() error { v.Kill(); return nil }, v); err != nil {
 		return err
 	}
-	author, err := r.leader(ctx)
+	author, err := r.leaderOfOne(ctx)
 	if err != nil {
 		return err
 	}
@@ -146,6 +146,29 @@ func nodeLags(ctx context.Context, r *round) error {
 		}
 	}
 	return nil
+}
+
+// leaderOfOne is a member that leads fewer shards than any other leader, so
+// that what it takes goes to one shard.
+func (r *round) leaderOfOne(ctx context.Context) (*member, error) {
+	var s proc.Status
+	if err := r.trial.Cluster.Query(ctx, &s, "cluster", "status"); err != nil {
+		return nil, err
+	}
+	leads := map[string]int{}
+	for _, shard := range s.Shards {
+		leads[shard.Leader]++
+	}
+	var least *member
+	for _, m := range r.members {
+		if n := leads[m.Name]; n > 0 && m.Running() && (least == nil || n < leads[least.Name]) {
+			least = m
+		}
+	}
+	if least == nil {
+		return nil, errors.New("no shard has a leader")
+	}
+	return least, nil
 }
 
 // logged counts the lines of a node's log that hold a text.
