@@ -183,7 +183,7 @@ func (n *node) quieten(ctx context.Context) error {
 		return nil
 	}
 	n.draining.Store(true)
-	grace := time.NewTimer(time.Duration(n.file.DrainGrace))
+	grace := time.NewTimer(time.Duration(n.grace.Load()))
 	defer grace.Stop()
 	<-grace.C
 
@@ -198,7 +198,7 @@ func (n *node) quieten(ctx context.Context) error {
 // more sessions, no more claims, leads handed over.
 func (n *node) bow(ctx context.Context, deliver *room) {
 	ctx = context.WithoutCancel(ctx)
-	n.log.Info("draining", "grace", time.Duration(n.file.DrainGrace).String())
+	n.log.Info("draining", "grace", time.Duration(n.grace.Load()).String())
 	if err := n.quieten(ctx); err != nil {
 		n.log.Warn("sessions were cut off", "error", err)
 	}

@@ -59,7 +59,7 @@ func (n *node) exchange(f *config.File) error {
 	n.smtp.SetLimits(limitsOf(f))
 	n.delivery.SetRules(deliver)
 	n.env.Store(f.Env())
-	n.file.DrainGrace = f.DrainGrace
+	n.grace.Store(int64(f.DrainGrace))
 	return nil
 }
 

@@ -30,8 +30,10 @@ type live struct {
 	resolver *dns.Resolver
 	places   *own.Places
 	memory   *pressure.Gauge
-	// env are the nets and lists of the operator's expressions.
-	env atomic.Pointer[policy.Env]
+	// env are the nets and lists of the operator's expressions, grace is how
+	// long /readyz says no before the listeners close, nanoseconds.
+	env   atomic.Pointer[policy.Env]
+	grace atomic.Int64
 }
 
 // rulesOf compiles what a file says of delivery.

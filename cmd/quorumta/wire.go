@@ -36,6 +36,7 @@ func (n *node) wire() error {
 		return err
 	}
 	n.env.Store(n.file.Env())
+	n.grace.Store(int64(n.file.DrainGrace))
 	spool := filepath.Join(n.file.Data, "spool")
 	if err := os.MkdirAll(spool, 0o700); err != nil {
 		return fmt.Errorf("make the spool: %w", err)
