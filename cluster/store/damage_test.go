@@ -161,7 +161,7 @@ func readShard(s *Store, shard uint16) (text string, err error) {
 			return "", err
 		}
 		if err := errors.Join(r.state.Restore(in), in.Close()); err != nil {
-			return "", fmt.Errorf("snapshot's data %s.data: %w", id, err)
+			return "", err
 		}
 	} else if r.state.Restoring() || applied < label {
 		return "", fmt.Errorf("the state in %s ends at %d, before the snapshot's %d; let the node rejoin as new", s.path("state"), applied, label)

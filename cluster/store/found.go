@@ -15,6 +15,10 @@ import (
 // into new data directories, before their first start.
 var ErrNotEmpty = errors.New("the shard holds data already; restore into an empty data directory")
 
+// ErrUnfounded: Found was cut off in this shard. Restore the backup again, into an
+// empty data directory.
+var ErrUnfounded = errors.New("a backup was restored into the shard in part only; restore it again into an empty data directory")
+
 // Founding says how a shard of a new cluster begins; every field is needed.
 type Founding struct {
 	// Cluster is the id of the new cluster.
@@ -33,8 +37,8 @@ type Founding struct {
 // The shard's log is empty and begins behind a snapshot whose index and term are
 // those that the stream has applied, so that neither ever goes back and nobody
 // can replay the log onto an empty state. All is durable when Found returns.
-// After an error or a crash the shard is refused at its start, and Found may be
-// called again.
+// After an error or a crash the shard is refused at its start (ErrUnfounded), and
+// Found may be called again.
 func (s *Store) Found(shard uint16, f Founding, r io.Reader) error {
 	if err := s.found(shard, f, r); err != nil {
 		return fmt.Errorf("found shard %d: %w", shard, err)
@@ -51,7 +55,7 @@ func (s *Store) found(shard uint16, f Founding, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	snaps, err := s.Snapshots(shard, state)
+	snaps, err := s.openSnapshots(shard, state)
 	if err != nil {
 		return err
 	}

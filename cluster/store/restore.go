@@ -22,25 +22,32 @@ const restoreBatch = 1 << 20
 // ErrForeign. On an error after the header the state may be "restoring", and another
 // Restore is the only way on. No Update may be open.
 func (st *State) Restore(r io.Reader) error {
-	in := stream.NewReader(r)
+	err := st.restore(stream.NewReader(r))
+	if err == nil {
+		return nil
+	}
+	if f, ok := r.(interface{ Name() string }); ok && errors.Is(err, stream.ErrBad) {
+		err = fmt.Errorf("%s is damaged; let the node rejoin as new: %w", f.Name(), err)
+	}
+	return fmt.Errorf("restore shard %d: %w", st.shard, err)
+}
+
+func (st *State) restore(in *stream.Reader) error {
 	h, err := in.Header()
 	if err != nil {
-		return fmt.Errorf("restore shard %d: %w", st.shard, err)
+		return err
+	}
+	if err := st.foreign(h); err != nil {
+		return err
 	}
 	old := *st.head.Load()
-	if err := st.foreign(h); err != nil {
-		return fmt.Errorf("restore shard %d: %w", st.shard, err)
-	}
 	if !old.restoring && h.Lineage == old.lineage && h.Applied <= old.applied {
 		if err := in.Verify(); err != nil {
-			return fmt.Errorf("restore shard %d: %w", st.shard, err)
+			return err
 		}
 		return st.store.FlushState()
 	}
-	if err := st.replace(in, head{cluster: h.Cluster, lineage: h.Lineage, applied: h.Applied, term: h.Term, chain: h.Chain}); err != nil {
-		return fmt.Errorf("restore shard %d: %w", st.shard, err)
-	}
-	return nil
+	return st.replace(in, head{cluster: h.Cluster, lineage: h.Lineage, applied: h.Applied, term: h.Term, chain: h.Chain})
 }
 
 // replace replaces the state by the rest of the stream and gives it the head.

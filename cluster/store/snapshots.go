@@ -31,12 +31,11 @@ var _ raft.SnapshotStore = (*Snapshots)(nil)
 // half-done. It fails with ErrLineage when the state is not the one that a
 // marker speaks of, and with ErrDamaged when a snapshot is missing. An earlier Snapshots of the shard must not be used any more.
 func (s *Store) Snapshots(shard uint16, state *State) (*Snapshots, error) {
-	dir, err := snapshot.Open(s.o.FS, s.path("snapshots", strconv.Itoa(int(shard))))
+	n, err := s.openSnapshots(shard, state)
 	if err != nil {
-		return nil, fmt.Errorf("open snapshots of shard %d: %w", shard, err)
+		return nil, err
 	}
-	n := &Snapshots{store: s, shard: shard, state: state, dir: dir}
-	l := dir.Newest()
+	l := n.dir.Newest()
 	switch {
 	case l == nil:
 		return n, n.nothingLost()
@@ -50,9 +49,20 @@ func (s *Store) Snapshots(shard uint16, state *State) (*Snapshots, error) {
 	return n, nil
 }
 
-// nothingLost fails where there was a snapshot before: a log is cut only behind
-// one.
+func (s *Store) openSnapshots(shard uint16, state *State) (*Snapshots, error) {
+	dir, err := snapshot.Open(s.o.FS, s.path("snapshots", strconv.Itoa(int(shard))))
+	if err != nil {
+		return nil, fmt.Errorf("open snapshots of shard %d: %w", shard, err)
+	}
+	return &Snapshots{store: s, shard: shard, state: state, dir: dir}, nil
+}
+
+// nothingLost fails where there must be a snapshot, and is none: a log is cut only
+// behind one, and a state that came from elsewhere came with one.
 func (s *Snapshots) nothingLost() error {
+	if s.state.Lineage() != [16]byte{} {
+		return fmt.Errorf("open snapshots of shard %d: %w", s.shard, ErrUnfounded)
+	}
 	l, err := s.store.Log(s.shard)
 	if err != nil {
 		return err
@@ -127,7 +137,7 @@ func (s *Snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("open snapshot: %w", err)
 		}
-		return meta, f, nil
+		return meta, data{f, s.dir.DataPath(id)}, nil
 	}
 	view := s.state.View()
 	size, err := view.Size()
@@ -141,6 +151,16 @@ func (s *Snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	meta.Size = size
 	return meta, newLive(view), nil
 }
+
+// data is a received stream that knows its file: Restore names it when it is
+// damaged.
+type data struct {
+	io.ReadCloser
+	path string
+}
+
+// Name is the path of the file.
+func (d data) Name() string { return d.path }
 
 // live is a stream of a view that is written while it is read.
 type live struct {

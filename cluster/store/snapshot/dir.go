@@ -17,7 +17,7 @@ import (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Dir is the directory of one shard. It is not safe for concurrent use, except
-// for OpenData, Incoming, Fetched, Take and what Receive returns.
+// for OpenData, DataPath, Incoming, Fetched, Take and what Receive returns.
 type Dir struct {
 	fs     vfs.FS
 	path   string
@@ -175,9 +175,12 @@ func (d *Dir) Take(id string) error {
 	return syncDir(d.fs, d.path)
 }
 
+// DataPath is the path of the data of a received snapshot.
+func (d *Dir) DataPath(id string) string { return d.file(id + dataSuffix) }
+
 // OpenData opens the data of a received snapshot.
 func (d *Dir) OpenData(id string) (io.ReadCloser, error) {
-	return d.fs.Open(d.file(id+dataSuffix), vfs.SequentialReadsOption)
+	return d.fs.Open(d.DataPath(id), vfs.SequentialReadsOption)
 }
 
 // syncDir makes the names in a directory durable.
