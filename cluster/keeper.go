@@ -126,7 +126,7 @@ func (n *Node) answers(name string) bool {
 // members replicated all shards, and each finds the same in its own replicas.
 func (k *keeper) inherit(c *atlas.Chart) {
 	held := slices.DeleteFunc(k.papers.Replicas(), func(shard ShardID) bool { return shard == 0 })
-	if len(c.Members) > 0 || len(held) == 0 {
+	if len(c.Members) > 0 || len(held) == 0 || !k.papers.Old() {
 		return
 	}
 	r, open := k.desk.Get(held[0])

@@ -28,11 +28,11 @@ func (n *Node) Shards() []ShardID { return slices.Clone(n.atlas.Now().IDs) }
 // tell of a cluster that is being founded. A node that joins waits for one.
 func (n *Node) firstMap() (control.Map, error) {
 	text, err := n.papers.Map()
-	if err != nil {
-		return control.Map{}, fmt.Errorf("read the map: %w", err)
-	}
-	if text != nil {
+	if err == nil && text != nil {
 		return control.DecodeMap(text)
+	}
+	if err != nil {
+		n.o.Log.Warn("the map that was kept cannot be read; the others are asked for it", "err", err)
 	}
 	if n.o.Joining {
 		return control.Map{}, nil

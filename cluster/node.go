@@ -171,15 +171,14 @@ func (n *Node) group(shard ShardID) (*replica, error) {
 // Leader is who leads the shard as far as this node knows; "" if nobody does.
 // Without a replica that knows, it is who has said so lately.
 func (n *Node) Leader(shard ShardID) string {
-	leader, at := n.peers.Leader(shard)
 	r, open := n.desk.Get(shard)
-	if !open {
-		return leader
+	if open {
+		if id := r.Leader(); id != "" {
+			return nameOf(id)
+		}
 	}
-	if id := r.Leader(); id != "" {
-		return nameOf(id)
-	}
-	if at.Term < r.Status().Term {
+	leader, at := n.peers.Leader(shard)
+	if open && at.Term < r.Status().Term {
 		return "" // it was said of a term that is over
 	}
 	return leader

@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"quorumta/cluster/control"
-	"quorumta/cluster/peers"
 )
 
 // Office is the leadership of a shard: no two nodes ever hold the same.
@@ -71,11 +70,10 @@ type ShardStatus struct {
 func (n *Node) Nodes() []NodeStatus {
 	var nodes []NodeStatus
 	for _, x := range n.members() {
-		r, alive := n.report(), true
-		if x.Name != n.o.Name {
-			var o peers.Peer
-			o, alive = n.peers.Get(x.Name)
-			r = o.Report
+		o, alive := n.peers.Get(x.Name)
+		r := o.Report
+		if x.Name == n.o.Name {
+			r, alive = n.report(), true
 		}
 		status := NodeStatus{
 			Name:     x.Name,

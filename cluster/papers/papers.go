@@ -42,6 +42,7 @@ type record struct {
 type Papers struct {
 	owner Owner
 	fresh bool
+	old   bool
 
 	mu sync.Mutex // guards the rest, and the files
 	id record
@@ -51,11 +52,15 @@ type Papers struct {
 // owner has all that is needed.
 func Open(o Owner) (*Papers, error) {
 	p := &Papers{owner: o}
-	text, err := p.read("id")
+	text, sealed, err := p.read("id")
 	if err == nil {
 		if err := json.Unmarshal(text, &p.id); err != nil {
 			return nil, fmt.Errorf("read identity %s: %w", p.path("id"), err)
 		}
+		if !sealed && p.id.Shards == 0 {
+			return nil, damaged(p.path("id"))
+		}
+		p.old = p.id.Shards > 0
 		p.id.convert()
 		return p, p.agree()
 	}
@@ -74,7 +79,13 @@ func Open(o Owner) (*Papers, error) {
 	}
 	p.fresh = true
 	p.id = record{Cluster: o.Cluster, Node: o.Name, Incarnation: o.Incarnation, Replicas: map[uint16]Stage{}}
-	return p, p.writeLocked()
+	if err := p.writeLocked(); err != nil {
+		return nil, err
+	}
+	if err := p.syncDir(o.FS.PathDir(o.Dir)); err != nil {
+		return nil, fmt.Errorf("sync the directory above %s: %w", o.Dir, err)
+	}
+	return p, nil
 }
 
 // convert reads what older files said of shards.
@@ -110,6 +121,9 @@ func (p *Papers) agree() error {
 // Fresh reports whether the papers are new: this is the node's first start.
 func (p *Papers) Fresh() bool { return p.fresh }
 
+// Old reports whether the papers are of a version that had no map.
+func (p *Papers) Old() bool { return p.old }
+
 // Cluster is the cluster's id.
 func (p *Papers) Cluster() string { return p.id.Cluster }
 
@@ -134,9 +148,12 @@ func (p *Papers) writeLocked() error {
 func (p *Papers) Map() ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	text, err := p.read("map")
-	if errors.Is(err, fs.ErrNotExist) {
+	text, sealed, err := p.read("map")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
+	case err == nil && !sealed:
+		return nil, damaged(p.path("map"))
 	}
 	return text, err
 }
