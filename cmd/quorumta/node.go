@@ -36,8 +36,12 @@ type node struct {
 	inside    *certificate
 	ca        [sha256.Size]byte // of the certificate of the cluster's CA
 	live
+	farewell
+}
 
-	// drain is closed to begin draining; draining tells /readyz. quieted: this
+// farewell is how far a node is on its way out.
+type farewell struct {
+	// drain is sent to to begin draining; draining tells /readyz. quieted: this
 	// node takes no mail any more, and may leave the cluster.
 	drain    chan struct{}
 	draining atomic.Bool
@@ -72,7 +76,7 @@ func runNode(ctx context.Context, f *config.File, version string, reload <-chan 
 			t.Log().Warn("not all telemetry was delivered", "error", err)
 		}
 	}()
-	n := &node{file: f, version: version, telemetry: t, log: t.Log(), drain: make(chan struct{}, 1)}
+	n := &node{file: f, version: version, telemetry: t, log: t.Log(), farewell: farewell{drain: make(chan struct{}, 1)}}
 	if err := n.wire(); err != nil {
 		if n.cluster != nil {
 			err = errors.Join(err, n.cluster.Close())
