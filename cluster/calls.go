@@ -2,13 +2,13 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 
 	"quorumta/cluster/control"
 	"quorumta/cluster/council"
 	"quorumta/cluster/digest"
+	"quorumta/cluster/jsoncall"
 	"quorumta/cluster/lead"
+	"quorumta/cluster/papers"
 	"quorumta/cluster/peers"
 )
 
@@ -18,47 +18,23 @@ const methodPing = "cluster.ping"
 
 // ask calls a method whose request and answer are JSON.
 func (n *Node) ask(ctx context.Context, node, method string, request, answer any) error {
-	body, err := json.Marshal(request)
-	if err != nil {
-		return err
-	}
-	if body, err = n.Call(ctx, node, method, body); err != nil {
-		return err
-	}
-	return json.Unmarshal(body, answer)
-}
-
-// answering makes a handler of a function whose request and answer are JSON.
-func answering[Request, Answer any](f func(context.Context, Request) (Answer, error)) Handler {
-	return func(ctx context.Context, _ string, body []byte) ([]byte, error) {
-		var request Request
-		if len(body) > 0 {
-			if err := json.Unmarshal(body, &request); err != nil {
-				return nil, fmt.Errorf("bad request: %w", err)
-			}
-		}
-		answer, err := f(ctx, request)
-		if err != nil {
-			return nil, err
-		}
-		return json.Marshal(answer)
-	}
+	return jsoncall.Call(n.Call).Ask(ctx, node, method, request, answer)
 }
 
 // handleOwn installs the handlers of this package.
 func (n *Node) handleOwn() {
-	n.Handle(methodPing, answering(func(context.Context, struct{}) (peers.Report, error) { return n.report(), nil }))
-	n.Handle(methodMap, answering(func(context.Context, struct{}) (control.Map, error) { return n.Map(), nil }))
-	n.Handle(methodOrder, answering(func(ctx context.Context, o council.Order) (struct{}, error) {
+	n.Handle(methodPing, jsoncall.Handler(func(context.Context, struct{}) (peers.Report, error) { return n.report(), nil }))
+	n.Handle(methodMap, jsoncall.Handler(func(context.Context, struct{}) (control.Map, error) { return n.Map(), nil }))
+	n.Handle(methodOrder, jsoncall.Handler(func(ctx context.Context, o council.Order) (struct{}, error) {
 		return struct{}{}, n.council.Here(ctx, o)
 	}))
-	n.Handle(methodReleased, answering(n.releasedHere))
-	n.Handle(methodStanding, answering(n.standingHere))
-	n.Handle(lead.MethodTransfer, answering(n.mover.Here))
-	n.Handle(lead.MethodNotice, answering(n.mover.Notice))
-	n.Handle(digest.MethodCompare, answering(n.digests.Compare))
-	n.Handle(digest.MethodAt, answering(n.digests.At))
-	n.Handle(digest.MethodVerdict, answering(n.digests.Hear))
+	n.Handle(methodReleased, jsoncall.Handler(n.releasedHere))
+	n.Handle(methodStanding, jsoncall.Handler(n.standingHere))
+	n.Handle(lead.MethodTransfer, jsoncall.Handler(n.mover.Here))
+	n.Handle(lead.MethodNotice, jsoncall.Handler(n.mover.Notice))
+	n.Handle(digest.MethodCompare, jsoncall.Handler(n.digests.Compare))
+	n.Handle(digest.MethodAt, jsoncall.Handler(n.digests.At))
+	n.Handle(digest.MethodVerdict, jsoncall.Handler(n.digests.Hear))
 }
 
 // ping asks another member how it is.
@@ -83,6 +59,11 @@ func (n *Node) report() peers.Report {
 	}
 	for _, h := range n.desk.All() {
 		r.Shards[h.shard] = n.reportOf(h, c)
+	}
+	for _, shard := range n.papers.Replicas() {
+		if n.papers.Stage(shard) == papers.Damaged {
+			r.Shards[shard] = peers.Replica{Stopped: true, Lost: true}
+		}
 	}
 	return r
 }

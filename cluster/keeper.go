@@ -164,7 +164,7 @@ func (k *keeper) skip(c *atlas.Chart) {
 func (k *keeper) open(c *atlas.Chart) {
 	for _, s := range c.Groups() {
 		_, has := k.desk.Get(s.ID)
-		if has || !slices.Contains(s.Replicas, k.papers.RaftID()) || time.Now().Before(k.waiting[s.ID]) {
+		if has || !slices.Contains(s.Replicas, k.papers.RaftID()) || k.papers.Stage(s.ID) == papers.Damaged || time.Now().Before(k.waiting[s.ID]) {
 			continue
 		}
 		if err := k.openGroup(s); err != nil {
@@ -174,18 +174,19 @@ func (k *keeper) open(c *atlas.Chart) {
 	}
 }
 
-// release deletes replicas that went elsewhere: where the shard is gone, or its
-// leader says that they are no part of it any more.
+// release deletes replicas that went elsewhere or are damaged: where the shard
+// is gone, or its leader says that they are no part of it any more.
 func (k *keeper) release(ctx context.Context, c *atlas.Chart) {
 	if c.Version == 0 {
 		return
 	}
 	for _, id := range k.papers.Replicas() {
 		s, exists := c.Shard(id)
-		if slices.Contains(s.Replicas, k.papers.RaftID()) {
+		lost := k.papers.Stage(id) == papers.Damaged
+		if slices.Contains(s.Replicas, k.papers.RaftID()) && !lost {
 			continue
 		}
-		if !exists && id < c.Next || exists && k.released(ctx, id, c.Version) {
+		if !exists && id < c.Next || exists && k.released(ctx, releaseRequest{id, k.papers.RaftID(), c.Version, lost}) {
 			if err := k.dropGroup(id); err != nil {
 				k.o.Log.Error("cannot delete a replica", "shard", id, "err", err)
 			}
@@ -199,18 +200,20 @@ type releaseRequest struct {
 	ID    string  `json:"id"`
 	// Map is the version of the map that gives the replica up.
 	Map uint64 `json:"map"`
+	// Lost: the map does not, and the replica is to be made anew.
+	Lost bool `json:"lost"`
 }
 
 // released asks whether the shard does without this node.
-func (n *Node) released(ctx context.Context, shard ShardID, version uint64) bool {
-	leader, _ := n.peers.Leader(shard)
+func (n *Node) released(ctx context.Context, r releaseRequest) bool {
+	leader, _ := n.peers.Leader(r.Shard)
 	if leader == "" {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
 	var yes bool
-	err := n.ask(ctx, leader, methodReleased, releaseRequest{shard, n.papers.RaftID(), version}, &yes)
+	err := n.ask(ctx, leader, methodReleased, r, &yes)
 	return err == nil && yes
 }
 
@@ -218,7 +221,7 @@ func (n *Node) released(ctx context.Context, shard ShardID, version uint64) bool
 func (n *Node) releasedHere(_ context.Context, r releaseRequest) (bool, error) {
 	c := n.atlas.Now()
 	s, _ := c.Shard(r.Shard)
-	if c.Version < r.Map || slices.Contains(s.Replicas, r.ID) {
+	if c.Version < r.Map || (slices.Contains(s.Replicas, r.ID) && !r.Lost) {
 		return false, nil
 	}
 	h, err := n.group(r.Shard)

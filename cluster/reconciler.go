@@ -52,18 +52,26 @@ func (n *Node) nextStep(shard ShardID) reconcile.Step {
 		now = append(now, reconcile.Server{ID: string(server.ID), Voter: server.Suffrage == raft.Voter})
 	}
 	commit := r.Status().Commit
-	live := func(id string) (peers.Replica, bool) {
+	// told is what the replica's node says of it, if it is alive and still has it.
+	told := func(id string) (peers.Replica, bool) {
 		name := control.NameOf(id)
 		o, alive := n.peers.Get(name)
 		at := o.Report.Shards[r.shard]
-		return at, alive && id == name+"/"+o.Report.Incarnation && !at.Stopped
+		return at, alive && id == name+"/"+o.Report.Incarnation
 	}
 	return reconcile.Next(now, s.Replicas, reconcile.Facts{
 		Self: n.papers.RaftID(),
-		Live: func(id string) bool { _, ok := live(id); return ok },
+		Live: func(id string) bool {
+			at, ok := told(id)
+			return ok && !at.Stopped
+		},
+		Lost: func(id string) bool {
+			at, ok := told(id)
+			return ok && at.Lost
+		},
 		CaughtUp: func(id string) bool {
-			at, ok := live(id)
-			return ok && !at.Blank && at.Applied > 0 && at.Applied+closeEnough >= commit
+			at, ok := told(id)
+			return ok && !at.Stopped && !at.Blank && at.Applied > 0 && at.Applied+closeEnough >= commit
 		},
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"quorumta/cluster/digest"
 	"quorumta/cluster/group"
 	"quorumta/cluster/papers"
+	"quorumta/cluster/store"
 )
 
 // replica is this node's part in a group, from its opening until it is closed.
@@ -39,7 +40,12 @@ func (n *Node) prepareGroup(s control.Shard) (spec group.Options, err error) {
 	if err != nil {
 		return spec, err
 	}
-	if spec, err = n.openStores(s.ID); err != nil {
+	spec, err = n.openStores(s.ID)
+	if errors.Is(err, store.ErrDamaged) && stage == papers.Held {
+		n.o.Log.Error("a replica is damaged; it is made anew from the others", "shard", s.ID, "err", err)
+		return spec, errors.Join(err, n.papers.Set(papers.Damaged, s.ID))
+	}
+	if err != nil {
 		return spec, fmt.Errorf("open shard %d: %w", s.ID, err)
 	}
 	if stage != papers.Founding {
@@ -148,6 +154,9 @@ func (n *Node) openAll() error {
 			s.ID = id // the papers know it, and the map does not
 		}
 		spec, err := n.prepareGroup(s)
+		if n.papers.Stage(id) == papers.Damaged {
+			continue // the other shards are not concerned
+		}
 		if err != nil {
 			return err
 		}

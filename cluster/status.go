@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"quorumta/cluster/control"
+	"quorumta/cluster/papers"
 )
 
 // Office is the leadership of a shard: no two nodes ever hold the same.
@@ -127,6 +129,9 @@ func (n *Node) statusOf(shard ShardID) ShardStatus {
 		voters, others = at.Office.Voters, at.Office.Others
 	}
 	var contacts map[raft.ServerID]time.Time
+	if n.papers.Stage(shard) == papers.Damaged {
+		status.Stopped = fmt.Sprint(n.store.Damaged(shard))
+	}
 	if r, open := n.desk.Get(shard); open {
 		g := r.Status()
 		status.Term, status.Commit, status.Applied, status.Stopped = g.Term, g.Commit, g.Applied, g.Stopped

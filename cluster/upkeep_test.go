@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -38,6 +39,7 @@ func TestAPoisonousEntryIsSkipped(t *testing.T) {
 		w.kill("n3") // it must skip the entry again, for it has lost its state
 		w.start("n3")
 		w.put(1, "d=1")
+		w.within(20*time.Second, "n3 has it", func() bool { _, ok := w.get("n3", 1, "d"); return ok })
 		w.equal(1, w.names...)
 	})
 }
@@ -154,4 +156,40 @@ func (w *world) age(name string, shards int) {
 	must(f.Sync())
 	must(f.Close())
 	m.bare = true
+}
+
+// A replica that was found damaged is refused alone, and made anew from the
+// others while the node's other shards go on.
+func TestADamagedReplicaIsMadeAnew(t *testing.T) {
+	inWorld(t, 3, 2, func(w *world) {
+		for i := range 20 {
+			w.put(1, fmt.Sprintf("k%d=1", i))
+		}
+		time.Sleep(3 * time.Second)
+		w.stop("n2")
+		m := w.nodes["n2"]
+		if err := m.fs.MkdirAll("data/damaged", 0o700); err != nil {
+			w.t.Fatal(err)
+		}
+		f, err := m.fs.Create("data/damaged/1", vfs.WriteCategoryUnspecified)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		_, _ = io.WriteString(f, "000007.sst: flipped")
+		if err := f.Close(); err != nil {
+			w.t.Fatal(err)
+		}
+		w.start("n2")
+		if s := w.stopped("n2"); !strings.Contains(s, "000007.sst") {
+			w.t.Errorf("shard 1 says on n2: %q", s)
+		}
+		w.put(2, "b=1")
+		w.within(time.Minute, "n2 has shard 1 again", func() bool {
+			_, ok := w.get("n2", 1, "k19")
+			return ok && w.stopped("n2") == ""
+		})
+		w.placed(2, 3)
+		w.equal(1, w.names...)
+		w.equal(2, w.names...)
+	})
 }

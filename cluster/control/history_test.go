@@ -226,6 +226,7 @@ func (h *history) reconcile() {
 		self := v[h.rand.IntN(len(v))] // the lead may be anywhere, and goes where it is sent
 		step := reconcile.Next(h.config[id], s.Replicas, reconcile.Facts{
 			Self: self, Live: h.live, CaughtUp: func(id string) bool { return h.live(id) && h.rand.IntN(2) == 0 },
+			Lost: func(string) bool { return false },
 		})
 		h.config[id] = after(h.config[id], step)
 		if !h.quorate(id) {

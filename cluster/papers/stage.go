@@ -20,6 +20,9 @@ const (
 	// Wrong: the node has a replica that a majority of the others disagreed with.
 	// It is not opened any more.
 	Wrong Stage = "wrong"
+	// Damaged: the node has a replica that cannot be read. It is deleted when the
+	// shard's configuration is without it, and made anew.
+	Damaged Stage = "damaged"
 	// Dropping: the shard went elsewhere, and what is left of it is deleted.
 	Dropping Stage = "dropping"
 	// Gone: the node had a replica once. It founds it no more.

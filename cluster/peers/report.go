@@ -26,6 +26,8 @@ type Replica struct {
 	Stopped bool   `json:"stopped"`
 	// Blank: the node was given the shard and has nothing of it yet.
 	Blank bool `json:"blank,omitempty"`
+	// Lost: the replica is damaged and waits to be made anew.
+	Lost bool `json:"lost,omitempty"`
 	// Office is there while the node holds the shard's office.
 	Office *Office `json:"office,omitempty"`
 }

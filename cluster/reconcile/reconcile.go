@@ -19,6 +19,8 @@ type Facts struct {
 	// Live: the replica answers and has not stopped. CaughtUp: it also has
 	// nearly all that is committed, and would notice the loss of it.
 	Live, CaughtUp func(id string) bool
+	// Lost: the replica's data is damaged; it cannot go on with what it has.
+	Lost func(id string) bool
 }
 
 // Action is what a Step does.
@@ -43,7 +45,7 @@ type Step struct {
 // replicas.
 func Next(servers []Server, wanted []string, f Facts) Step {
 	g := group{servers, wanted, f}
-	for _, next := range []func() Step{g.forget, g.promote, g.invite, g.retire} {
+	for _, next := range []func() Step{g.forget, g.renew, g.promote, g.invite, g.retire} {
 		if s := next(); s.Action != None {
 			return s
 		}
@@ -81,6 +83,17 @@ func (g group) safe(voters []string) bool {
 func (g group) forget() Step {
 	for _, s := range g.servers {
 		if !s.Voter && !slices.Contains(g.wanted, s.ID) {
+			return Step{Remove, s.ID}
+		}
+	}
+	return Step{}
+}
+
+// renew removes who has lost its data, so that it can begin anew.
+func (g group) renew() Step {
+	for _, s := range g.servers {
+		rest := slices.DeleteFunc(g.voters(), func(v string) bool { return v == s.ID })
+		if g.f.Lost(s.ID) && (!s.Voter || g.safe(rest)) {
 			return Step{Remove, s.ID}
 		}
 	}

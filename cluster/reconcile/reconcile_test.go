@@ -30,6 +30,9 @@ func TestNext(t *testing.T) {
 		{"the leader hands over before it goes", "a b c", "b c", "", "", "a", Step{Transfer, "b"}},
 		{"to one that has the log", "a b c", "b c", "", "b", "a", Step{Transfer, "c"}},
 		{"the others go before the leader", "a b c d", "c d", "", "", "a", Step{Remove, "b"}},
+		{"one that has lost its data begins anew", "a b lost", "a b lost", "lost", "", "a", Step{Remove, "lost"}},
+		{"where the others are a majority", "a b lost", "a b lost", "b lost", "", "a", Step{}},
+		{"and not before it has deleted what it had", "a b", "a b lost", "lost", "", "a", Step{}},
 		{"two become one", "a b", "b", "", "", "b", Step{Remove, "a"}},
 		{"but not when that one is dead", "a b", "b", "b", "", "a", Step{}},
 	} {
@@ -41,7 +44,7 @@ func TestNext(t *testing.T) {
 		live := func(id string) bool { return !slices.Contains(strings.Fields(c.dead), id) }
 		got := Next(servers, strings.Fields(c.wanted), Facts{Self: c.self, Live: live, CaughtUp: func(id string) bool {
 			return live(id) && !slices.Contains(strings.Fields(c.behind), id)
-		}})
+		}, Lost: func(id string) bool { return id == "lost" }})
 		if got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
