@@ -22,7 +22,8 @@ const (
 	// interval is how often addresses are looked up again, here and at the
 	// other members.
 	interval = 30 * time.Second
-	// first is how soon members are asked again that have never answered.
+	// first is how soon members are asked again that have never answered; it
+	// doubles up to interval.
 	first = time.Second
 	// askTime bounds one question to a member.
 	askTime = 2 * time.Second
@@ -106,10 +107,11 @@ func (p *Places) Here() ([]netip.AddrPort, error) {
 
 // Run keeps the places known until ctx ends.
 func (p *Places) Run(ctx context.Context) {
+	again := first
 	for {
 		wait := interval
 		if !p.look(ctx) {
-			wait = first
+			wait, again = again, min(2*again, interval)
 		}
 		timer := time.NewTimer(wait)
 		select {

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func tcp(s string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
@@ -64,4 +66,38 @@ func TestOneMachine(t *testing.T) {
 	if got, _ := p.Whose(netip.MustParseAddrPort("127.0.0.1:8002")); got != "n2" {
 		t.Errorf("got %q", got)
 	}
+}
+
+// TestRun: who does not answer is asked again soon at first, then as all are.
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		p := New(Options{
+			Name:      "n1",
+			Listeners: func() []net.Addr { return nil },
+			Members:   func() map[string]string { return map[string]string{"n1": "", "n2": ""} },
+			Ask: func(context.Context, string) ([]netip.AddrPort, error) {
+				if asked++; asked < 3 {
+					return nil, errors.New("not yet")
+				}
+				return []netip.AddrPort{netip.MustParseAddrPort("10.0.0.2:25")}, nil
+			},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			p.Run(ctx)
+		}()
+		time.Sleep(4 * time.Second) // virtual: after one and two more
+		if _, ok := p.Whose(netip.MustParseAddrPort("10.0.0.2:25")); !ok || asked != 3 {
+			t.Errorf("known: %v, asked %d times", ok, asked)
+		}
+		time.Sleep(time.Minute)
+		if asked != 5 {
+			t.Errorf("asked %d times after a minute more", asked)
+		}
+		cancel()
+		<-ended
+	})
 }
