@@ -18,6 +18,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"quorumta/cluster"
+	"quorumta/internal/admin/api"
 	"quorumta/internal/mail"
 	"quorumta/internal/sim"
 	"quorumta/queue"
@@ -29,7 +30,7 @@ type house struct {
 	queue   *queue.Queue
 	node    *cluster.Node
 	socket  string
-	client  *Client
+	client  *api.Client
 	drained chan struct{}
 }
 
@@ -53,7 +54,7 @@ func open(t *testing.T) *house {
 	go func() { ended <- node.Run(ctx) }()
 	go func() { ended <- h.queue.Run(ctx) }()
 	go func() { ended <- s.Serve(ctx, Options{Socket: h.socket, Log: log}) }()
-	h.client = DialSocket(h.socket)
+	h.client = api.DialSocket(h.socket)
 	t.Cleanup(func() {
 		h.client.Close()
 		cancel()
@@ -145,11 +146,11 @@ func TestQueue(t *testing.T) {
 	if err != nil || totals.Total != 2 {
 		t.Fatalf("%+v, %v", totals, err)
 	}
-	page, err := h.client.List(ctx, ListRequest{Limit: 1})
+	page, err := h.client.List(ctx, api.ListRequest{Limit: 1})
 	if err != nil || len(page.Messages) != 1 || page.Messages[0].ID != one || page.Cursor == "" {
 		t.Fatalf("first page %+v, %v", page, err)
 	}
-	page, err = h.client.List(ctx, ListRequest{Cursor: page.Cursor})
+	page, err = h.client.List(ctx, api.ListRequest{Cursor: page.Cursor})
 	if err != nil || len(page.Messages) != 1 || page.Messages[0].ID != two || page.Cursor != "" {
 		t.Fatalf("second page %+v, %v", page, err)
 	}
@@ -158,11 +159,11 @@ func TestQueue(t *testing.T) {
 		m.Recipients[1].Address != "r2@two.example" || m.Recipients[1].State != "pending" {
 		t.Fatalf("%+v", m)
 	}
-	n, err := h.client.Act(ctx, ActRequest{Act: queue.ActHold, Selection: queue.Selection{Domain: "two.example"}, By: "somebody", Why: "a test"})
+	n, err := h.client.Act(ctx, api.ActRequest{Act: api.ActHold, Selection: api.Selection{Domain: "two.example"}, By: "somebody", Why: "a test"})
 	if err != nil || n != 1 {
 		t.Fatalf("held %d, %v", n, err)
 	}
-	show, err := h.client.Show(ctx, ShowRequest{ID: two})
+	show, err := h.client.Show(ctx, api.ShowRequest{ID: two})
 	if err != nil || show.Message == nil || show.Message.State != "held" || len(show.History) != 2 {
 		t.Fatalf("%+v, %v", show, err)
 	}
@@ -174,10 +175,10 @@ func TestQueue(t *testing.T) {
 	if held := show.History[1]; held.Event != "held" || held.Why != "a test" || held.By != "somebody ("+me.Username+")" {
 		t.Fatalf("%+v", held)
 	}
-	if n, err := h.client.Act(ctx, ActRequest{Act: queue.ActRemove, ID: one, By: me.Username}); err != nil || n != 1 {
+	if n, err := h.client.Act(ctx, api.ActRequest{Act: api.ActRemove, ID: one, By: me.Username}); err != nil || n != 1 {
 		t.Fatalf("removed %d, %v", n, err)
 	}
-	show, err = h.client.Show(ctx, ShowRequest{ID: one})
+	show, err = h.client.Show(ctx, api.ShowRequest{ID: one})
 	if err != nil || show.Message != nil || show.History[1].By != me.Username {
 		t.Fatalf("an ended message is shown as %+v, %v", show, err)
 	}
@@ -187,23 +188,23 @@ func TestRefusals(t *testing.T) {
 	h := open(t)
 	ctx := t.Context()
 	unknown := mail.NewMessageID(time.Now(), 1, [5]byte{1})
-	_, err := h.client.Show(ctx, ShowRequest{ID: unknown})
-	if err == nil || errors.Is(err, ErrNoMajority) || !strings.Contains(err.Error(), "no such message") {
+	_, err := h.client.Show(ctx, api.ShowRequest{ID: unknown})
+	if err == nil || errors.Is(err, api.ErrNoMajority) || !strings.Contains(err.Error(), "no such message") {
 		t.Errorf("an unknown message: %v", err)
 	}
-	if _, err := h.client.Show(ctx, ShowRequest{ID: "x"}); err == nil {
+	if _, err := h.client.Show(ctx, api.ShowRequest{ID: "x"}); err == nil {
 		t.Error("a bad id is taken")
 	}
-	if _, err := h.client.Act(ctx, ActRequest{Act: queue.ActRemove, By: "me"}); err == nil {
+	if _, err := h.client.Act(ctx, api.ActRequest{Act: api.ActRemove, By: "me"}); err == nil {
 		t.Error("a selection that was forgotten selects everything")
 	}
-	if _, err := h.client.Act(ctx, ActRequest{Act: "explode", ID: unknown, By: "me"}); err == nil {
+	if _, err := h.client.Act(ctx, api.ActRequest{Act: "explode", ID: unknown, By: "me"}); err == nil {
 		t.Error("an act that is none is taken")
 	}
-	if err := h.client.Drain(ctx, "n9"); err == nil || errors.Is(err, ErrNoMajority) {
+	if err := h.client.Drain(ctx, "n9"); err == nil || errors.Is(err, api.ErrNoMajority) {
 		t.Errorf("draining a stranger: %v", err)
 	}
-	if _, err := DialSocket(h.socket + "x").Count(ctx); err == nil || errors.Is(err, ErrNoMajority) {
+	if _, err := api.DialSocket(h.socket + "x").Count(ctx); err == nil || errors.Is(err, api.ErrNoMajority) {
 		t.Errorf("a socket that is not there: %v", err)
 	}
 }
@@ -287,7 +288,7 @@ func TestEvents(t *testing.T) {
 	first := h.submit(t, "to.example")
 	h.deliver(t, first)
 	var lines []string
-	tell := func(e *Event) error {
+	tell := func(e *api.Event) error {
 		line := fmt.Sprintf("%s %s %s", e.Event, e.Recipient, e.Node)
 		if e.Attempted != nil {
 			line += " " + e.Reply + e.Error
@@ -298,7 +299,7 @@ func TestEvents(t *testing.T) {
 		lines = append(lines, line)
 		return nil
 	}
-	if err := h.client.Events(ctx, EventsRequest{}, tell); err != nil {
+	if err := h.client.Events(ctx, api.EventsRequest{}, tell); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
@@ -312,10 +313,10 @@ func TestEvents(t *testing.T) {
 	}
 	enough := errors.New("enough")
 	acted := false
-	err := h.client.Events(ctx, EventsRequest{Follow: true}, func(e *Event) error {
+	err := h.client.Events(ctx, api.EventsRequest{Follow: true}, func(e *api.Event) error {
 		if e.Event == "deferred" && !acted {
 			acted = true
-			if _, err := h.client.Act(ctx, ActRequest{Act: queue.ActHold, ID: first, By: "me"}); err != nil {
+			if _, err := h.client.Act(ctx, api.ActRequest{Act: api.ActHold, ID: first, By: "me"}); err != nil {
 				return err
 			}
 		}

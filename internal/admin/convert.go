@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"quorumta/internal/admin/api"
 	"quorumta/internal/mail"
 	"quorumta/queue"
 	"quorumta/queue/event"
@@ -25,16 +26,16 @@ func name[T ~uint8](names []string, v T) string {
 }
 
 // message turns an open message into its JSON form, as it is at the time now.
-func message(m *state.Message, now time.Time) Message {
-	out := Message{
-		ID: m.Accepted.ID, At: Time{m.At}, State: queue.State(m, now), From: m.Accepted.Envelope.From.String(),
+func message(m *state.Message, now time.Time) api.Message {
+	out := api.Message{
+		ID: m.Accepted.ID, At: api.Time{Time: m.At}, State: queue.State(m, now), From: m.Accepted.Envelope.From.String(),
 		Size: m.Accepted.Size, HeaderID: m.Accepted.HeaderID, Subject: m.Accepted.Subject,
 		Client: m.Accepted.Client.IP, Cause: m.Accepted.Cause,
 		Held: m.Held, HeldBy: m.HeldBy, HeldWhy: m.HeldWhy, Restored: m.Suspended, Attempts: m.Attempts,
-		Recipients: make([]Recipient, 0, len(m.Recipients)),
+		Recipients: make([]api.Recipient, 0, len(m.Recipients)),
 	}
 	for _, r := range m.Recipients {
-		out.Recipients = append(out.Recipients, Recipient{
+		out.Recipients = append(out.Recipients, api.Recipient{
 			Address: r.Address.String(), State: name(phases, r.Phase), Due: maybe(r.Due),
 			Tries: r.Tries, Host: r.Host, Reply: reply(r.Reply), Doubts: r.Doubts,
 		})
@@ -42,11 +43,11 @@ func message(m *state.Message, now time.Time) Message {
 	return out
 }
 
-func maybe(t time.Time) *Time {
+func maybe(t time.Time) *api.Time {
 	if t.IsZero() {
 		return nil
 	}
-	return &Time{t}
+	return &api.Time{Time: t}
 }
 
 func reply(r mail.Reply) string {
@@ -58,8 +59,8 @@ func reply(r mail.Reply) string {
 
 // flatten turns a record into one Event, or one for each recipient it is
 // about, named by to.
-func flatten(r state.Record, to []string) []Event {
-	base := Event{Event: r.Event.Kind().String(), At: Time{r.At}, ID: r.ID, Term: r.Term}
+func flatten(r state.Record, to []string) []api.Event {
+	base := api.Event{Event: r.Event.Kind().String(), At: api.Time{Time: r.At}, ID: r.ID, Term: r.Term}
 	switch e := r.Event.(type) {
 	case *event.Accepted:
 		base.ID = e.ID
@@ -87,13 +88,13 @@ func flatten(r state.Record, to []string) []Event {
 	case *event.Warned:
 		return each(base, e.Recipients, to)
 	default:
-		return []Event{act(base, r.Event, to)}
+		return []api.Event{act(base, r.Event, to)}
 	}
-	return []Event{base}
+	return []api.Event{base}
 }
 
 // act fills in what an operator's act, or an expansion, says.
-func act(base Event, e event.Event, to []string) Event {
+func act(base api.Event, e event.Event, to []string) api.Event {
 	switch e := e.(type) {
 	case *event.Held:
 		base.By, base.Why = e.By, e.Why
@@ -111,7 +112,7 @@ func act(base Event, e event.Event, to []string) Event {
 		base.By, base.Hosts = e.By, e.Hosts
 	case *event.Expanded:
 		base.Recipient = address(to, e.Recipient)
-		base.Attempted = &Attempted{Router: e.Router}
+		base.Attempted = &api.Attempted{Router: e.Router}
 		for _, r := range e.Into {
 			base.Into = append(base.Into, r.Address.String())
 		}
@@ -120,8 +121,8 @@ func act(base Event, e event.Event, to []string) Event {
 }
 
 // each repeats an event for its recipients.
-func each(base Event, recipients []uint32, to []string) []Event {
-	out := make([]Event, 0, len(recipients))
+func each(base api.Event, recipients []uint32, to []string) []api.Event {
+	out := make([]api.Event, 0, len(recipients))
 	for _, n := range recipients {
 		e := base
 		e.Recipient = address(to, n)
@@ -137,17 +138,17 @@ func address(to []string, n uint32) string {
 	return fmt.Sprintf("#%d", n)
 }
 
-func tried(base Event, a event.Attempt, kind event.ErrorKind) Event {
+func tried(base api.Event, a event.Attempt, kind event.ErrorKind) api.Event {
 	base.Node, base.Attempt = a.Node, a.Number
-	base.Attempted = &Attempted{
+	base.Attempted = &api.Attempted{
 		Router: a.Router, Transport: a.Transport, Host: a.Host, IP: a.IP, TLS: a.TLS,
 		Reply: reply(a.Reply), TookMS: a.Took.Milliseconds(), Error: name(errorNames, kind),
 	}
 	return base
 }
 
-func born(e *event.Accepted) *Born {
-	b := &Born{
+func born(e *event.Accepted) *api.Born {
+	b := &api.Born{
 		From: e.Envelope.From.String(), To: addresses(e.Envelope), Size: e.Size,
 		Digest: hex.EncodeToString(e.Digest[:]), HeaderID: e.HeaderID, Subject: e.Subject,
 		Client: e.Client.IP, Helo: e.Client.Helo, Protocol: e.Client.Protocol,

@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect"
 
 	"quorumta/cluster"
+	"quorumta/internal/admin/api"
 	"quorumta/internal/admin/token"
 )
 
@@ -20,7 +21,7 @@ const (
 )
 
 // token draws a token that lets one node join.
-func (s *Server) token(ctx context.Context, q *TokenRequest) (*Token, error) {
+func (s *Server) token(ctx context.Context, q *api.TokenRequest) (*api.Token, error) {
 	life := time.Duration(q.LifeSeconds) * time.Second
 	switch {
 	case q.LifeSeconds == 0:
@@ -40,7 +41,7 @@ func (s *Server) token(ctx context.Context, q *TokenRequest) (*Token, error) {
 	if copy(t.Secret[:], secret) != len(t.Secret) {
 		return nil, fmt.Errorf("draw a token: a secret of %d bytes", len(secret))
 	}
-	return &Token{Token: t.String(), Expires: Time{expires}}, nil
+	return &api.Token{Token: t.String(), Expires: api.Time{Time: expires}}, nil
 }
 
 // callQuieten is the call between nodes by which a member that is to leave is
@@ -57,7 +58,7 @@ func (s *Server) Quieten(quieten func(context.Context) error) {
 
 // remove has a member leave. One that is alive ends its sessions first: no
 // client is refused because a member left.
-func (s *Server) remove(ctx context.Context, q *RemoveRequest) (*Done, error) {
+func (s *Server) remove(ctx context.Context, q *api.RemoveRequest) (*api.Done, error) {
 	nodes := s.node.Nodes()
 	i := slices.IndexFunc(nodes, func(n cluster.NodeStatus) bool { return n.Name == q.Node })
 	if i < 0 {
@@ -71,7 +72,7 @@ func (s *Server) remove(ctx context.Context, q *RemoveRequest) (*Done, error) {
 	if err := s.node.Remove(ctx, q.Node, q.Force); err != nil {
 		return nil, fmt.Errorf("remove %s: %w", q.Node, err)
 	}
-	return &Done{}, nil
+	return &api.Done{}, nil
 }
 
 // spared reports whether the member can be done without: of those that remain
@@ -90,19 +91,19 @@ func spared(nodes []cluster.NodeStatus, name string) bool {
 	return 2*live > remain
 }
 
-func (s *Server) shards(ctx context.Context, q *ShardsRequest) (*Done, error) {
+func (s *Server) shards(ctx context.Context, q *api.ShardsRequest) (*api.Done, error) {
 	if err := s.node.SetShards(ctx, q.Count); err != nil {
 		return nil, fmt.Errorf("set the number of shards: %w", err)
 	}
-	return &Done{Count: q.Count}, nil
+	return &api.Done{Count: q.Count}, nil
 }
 
 // upgrade is how far the cluster's upgrade is.
-func (s *Server) upgrade(context.Context, *struct{}) (*Upgrade, error) {
+func (s *Server) upgrade(context.Context, *struct{}) (*api.Upgrade, error) {
 	m := s.node.Map()
-	out := &Upgrade{Level: m.Level, Members: []Release{}}
+	out := &api.Upgrade{Level: m.Level, Members: []api.Release{}}
 	for i, x := range m.Members {
-		out.Members = append(out.Members, Release{Node: x.Name, Version: x.Version, Level: x.Level})
+		out.Members = append(out.Members, api.Release{Node: x.Name, Version: x.Version, Level: x.Level})
 		if i == 0 || x.Level < out.Ready {
 			out.Ready = x.Level
 		}
@@ -111,7 +112,7 @@ func (s *Server) upgrade(context.Context, *struct{}) (*Upgrade, error) {
 	return out, nil
 }
 
-func (s *Server) finishUpgrade(ctx context.Context, q *struct{}) (*Upgrade, error) {
+func (s *Server) finishUpgrade(ctx context.Context, q *struct{}) (*api.Upgrade, error) {
 	before, err := s.upgrade(ctx, q)
 	if err != nil {
 		return nil, err
@@ -136,7 +137,7 @@ func (s *Server) finishUpgrade(ctx context.Context, q *struct{}) (*Upgrade, erro
 // mapBound is how long a change of the map may take to come here.
 const mapBound = 5 * time.Second
 
-func (s *Server) skip(ctx context.Context, q *SkipRequest) (*Done, error) {
+func (s *Server) skip(ctx context.Context, q *api.SkipRequest) (*api.Done, error) {
 	if !slices.Contains(s.node.Shards(), q.Shard) {
 		return nil, invalid("there is no shard %d", q.Shard)
 	}
@@ -146,20 +147,20 @@ func (s *Server) skip(ctx context.Context, q *SkipRequest) (*Done, error) {
 	if err := s.node.Skip(ctx, q.Shard, q.Index); err != nil {
 		return nil, fmt.Errorf("skip entry %d of shard %d: %w", q.Index, q.Shard, err)
 	}
-	return &Done{}, nil
+	return &api.Done{}, nil
 }
 
 // Backup writes a backup of the cluster's queue. rate bounds it, bytes a
 // second; 0 does not. told is called when a shard is begun and has been
 // written; an error of w ends it.
-type Backup func(ctx context.Context, w io.Writer, rate int64, told func(Progress)) error
+type Backup func(ctx context.Context, w io.Writer, rate int64, told func(api.Progress)) error
 
 // Offer gives the server what it cannot make itself; it is called before Serve.
 // ca is the SHA-256 of the certificate of the cluster's CA.
 func (s *Server) Offer(ca [32]byte, backup Backup) { s.ca, s.backup = ca, backup }
 
 // backUp streams a backup.
-func (s *Server) backUp(ctx context.Context, q *connect.Request[BackupRequest], out *connect.ServerStream[BackupPart]) error {
+func (s *Server) backUp(ctx context.Context, q *connect.Request[api.BackupRequest], out *connect.ServerStream[api.BackupPart]) error {
 	switch {
 	case s.backup == nil:
 		return connect.NewError(connect.CodeUnimplemented, fmt.Errorf("the node makes no backups"))
@@ -167,7 +168,7 @@ func (s *Server) backUp(ctx context.Context, q *connect.Request[BackupRequest], 
 		return invalid("a rate is not negative")
 	}
 	w := parts{out}
-	err := s.backup(ctx, w, q.Msg.Rate, func(p Progress) { _ = out.Send(&BackupPart{Progress: &p}) })
+	err := s.backup(ctx, w, q.Msg.Rate, func(p api.Progress) { _ = out.Send(&api.BackupPart{Progress: &p}) })
 	if err != nil {
 		return coded(fmt.Errorf("back up: %w", err))
 	}
@@ -176,7 +177,7 @@ func (s *Server) backUp(ctx context.Context, q *connect.Request[BackupRequest], 
 
 // parts is a stream of parts as a writer.
 type parts struct {
-	stream *connect.ServerStream[BackupPart]
+	stream *connect.ServerStream[api.BackupPart]
 }
 
 // longestPart is the longest part, bytes.
@@ -186,7 +187,7 @@ const longestPart = 1 << 20
 func (p parts) Write(b []byte) (int, error) {
 	n := 0
 	for part := range slices.Chunk(b, longestPart) {
-		if err := p.stream.Send(&BackupPart{Data: part}); err != nil {
+		if err := p.stream.Send(&api.BackupPart{Data: part}); err != nil {
 			return n, err
 		}
 		n += len(part)

@@ -11,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 
 	"quorumta/cluster"
+	"quorumta/internal/admin/api"
 	"quorumta/internal/mail"
 	"quorumta/queue"
 	"quorumta/queue/event"
@@ -57,13 +58,13 @@ func (s *Server) Handler() http.Handler {
 	unary(mux, "ClusterUpgradeStatus", s.upgrade)
 	unary(mux, "ClusterUpgradeFinish", s.finishUpgrade)
 	unary(mux, "ClusterSkip", s.skip)
-	mux.Handle("/v1/ClusterBackup", connect.NewServerStreamHandler("/v1/ClusterBackup", s.backUp, serverOptions()...))
+	mux.Handle("/v1/ClusterBackup", connect.NewServerStreamHandler("/v1/ClusterBackup", s.backUp, api.ServerOptions()...))
 	unary(mux, "QueueList", s.list)
 	unary(mux, "QueueCount", s.count)
 	unary(mux, "QueueShow", s.show)
 	unary(mux, "QueueAct", s.act)
 	unary(mux, "QueueResume", s.resume)
-	mux.Handle("/v1/Events", connect.NewServerStreamHandler("/v1/Events", s.events, serverOptions()...))
+	mux.Handle("/v1/Events", connect.NewServerStreamHandler("/v1/Events", s.events, api.ServerOptions()...))
 	return mux
 }
 
@@ -77,7 +78,7 @@ func unary[Q, A any](mux *http.ServeMux, method string, f func(context.Context, 
 				return nil, coded(err)
 			}
 			return connect.NewResponse(a), nil
-		}, serverOptions()...))
+		}, api.ServerOptions()...))
 }
 
 // coded gives an error the code that tells a caller what to do.
@@ -102,16 +103,16 @@ func invalid(format string, args ...any) error {
 	return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf(format, args...))
 }
 
-func (s *Server) digest(ctx context.Context, q *DigestRequest) (*Digest, error) {
+func (s *Server) digest(ctx context.Context, q *api.DigestRequest) (*api.Digest, error) {
 	digests, err := s.node.Digest(ctx, q.Deep)
 	if err != nil {
 		return nil, err
 	}
-	out := &Digest{Shards: []ShardDigest{}}
+	out := &api.Digest{Shards: []api.ShardDigest{}}
 	for _, d := range digests {
-		shard := ShardDigest{ID: d.ID}
+		shard := api.ShardDigest{ID: d.ID}
 		for _, r := range d.Replicas {
-			shard.Replicas = append(shard.Replicas, ReplicaDigest{
+			shard.Replicas = append(shard.Replicas, api.ReplicaDigest{
 				Node: r.Node, Applied: r.Applied, Chain: r.Chain, SHA256: r.SHA256, Error: r.Error,
 			})
 		}
@@ -120,7 +121,7 @@ func (s *Server) digest(ctx context.Context, q *DigestRequest) (*Digest, error) 
 	return out, nil
 }
 
-func (s *Server) drainNode(ctx context.Context, q *DrainRequest) (*Done, error) {
+func (s *Server) drainNode(ctx context.Context, q *api.DrainRequest) (*api.Done, error) {
 	member := func(n cluster.NodeStatus) bool { return n.Name == q.Node }
 	if !slices.ContainsFunc(s.node.Nodes(), member) {
 		return nil, invalid("%q is no member; cluster status names them", q.Node)
@@ -128,41 +129,47 @@ func (s *Server) drainNode(ctx context.Context, q *DrainRequest) (*Done, error) 
 	if _, err := s.node.Call(ctx, q.Node, callDrain, nil); err != nil {
 		return nil, fmt.Errorf("drain %s: %w", q.Node, err)
 	}
-	return &Done{}, nil
+	return &api.Done{}, nil
 }
 
-func (s *Server) transfer(ctx context.Context, q *TransferRequest) (*Done, error) {
+func (s *Server) transfer(ctx context.Context, q *api.TransferRequest) (*api.Done, error) {
 	if err := s.node.Transfer(ctx, q.Shard, q.Node); err != nil {
 		return nil, fmt.Errorf("hand shard %d to %s: %w", q.Shard, q.Node, err)
 	}
-	return &Done{}, nil
+	return &api.Done{}, nil
 }
 
-func (s *Server) list(ctx context.Context, q *ListRequest) (*List, error) {
+func (s *Server) list(ctx context.Context, q *api.ListRequest) (*api.List, error) {
 	if q.Limit < 0 || q.Limit > most {
 		return nil, invalid("a limit is 1 to %d", most)
 	}
 	if q.Limit == 0 {
 		q.Limit = 100
 	}
-	page, err := s.queue.List(ctx, q.Selection, q.Cursor, q.Limit)
+	page, err := s.queue.List(ctx, queue.Selection(q.Selection), q.Cursor, q.Limit)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now()
-	out := &List{Messages: []Message{}, Cursor: page.Cursor, Stale: page.Stale}
+	out := &api.List{Messages: []api.Message{}, Cursor: page.Cursor, Stale: page.Stale}
 	for _, m := range page.Messages {
 		out.Messages = append(out.Messages, message(m, now))
 	}
 	return out, nil
 }
 
-func (s *Server) count(ctx context.Context, _ *struct{}) (*queue.Totals, error) {
+func (s *Server) count(ctx context.Context, _ *struct{}) (*api.Totals, error) {
 	t, err := s.queue.Count(ctx)
-	return &t, err
+	out := &api.Totals{
+		Total: t.Total, Due: t.Due, Deferred: t.Deferred, Held: t.Held, InFlight: t.InFlight, Restored: t.Restored, Stale: t.Stale,
+	}
+	for _, why := range t.Suspended {
+		out.Suspended = append(out.Suspended, api.Suspension{Shard: why.Shard, At: api.Time{Time: why.At}, By: why.By, Backup: api.Time{Time: why.Backup}})
+	}
+	return out, err
 }
 
-func (s *Server) show(ctx context.Context, q *ShowRequest) (*Show, error) {
+func (s *Server) show(ctx context.Context, q *api.ShowRequest) (*api.Show, error) {
 	id, err := mail.ParseMessageID(string(q.ID))
 	if err != nil {
 		return nil, invalid("%q: %v", q.ID, err)
@@ -171,7 +178,7 @@ func (s *Server) show(ctx context.Context, q *ShowRequest) (*Show, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Show{History: []Event{}}
+	out := &api.Show{History: []api.Event{}}
 	if m != nil {
 		open := message(m, time.Now())
 		out.Message = &open
@@ -201,8 +208,9 @@ func recipients(records []state.Record) []string {
 	return to
 }
 
-func (s *Server) act(ctx context.Context, q *ActRequest) (*Done, error) {
-	switch q.Act {
+func (s *Server) act(ctx context.Context, q *api.ActRequest) (*api.Done, error) {
+	act := queue.Act(q.Act)
+	switch act {
 	case queue.ActHold, queue.ActRelease, queue.ActRetry, queue.ActRemove, queue.ActResume:
 	default:
 		return nil, invalid("%q is no act: hold, release, retry, remove and resume are", q.Act)
@@ -211,32 +219,32 @@ func (s *Server) act(ctx context.Context, q *ActRequest) (*Done, error) {
 	if by == "" {
 		return nil, invalid("say by whom: it goes on record")
 	}
-	if q.ID == "" && q.Selection == (queue.Selection{}) && !q.All {
+	if q.ID == "" && q.Selection == (api.Selection{}) && !q.All {
 		return nil, invalid("name a message, choose some, or say that all are meant")
 	}
 	if q.ID == "" {
-		n, err := s.queue.OperateAll(ctx, q.Act, q.Selection, by, q.Why)
-		return &Done{Count: n}, err
+		n, err := s.queue.OperateAll(ctx, act, queue.Selection(q.Selection), by, q.Why)
+		return &api.Done{Count: n}, err
 	}
 	id, err := mail.ParseMessageID(string(q.ID))
 	if err != nil {
 		return nil, invalid("%q: %v", q.ID, err)
 	}
-	if err := s.queue.Operate(ctx, q.Act, id, by, q.Why); err != nil {
+	if err := s.queue.Operate(ctx, act, id, by, q.Why); err != nil {
 		return nil, err
 	}
-	return &Done{Count: 1}, nil
+	return &api.Done{Count: 1}, nil
 }
 
-func (s *Server) resume(ctx context.Context, q *ResumeRequest) (*Done, error) {
+func (s *Server) resume(ctx context.Context, q *api.ResumeRequest) (*api.Done, error) {
 	by := attributed(ctx, q.By)
 	if by == "" {
 		return nil, invalid("say by whom: it goes on record")
 	}
-	return &Done{}, s.queue.Resume(ctx, by)
+	return &api.Done{}, s.queue.Resume(ctx, by)
 }
 
-func (s *Server) events(ctx context.Context, q *connect.Request[EventsRequest], out *connect.ServerStream[Event]) error {
+func (s *Server) events(ctx context.Context, q *connect.Request[api.EventsRequest], out *connect.ServerStream[api.Event]) error {
 	id := q.Msg.ID
 	if id != "" {
 		parsed, err := mail.ParseMessageID(string(id))

@@ -6,20 +6,21 @@ import (
 	"strings"
 
 	"quorumta/cluster"
+	"quorumta/internal/admin/api"
 	"quorumta/queue/state"
 )
 
 // status joins what the asked node sees with what the map of the cluster wants.
-func (s *Server) status(context.Context, *struct{}) (*Status, error) {
+func (s *Server) status(context.Context, *struct{}) (*api.Status, error) {
 	m := s.node.Map()
-	out := &Status{Map: m.Version, Nodes: []Node{}, Shards: []Shard{}}
+	out := &api.Status{Map: m.Version, Nodes: []api.Node{}, Shards: []api.Shard{}}
 	for _, n := range s.node.Nodes() {
 		leads := n.Leads
 		if leads == nil {
 			leads = []uint16{}
 		}
 		x, _ := m.Member(n.Name)
-		out.Nodes = append(out.Nodes, Node{
+		out.Nodes = append(out.Nodes, api.Node{
 			Name: n.Name, Address: n.Address, Alive: n.Alive, Leads: leads,
 			Version: n.Version, Free: n.Free, Draining: n.Draining,
 			Incarnation: x.Incarnation, Level: x.Level, Leaving: x.Leaving,
@@ -42,13 +43,13 @@ func (s *Server) status(context.Context, *struct{}) (*Status, error) {
 }
 
 // shard is what the asked node sees of a shard.
-func (s *Server) shard(sh cluster.ShardStatus) Shard {
-	shard := Shard{
+func (s *Server) shard(sh cluster.ShardStatus) api.Shard {
+	shard := api.Shard{
 		ID: sh.ID, Leader: sh.Leader, Term: sh.Term, Commit: sh.Commit, Applied: sh.Applied,
-		Stopped: sh.Stopped, Replicas: []Replica{}, Wanted: []string{},
+		Stopped: sh.Stopped, Replicas: []api.Replica{}, Wanted: []string{},
 	}
 	for _, r := range sh.Replicas {
-		shard.Replicas = append(shard.Replicas, Replica{Node: r.Node, Applied: r.Applied, Voter: r.Voter})
+		shard.Replicas = append(shard.Replicas, api.Replica{Node: r.Node, Applied: r.Applied, Voter: r.Voter})
 	}
 	return shard
 }

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"quorumta/queue"
+	"quorumta/internal/admin/api"
 )
 
 // authority signs certificates.
@@ -90,23 +90,23 @@ func TestMutualTLS(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	dial := func(pair ...tls.Certificate) *Client {
-		c := DialTLS(address, &tls.Config{RootCAs: ours.pool, Certificates: pair})
+	dial := func(pair ...tls.Certificate) *api.Client {
+		c := api.DialTLS(address, &tls.Config{RootCAs: ours.pool, Certificates: pair})
 		t.Cleanup(c.Close)
 		return c
 	}
 	admitted := dial(ours.issue("operator", local))
 	wait(t, func() bool { _, err := admitted.Count(t.Context()); return err == nil })
-	for name, c := range map[string]*Client{"no certificate": dial(), "another CA's": dial(theirs.issue("operator", local))} {
+	for name, c := range map[string]*api.Client{"no certificate": dial(), "another CA's": dial(theirs.issue("operator", local))} {
 		if _, err := c.Count(t.Context()); err == nil {
 			t.Errorf("%s: admitted", name)
 		}
 	}
 	id := h.submit(t, "to.example")
-	if _, err := admitted.Act(t.Context(), ActRequest{Act: queue.ActHold, ID: id, By: "anna"}); err != nil {
+	if _, err := admitted.Act(t.Context(), api.ActRequest{Act: api.ActHold, ID: id, By: "anna"}); err != nil {
 		t.Fatal(err)
 	}
-	show, err := admitted.Show(t.Context(), ShowRequest{ID: id})
+	show, err := admitted.Show(t.Context(), api.ShowRequest{ID: id})
 	if err != nil || show.Message.HeldBy != "anna (certificate operator)" {
 		t.Fatalf("%+v, %v", show, err)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"quorumta/cluster"
 	"quorumta/cluster/store/backup"
-	"quorumta/internal/admin"
+	"quorumta/internal/admin/api"
 )
 
 // tries is how often a shard is begun whose leader goes away meanwhile.
@@ -39,7 +39,7 @@ func New(node *cluster.Node) *Archive {
 
 // Write writes a backup to w, at most rate bytes a second (0: unbounded). A
 // shard that has no leader fails it, as cluster.ErrNotLeader.
-func (a *Archive) Write(ctx context.Context, w io.Writer, rate int64, told func(admin.Progress)) error {
+func (a *Archive) Write(ctx context.Context, w io.Writer, rate int64, told func(api.Progress)) error {
 	out := backup.NewWriter(ctx, w, backup.Options{Cluster: a.node.ClusterID(), Made: time.Now().UTC(), Rate: rate})
 	shards := a.node.Shards()
 	for i, shard := range shards {
@@ -49,7 +49,7 @@ func (a *Archive) Write(ctx context.Context, w io.Writer, rate int64, told func(
 		}
 		size, err := source.Size()
 		if err == nil {
-			told(admin.Progress{Shard: shard, Nth: i + 1, Of: len(shards), Bytes: size, Node: source.node})
+			told(api.Progress{Shard: shard, Nth: i + 1, Of: len(shards), Bytes: size, Node: source.node})
 			_, err = out.Add(source)
 		}
 		source.give()

@@ -11,7 +11,7 @@ import (
 
 	"quorumta/cluster/store/backup"
 	"quorumta/cmd/quorumta/console"
-	"quorumta/internal/admin"
+	"quorumta/internal/admin/api"
 	"quorumta/internal/config"
 )
 
@@ -23,11 +23,11 @@ type backupCmd struct {
 
 // saved is what "cluster backup --json" prints.
 type saved struct {
-	File    string     `json:"file"`
-	Cluster string     `json:"cluster"`
-	Made    admin.Time `json:"made"`
-	Bytes   int64      `json:"bytes"`
-	Shards  []section  `json:"shards"`
+	File    string    `json:"file"`
+	Cluster string    `json:"cluster"`
+	Made    api.Time  `json:"made"`
+	Bytes   int64     `json:"bytes"`
+	Shards  []section `json:"shards"`
 }
 
 // section is what a backup has of a shard.
@@ -65,7 +65,7 @@ func (c *backupCmd) Run(ctx context.Context, s console.Streams) error {
 		return fmt.Errorf("write the backup: %w", err)
 	}
 	defer func() { _ = os.Remove(partial) }()
-	err = client.Backup(ctx, f, int64(rate), func(p admin.Progress) {
+	err = client.Backup(ctx, f, int64(rate), func(p api.Progress) {
 		fmt.Fprintf(s.Err, "%s shard %d (%d of %d) from %s: %d bytes\n", time.Now().UTC().Format(time.TimeOnly), p.Shard, p.Nth, p.Of, p.Node, p.Bytes)
 	})
 	if err = errors.Join(err, f.Sync()); err != nil {
@@ -114,7 +114,7 @@ func readOver(f *os.File, name string) (*saved, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &saved{File: name, Cluster: h.Cluster, Made: admin.Time{Time: h.Made}, Bytes: size, Shards: []section{}}
+	out := &saved{File: name, Cluster: h.Cluster, Made: api.Time{Time: h.Made}, Bytes: size, Shards: []section{}}
 	for _, x := range sections {
 		out.Shards = append(out.Shards, section{ID: x.Shard, Applied: x.Applied, Bytes: x.Size, SHA256: fmt.Sprintf("%x", x.Digest)})
 	}

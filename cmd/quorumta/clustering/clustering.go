@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"quorumta/cmd/quorumta/console"
-	"quorumta/internal/admin"
+	"quorumta/internal/admin/api"
 )
 
 // Commands are the commands about the cluster.
@@ -80,7 +80,7 @@ func (c *statusCmd) Run(ctx context.Context, s console.Streams) error {
 }
 
 // replicas are a shard's, with what is being done to them.
-func replicas(sh admin.Shard) string {
+func replicas(sh api.Shard) string {
 	var out []string
 	for _, r := range sh.Replicas {
 		text := fmt.Sprintf("%s@%d", r.Node, r.Applied)
@@ -193,7 +193,7 @@ func (c *transferCmd) Run(ctx context.Context, s console.Streams) error {
 	return err
 }
 
-func alive(nodes []admin.Node, name string) bool {
+func alive(nodes []api.Node, name string) bool {
 	for _, n := range nodes {
 		if n.Name == name {
 			return n.Alive

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"quorumta/cmd/quorumta/console"
-	"quorumta/internal/admin"
+	"quorumta/internal/admin/api"
 	"quorumta/internal/config"
 )
 
@@ -104,7 +104,7 @@ func (c *removeCmd) say(s console.Streams, gone bool) error {
 	return err
 }
 
-func member(status *admin.Status, name string) bool {
+func member(status *api.Status, name string) bool {
 	for _, n := range status.Nodes {
 		if n.Name == name {
 			return true
@@ -132,7 +132,7 @@ func (c *shardsCmd) Run(ctx context.Context, s console.Streams) error {
 		return err
 	}
 	if c.JSON {
-		return console.PrintJSON(s.Out, admin.Done{Count: c.Count})
+		return console.PrintJSON(s.Out, api.Done{Count: c.Count})
 	}
 	_, err = fmt.Fprintln(s.Out, "new shards open, or surplus ones retire and go when they are empty: quorumta cluster status")
 	return err
@@ -220,7 +220,7 @@ func (c *skipCmd) Run(ctx context.Context, s console.Streams) error {
 		return err
 	}
 	if c.JSON {
-		return console.PrintJSON(s.Out, admin.Done{})
+		return console.PrintJSON(s.Out, api.Done{})
 	}
 	_, err = fmt.Fprintf(s.Out, "entry %d of shard %d is left out; what it was about is held: quorumta queue list --state held\n", c.Index, c.Shard)
 	return err

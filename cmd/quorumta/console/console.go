@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"quorumta/internal/admin"
+	"quorumta/internal/admin/api"
 )
 
 // Exit statuses: a contract with scripts.
@@ -38,7 +38,7 @@ func Status(err error) int {
 		return ExitOK
 	case errors.As(err, &usage):
 		return ExitUsage
-	case errors.Is(err, admin.ErrNoMajority):
+	case errors.Is(err, api.ErrNoMajority):
 		return ExitNoMajority
 	}
 	return ExitFailed

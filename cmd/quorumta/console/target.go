@@ -12,7 +12,7 @@ import (
 	"os/user"
 	"path/filepath"
 
-	"quorumta/internal/admin"
+	"quorumta/internal/admin/api"
 	"quorumta/internal/config"
 )
 
@@ -28,7 +28,7 @@ type Target struct {
 const defaultConfig = "/etc/quorumta/quorumta.yaml"
 
 // Dial makes the client.
-func (t *Target) Dial() (*admin.Client, error) {
+func (t *Target) Dial() (*api.Client, error) {
 	if t.Admin != "" {
 		return t.dialTLS()
 	}
@@ -46,10 +46,10 @@ func (t *Target) Dial() (*admin.Client, error) {
 	if f.Admin.Socket == "" {
 		return nil, fmt.Errorf("%s has no admin.socket: say --admin HOST:PORT", path)
 	}
-	return admin.DialSocket(f.Admin.Socket), nil
+	return api.DialSocket(f.Admin.Socket), nil
 }
 
-func (t *Target) dialTLS() (*admin.Client, error) {
+func (t *Target) dialTLS() (*api.Client, error) {
 	pair, err := tls.LoadX509KeyPair(filepath.Join(t.Credentials, "admin.pem"), filepath.Join(t.Credentials, "admin.key"))
 	if err != nil {
 		return nil, fmt.Errorf("read the administrator's certificate (--credentials names its folder, init writes it): %w", err)
@@ -58,7 +58,7 @@ func (t *Target) dialTLS() (*admin.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return admin.DialTLS(t.Admin, &tls.Config{
+	return api.DialTLS(t.Admin, &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, RootCAs: roots,
 	}), nil
 }

@@ -6,9 +6,8 @@ import (
 	"strings"
 
 	"quorumta/cmd/quorumta/console"
-	"quorumta/internal/admin"
+	"quorumta/internal/admin/api"
 	"quorumta/internal/mail"
-	"quorumta/queue"
 )
 
 // chosen are the messages that an act is done to, and why.
@@ -21,7 +20,7 @@ type chosen struct {
 }
 
 // act does the act to the messages and says to how many.
-func (c *chosen) act(ctx context.Context, s console.Streams, act queue.Act) error {
+func (c *chosen) act(ctx context.Context, s console.Streams, act api.Act) error {
 	sel, err := c.choose()
 	if err != nil {
 		return err
@@ -30,11 +29,11 @@ func (c *chosen) act(ctx context.Context, s console.Streams, act queue.Act) erro
 }
 
 // actOn is act on the selection.
-func (c *chosen) actOn(ctx context.Context, s console.Streams, act queue.Act, sel queue.Selection) error {
-	if len(c.IDs) == 0 && sel == (queue.Selection{}) && !c.All {
+func (c *chosen) actOn(ctx context.Context, s console.Streams, act api.Act, sel api.Selection) error {
+	if len(c.IDs) == 0 && sel == (api.Selection{}) && !c.All {
 		return console.UsageError{Text: "name messages, choose them by flags, or say --all"}
 	}
-	if len(c.IDs) > 0 && (sel != queue.Selection{} || c.All) {
+	if len(c.IDs) > 0 && (sel != api.Selection{} || c.All) {
 		return console.UsageError{Text: "name messages or choose them by flags, not both"}
 	}
 	ids := make([]mail.MessageID, 0, len(c.IDs))
@@ -52,12 +51,12 @@ func (c *chosen) actOn(ctx context.Context, s console.Streams, act queue.Act, se
 	defer client.Close()
 	total := 0
 	if len(ids) == 0 {
-		total, err = client.Act(ctx, admin.ActRequest{Act: act, Selection: sel, All: c.All, By: console.Whoami(), Why: c.Why})
+		total, err = client.Act(ctx, api.ActRequest{Act: act, Selection: sel, All: c.All, By: console.Whoami(), Why: c.Why})
 	}
 	for _, id := range ids {
 		if err == nil {
 			var n int
-			n, err = client.Act(ctx, admin.ActRequest{Act: act, ID: id, By: console.Whoami(), Why: c.Why})
+			n, err = client.Act(ctx, api.ActRequest{Act: act, ID: id, By: console.Whoami(), Why: c.Why})
 			total += n
 			if err != nil {
 				err = fmt.Errorf("%s: %w", id, err)
@@ -65,7 +64,7 @@ func (c *chosen) actOn(ctx context.Context, s console.Streams, act queue.Act, se
 		}
 	}
 	if c.JSON {
-		if e := console.PrintJSON(s.Out, admin.Done{Count: total}); err == nil {
+		if e := console.PrintJSON(s.Out, api.Done{Count: total}); err == nil {
 			err = e
 		}
 		return err
@@ -78,7 +77,7 @@ type holdCmd struct{ chosen }
 
 // Run holds the messages.
 func (c *holdCmd) Run(ctx context.Context, s console.Streams) error {
-	return c.act(ctx, s, queue.ActHold)
+	return c.act(ctx, s, api.ActHold)
 }
 
 type releaseCmd struct {
@@ -89,18 +88,18 @@ type releaseCmd struct {
 // Run releases the messages.
 func (c *releaseCmd) Run(ctx context.Context, s console.Streams) error {
 	if !c.Restored {
-		return c.act(ctx, s, queue.ActRelease)
+		return c.act(ctx, s, api.ActRelease)
 	}
 	sel, err := c.choose()
 	if err != nil {
 		return err
 	}
 	if len(c.IDs) > 0 {
-		return c.actOn(ctx, s, queue.ActResume, sel)
+		return c.actOn(ctx, s, api.ActResume, sel)
 	}
-	if sel != (queue.Selection{}) {
+	if sel != (api.Selection{}) {
 		sel.Restored = true
-		return c.actOn(ctx, s, queue.ActResume, sel)
+		return c.actOn(ctx, s, api.ActResume, sel)
 	}
 	client, err := c.Dial()
 	if err != nil {
@@ -111,7 +110,7 @@ func (c *releaseCmd) Run(ctx context.Context, s console.Streams) error {
 		return err
 	}
 	if c.JSON {
-		return console.PrintJSON(s.Out, admin.Done{})
+		return console.PrintJSON(s.Out, api.Done{})
 	}
 	_, err = fmt.Fprintln(s.Out, "what was restored goes on")
 	return err
@@ -121,12 +120,12 @@ type retryCmd struct{ chosen }
 
 // Run makes the messages due.
 func (c *retryCmd) Run(ctx context.Context, s console.Streams) error {
-	return c.act(ctx, s, queue.ActRetry)
+	return c.act(ctx, s, api.ActRetry)
 }
 
 type removeCmd struct{ chosen }
 
 // Run ends the messages.
 func (c *removeCmd) Run(ctx context.Context, s console.Streams) error {
-	return c.act(ctx, s, queue.ActRemove)
+	return c.act(ctx, s, api.ActRemove)
 }

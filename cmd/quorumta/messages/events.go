@@ -7,7 +7,7 @@ import (
 	"fmt"
 
 	"quorumta/cmd/quorumta/console"
-	"quorumta/internal/admin"
+	"quorumta/internal/admin/api"
 	"quorumta/internal/mail"
 )
 
@@ -20,7 +20,7 @@ type Events struct {
 
 // Run prints one JSON object a line.
 func (c *Events) Run(ctx context.Context, s console.Streams) error {
-	q := admin.EventsRequest{Follow: c.Follow}
+	q := api.EventsRequest{Follow: c.Follow}
 	if c.ID != "" {
 		id, err := mail.ParseMessageID(c.ID)
 		if err != nil {
@@ -35,7 +35,7 @@ func (c *Events) Run(ctx context.Context, s console.Streams) error {
 	defer client.Close()
 	out := bufio.NewWriterSize(s.Out, 64<<10)
 	lines := json.NewEncoder(out)
-	err = client.Events(ctx, q, func(e *admin.Event) error {
+	err = client.Events(ctx, q, func(e *api.Event) error {
 		if err := lines.Encode(e); err != nil {
 			return err
 		}

@@ -10,10 +10,9 @@ import (
 	"time"
 
 	"quorumta/cmd/quorumta/console"
-	"quorumta/internal/admin"
+	"quorumta/internal/admin/api"
 	"quorumta/internal/config"
 	"quorumta/internal/mail"
-	"quorumta/queue"
 )
 
 // Commands are the commands about messages.
@@ -36,8 +35,8 @@ type selection struct {
 	If     string `help:"CEL over sender, recipients, domains, size, age, state, tries, subject." placeholder:"EXPR"`
 }
 
-func (c *selection) choose() (queue.Selection, error) {
-	s := queue.Selection{State: c.State, Domain: strings.ToLower(c.Domain), Sender: c.Sender, If: c.If}
+func (c *selection) choose() (api.Selection, error) {
+	s := api.Selection{State: c.State, Domain: strings.ToLower(c.Domain), Sender: c.Sender, If: c.If}
 	if c.Age != "" {
 		age, err := config.ParseDuration(c.Age)
 		if err != nil {
@@ -66,13 +65,13 @@ func (c *listCmd) Run(ctx context.Context, s console.Streams) error {
 		return err
 	}
 	defer client.Close()
-	all := &admin.List{Messages: []admin.Message{}, Cursor: c.Cursor}
+	all := &api.List{Messages: []api.Message{}, Cursor: c.Cursor}
 	for {
 		limit := 1000
 		if c.Limit > 0 {
 			limit = min(limit, c.Limit-len(all.Messages))
 		}
-		page, err := client.List(ctx, admin.ListRequest{Selection: chosen, Cursor: all.Cursor, Limit: limit})
+		page, err := client.List(ctx, api.ListRequest{Selection: chosen, Cursor: all.Cursor, Limit: limit})
 		if err != nil {
 			return err
 		}
@@ -102,7 +101,7 @@ func warnStale(s console.Streams, shards []uint16) {
 	}
 }
 
-func printMessages(out io.Writer, messages []admin.Message) error {
+func printMessages(out io.Writer, messages []api.Message) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tAGE\tSIZE\tSTATE\tTRIES\tFROM\tTO\tLAST REPLY")
 	for _, m := range messages {
@@ -164,7 +163,7 @@ func (c *showCmd) Run(ctx context.Context, s console.Streams) error {
 		return err
 	}
 	defer client.Close()
-	show, err := client.Show(ctx, admin.ShowRequest{ID: id})
+	show, err := client.Show(ctx, api.ShowRequest{ID: id})
 	if err != nil {
 		return err
 	}
@@ -173,7 +172,7 @@ func (c *showCmd) Run(ctx context.Context, s console.Streams) error {
 	}
 	if m := show.Message; m == nil {
 		fmt.Fprintf(s.Out, "%s has ended\n", id)
-	} else if err := printMessages(s.Out, []admin.Message{*m}); err != nil {
+	} else if err := printMessages(s.Out, []api.Message{*m}); err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(s.Out, 0, 8, 2, ' ', 0)
@@ -184,7 +183,7 @@ func (c *showCmd) Run(ctx context.Context, s console.Streams) error {
 }
 
 // detail is what an event says beside who and when.
-func detail(e admin.Event) string {
+func detail(e api.Event) string {
 	var parts []string
 	add := func(label, value string) {
 		if value != "" {

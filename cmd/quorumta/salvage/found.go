@@ -8,7 +8,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"quorumta/cluster/control"
-	"quorumta/queue"
 	"quorumta/queue/event"
 	"quorumta/queue/state"
 )
@@ -42,9 +41,13 @@ func (r *renewal) found(b beginning, cluster string, stream io.Reader) error {
 	defer u.Discard()
 	// A backup of what was itself restored, and not let go yet, begins its wait
 	// anew, with what was accepted since.
-	state.Fold(u, u, index, term, event.Entry{Term: term, Groups: []event.Group{{At: b.made, Events: []event.Event{&event.Resumed{By: b.by}}}}})
-	if err := queue.Suspend(u, u, index, term, b.made, b.made, b.by); err != nil {
-		return fmt.Errorf("shard %d: %w", b.shard.ID, err)
+	at := b.made.UTC().Truncate(time.Millisecond)
+	results := state.Fold(u, u, index, term, event.Entry{Term: term, Groups: []event.Group{
+		{At: at, Events: []event.Event{&event.Resumed{By: b.by}}},
+		{At: at, Events: []event.Event{&event.Suspended{By: b.by, Backup: at}}},
+	}})
+	if !results[1].OK() {
+		return fmt.Errorf("have what shard %d holds wait: %s", b.shard.ID, results[1])
 	}
 	u.Commit(index, term, st.Chain())
 	return r.store.FlushState()

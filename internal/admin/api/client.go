@@ -1,4 +1,4 @@
-package admin
+package api
 
 import (
 	"context"
@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-
-	"quorumta/queue"
 )
 
 // Client asks a running node.
@@ -119,8 +117,8 @@ func (c *Client) List(ctx context.Context, q ListRequest) (*List, error) {
 }
 
 // Count asks for the totals.
-func (c *Client) Count(ctx context.Context) (*queue.Totals, error) {
-	return call[struct{}, queue.Totals](ctx, c, "QueueCount", &struct{}{})
+func (c *Client) Count(ctx context.Context) (*Totals, error) {
+	return call[struct{}, Totals](ctx, c, "QueueCount", &struct{}{})
 }
 
 // Show asks for one message.

@@ -1,4 +1,4 @@
-package admin
+package api
 
 import (
 	"bytes"
@@ -25,8 +25,8 @@ type codec struct {
 	strict bool
 }
 
-// serverOptions make a handler speak plain JSON.
-func serverOptions() []connect.HandlerOption {
+// ServerOptions make a handler speak plain JSON.
+func ServerOptions() []connect.HandlerOption {
 	return []connect.HandlerOption{
 		connect.WithCodec(codec{name: "json", strict: true}),
 		connect.WithCodec(codec{name: "json; charset=utf-8", strict: true}),

@@ -1,10 +1,9 @@
-package admin
+package api
 
 import (
 	"time"
 
 	"quorumta/internal/mail"
-	"quorumta/queue"
 )
 
 // Time is a point in time as RFC 3339 in UTC with milliseconds; the zero time
@@ -203,9 +202,64 @@ type Done struct {
 	Count int `json:"count,omitempty"`
 }
 
+// Selection chooses open messages. Zero fields do not narrow it.
+type Selection struct {
+	// State is "due", "deferred", "held" or "in_flight".
+	State string `json:"state,omitempty"`
+	// Domain of a recipient that is open; Sender is the whole reverse-path, "<>"
+	// the null one.
+	Domain string `json:"domain,omitempty"`
+	Sender string `json:"sender,omitempty"`
+	// OlderThan is the age at least.
+	OlderThan time.Duration `json:"older_than,omitempty"`
+	// Restored: it comes from a backup, and waits to be let go.
+	Restored bool `json:"restored,omitempty"`
+	// If is a CEL expression.
+	If string `json:"if,omitempty"`
+}
+
+// Act is what an operator does to messages.
+type Act string
+
+// The acts.
+const (
+	ActHold    Act = "hold"
+	ActRelease Act = "release"
+	ActRetry   Act = "retry"
+	ActRemove  Act = "remove"
+	// ActResume lets a message go on that waits because it was restored.
+	ActResume Act = "resume"
+)
+
+// Totals are the counts over all shards.
+type Totals struct {
+	Total uint64 `json:"total"`
+	// Due may be some seconds old where there are very many.
+	Due      uint64 `json:"due"`
+	Deferred uint64 `json:"deferred"`
+	Held     uint64 `json:"held"`
+	InFlight uint64 `json:"in_flight"`
+	// Restored come from a backup and wait to be let go; they count as held.
+	Restored uint64 `json:"restored,omitempty"`
+	// Suspended are the shards that have such messages.
+	Suspended []Suspension `json:"suspended,omitempty"`
+	// Stale names shards that answered without their leader: what they have
+	// accepted last may be missing.
+	Stale []uint16 `json:"stale,omitempty"`
+}
+
+// Suspension is why messages of a shard wait that was restored from a backup.
+type Suspension struct {
+	Shard uint16 `json:"shard"`
+	// At is when it was restored, By whom, from a Backup of what time.
+	At     Time   `json:"at"`
+	By     string `json:"by"`
+	Backup Time   `json:"backup"`
+}
+
 // ListRequest asks for a page of messages.
 type ListRequest struct {
-	queue.Selection
+	Selection
 	Cursor string `json:"cursor,omitempty"`
 	// Limit is at most 1,000; 0 means 100.
 	Limit int `json:"limit,omitempty"`
@@ -267,9 +321,9 @@ type Show struct {
 
 // ActRequest asks for an act on one message or, without ID, on the chosen.
 type ActRequest struct {
-	Act queue.Act      `json:"act"`
+	Act Act            `json:"act"`
 	ID  mail.MessageID `json:"id,omitempty"`
-	queue.Selection
+	Selection
 	// All must be said where neither ID nor a selection narrows the act.
 	All bool   `json:"all,omitempty"`
 	By  string `json:"by"`
