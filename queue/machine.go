@@ -6,6 +6,7 @@ import (
 	"quorumta/cluster"
 	"quorumta/queue/event"
 	"quorumta/queue/feed"
+	"quorumta/queue/skip"
 	"quorumta/queue/state"
 )
 
@@ -85,7 +86,7 @@ func (s *shard) Unlead() { s.q.desk.leave(s.id) }
 // the messages that it names are held, its groups are refused. It is total
 // over any bytes (PROTOCOL 22).
 func (s *shard) Skipped(view cluster.View, batch cluster.Batch, e cluster.Entry) []cluster.Result {
-	held, results := state.Skip(view, batch, s.id, e.Index, e.Term, e.Data)
+	held, results := skip.Entry(view, batch, s.id, e.Index, e.Term, e.Data)
 	for _, g := range held {
 		s.q.o.Log.Error("an entry was skipped; a message that it names is held", "id", g.ID, "shard", s.id, "entry", e.Index)
 	}

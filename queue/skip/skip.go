@@ -1,4 +1,6 @@
-package state
+// Package skip folds what must not be folded: an entry that makes the fold
+// panic, and that the operators have decided to pass over (PROTOCOL 22).
+package skip
 
 import (
 	"fmt"
@@ -7,22 +9,25 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/state"
 )
 
-// Skip folds an entry that must not be applied, because applying it panics:
-// its groups are refused as Malformed, and the open messages of the shard that
-// it names are held. It returns what was recorded about those. It is total over
-// any bytes and any state: a message whose own rows cannot be read stays as it
-// is. Like Fold it is a function of its arguments alone (PROTOCOL 22).
+const idLength = 20
+
+// Entry folds an entry that must not be applied, because applying it panics:
+// its groups are refused as state.Malformed, and the open messages of the shard
+// that it names are held. It returns what was recorded about those. It is total
+// over any bytes and any state: a message whose own rows cannot be read stays
+// as it is. Like state.Fold it is a function of its arguments alone.
 //
 // Of an entry that cannot be decoded, whatever looks like an id of the shard is
 // taken for one.
-func Skip(r Reader, w Writer, shard uint16, index, term uint64, entry []byte) ([]event.Group, []Result) {
-	var results []Result
+func Entry(r state.Reader, w state.Writer, shard uint16, index, term uint64, entry []byte) ([]event.Group, []state.Result) {
+	var results []state.Result
 	var ids []mail.MessageID
 	if e, err := event.Decode(entry); err == nil {
 		for _, g := range e.Groups {
-			results = append(results, Malformed)
+			results = append(results, state.Malformed)
 			ids = append(ids, named(g)...)
 		}
 	} else {
@@ -30,7 +35,7 @@ func Skip(r Reader, w Writer, shard uint16, index, term uint64, entry []byte) ([
 	}
 	slices.Sort(ids)
 	s := skipping{r: r, w: w, index: index, term: term}
-	if !s.try(func() { s.at = LastTime(r) }) || s.at.IsZero() {
+	if !s.try(func() { s.at = state.LastTime(r) }) || s.at.IsZero() {
 		return nil, results // there is nothing, or nothing that can be changed
 	}
 	var held []event.Group
@@ -67,8 +72,8 @@ func resembling(b []byte, shard uint16) []mail.MessageID {
 
 // skipping is the skipping of one entry.
 type skipping struct {
-	r           Reader
-	w           Writer
+	r           state.Reader
+	w           state.Writer
 	index, term uint64
 	at          time.Time
 }
@@ -89,7 +94,7 @@ func (s *skipping) hold(id mail.MessageID) (event.Group, bool) {
 	applied := false
 	ended := s.try(func() {
 		e := event.Entry{Term: s.term, Groups: []event.Group{g}}
-		applied = Fold(s.r, &late, s.index, s.term, e)[0] == Applied
+		applied = state.Fold(s.r, &late, s.index, s.term, e)[0] == state.Applied
 	})
 	if !ended || !applied {
 		return g, false
@@ -101,15 +106,15 @@ func (s *skipping) hold(id mail.MessageID) (event.Group, bool) {
 }
 
 // staged are writes that wait.
-type staged []func(Writer)
+type staged []func(state.Writer)
 
-// Set implements Writer.
-func (s *staged) Set(key, value []byte) { *s = append(*s, func(w Writer) { w.Set(key, value) }) }
+// Set implements state.Writer.
+func (s *staged) Set(key, value []byte) { *s = append(*s, func(w state.Writer) { w.Set(key, value) }) }
 
-// Delete implements Writer.
-func (s *staged) Delete(key []byte) { *s = append(*s, func(w Writer) { w.Delete(key) }) }
+// Delete implements state.Writer.
+func (s *staged) Delete(key []byte) { *s = append(*s, func(w state.Writer) { w.Delete(key) }) }
 
-// DeleteRange implements Writer.
+// DeleteRange implements state.Writer.
 func (s *staged) DeleteRange(lo, hi []byte) {
-	*s = append(*s, func(w Writer) { w.DeleteRange(lo, hi) })
+	*s = append(*s, func(w state.Writer) { w.DeleteRange(lo, hi) })
 }
