@@ -62,10 +62,11 @@ func TestSeedRepeatsTheSequence(t *testing.T) {
 		}
 		return text
 	}
-	if order(1) != order(1) {
+	one, again := order(1), order(1)
+	if one != again {
 		t.Error("one seed, two sequences")
 	}
-	if order(1) == order(2) {
+	if one == order(2) {
 		t.Error("two seeds, one sequence")
 	}
 }

@@ -14,7 +14,7 @@ import (
 const (
 	subsystem = 3 << 8
 
-	msgPacket  = subsystem | 0
+	msgPacket  = subsystem
 	msgVerdict = subsystem | 1
 	msgConfig  = subsystem | 2
 
