@@ -14,11 +14,15 @@ import (
 	"quorumta/cluster/store/raftlog"
 )
 
-// ErrDamaged: a file that holds the shard's log or state was found damaged, now or
-// by an earlier run. Nothing of this replica can be relied on: take it out of the
-// shard's configuration, Drop it, and have it made anew from the others. The
-// node's other shards are not concerned.
-var ErrDamaged = errors.New("this replica is damaged; let it be made anew from the others: quorumta cluster remove, then cluster join with an empty data directory")
+// ErrDamaged: what this node has of the shard was found damaged, or something that
+// was synced is missing from it. Nothing of this replica can be relied on: take it
+// out of the shard's configuration, Drop it, and have it made anew from the
+// others. The node's other shards are not concerned.
+var ErrDamaged = errors.New("this replica is damaged and must be made anew from the others")
+
+// ErrForgotten is ErrDamaged where the log has lost a term or a vote that was
+// synced, so that the replica could vote twice.
+var ErrForgotten = fmt.Errorf("the log has lost a vote: %w", ErrDamaged)
 
 // Damaged is nil, or what an earlier run has found of the shard, wrapping
 // ErrDamaged. Log and State refuse a damaged shard until Drop.

@@ -27,7 +27,7 @@ func (st *State) Restore(r io.Reader) error {
 		return nil
 	}
 	if f, ok := r.(interface{ Name() string }); ok && errors.Is(err, stream.ErrBad) {
-		err = fmt.Errorf("%s is damaged; let the node rejoin as new: %w", f.Name(), err)
+		err = fmt.Errorf("%w: %s: %w", ErrDamaged, f.Name(), err)
 	}
 	return fmt.Errorf("restore shard %d: %w", st.shard, err)
 }

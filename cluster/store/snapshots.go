@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -29,7 +30,8 @@ var _ raft.SnapshotStore = (*Snapshots)(nil)
 
 // Snapshots opens the snapshots of a shard and removes what a crash has left
 // half-done. It fails with ErrLineage when the state is not the one that a
-// marker speaks of, and with ErrDamaged when a snapshot is missing. An earlier Snapshots of the shard must not be used any more.
+// marker speaks of, and with ErrDamaged when a snapshot is
+// damaged or missing. An earlier Snapshots of the shard must not be used any more.
 func (s *Store) Snapshots(shard uint16, state *State) (*Snapshots, error) {
 	n, err := s.openSnapshots(shard, state)
 	if err != nil {
@@ -51,6 +53,9 @@ func (s *Store) Snapshots(shard uint16, state *State) (*Snapshots, error) {
 
 func (s *Store) openSnapshots(shard uint16, state *State) (*Snapshots, error) {
 	dir, err := snapshot.Open(s.o.FS, s.path("snapshots", strconv.Itoa(int(shard))))
+	if errors.Is(err, snapshot.ErrDamaged) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open snapshots of shard %d: %w", shard, err)
 	}

@@ -27,10 +27,6 @@ var (
 	ErrLineage = errors.New("the state is of another lineage than its snapshot; let the replica rejoin as new")
 )
 
-// ErrForgotten: the log has lost a term or a vote that was synced, so that the
-// replica could vote twice. Let it rejoin as new.
-var ErrForgotten = errors.New("the log has lost a vote; let the node rejoin as new: quorumta cluster remove, then cluster join with an empty data directory")
-
 // Options says where and how the store lives; every field but Ballast is needed.
 type Options struct {
 	// Dir is the data directory; "log", "state", "snapshots" and "marks" are
@@ -232,9 +228,8 @@ func (s *Store) Log(shard uint16) (*Log, error) {
 // Mark is one shard's high-water mark (package mark, PROTOCOL 7).
 type Mark = mark.Mark
 
-// Mark opens the mark of a shard. It fails with mark.ErrDamaged when a mark was
-// there before and cannot be read, and with ErrForgotten when the log has lost a
-// vote. All calls for one shard return the same Mark.
+// Mark opens the mark of a shard. It fails with ErrDamaged when a mark was there
+// before and cannot be read, and with ErrForgotten when the log has lost a vote. All calls for one shard return the same Mark.
 func (s *Store) Mark(shard uint16) (*Mark, error) {
 	l, err := s.Log(shard)
 	if err != nil {
@@ -245,6 +240,9 @@ func (s *Store) Mark(shard uint16) (*Mark, error) {
 		return nil, err
 	}
 	m, err := s.marks.Shard(shard, expected)
+	if errors.Is(err, mark.ErrDamaged) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
 	if err != nil {
 		return nil, err
 	}

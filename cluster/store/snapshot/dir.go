@@ -65,7 +65,7 @@ func (d *Dir) load() error {
 	keep := map[string]bool{incomingName: true}
 	if id != "" {
 		if d.newest, err = d.read(id); err != nil {
-			return fmt.Errorf("%s: %w; let the replica rejoin as new", d.file(id+labelSuffix), err)
+			return fmt.Errorf("%s: %w", d.file(id+labelSuffix), err)
 		}
 		d.seq = d.newest.Seq
 		keep[id+labelSuffix] = true
@@ -100,7 +100,7 @@ func (d *Dir) read(id string) (*Label, error) {
 	}
 	hex, _, _ := strings.Cut(id, "-")
 	if l.Seq, err = strconv.ParseUint(hex, 16, 64); err != nil || l.ID() != id {
-		return nil, errors.New("the label is not that of the name")
+		return nil, fmt.Errorf("%w: it is not that of the name", ErrDamaged)
 	}
 	return l, nil
 }

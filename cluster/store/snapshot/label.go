@@ -29,6 +29,10 @@ type Label struct {
 	Lineage     [16]byte
 }
 
+// ErrDamaged: the newest label cannot be read, so that nobody knows what the state
+// must have. Let the replica be made anew.
+var ErrDamaged = errors.New("the snapshot's label is damaged")
+
 // Kind is what a snapshot consists of.
 type Kind byte
 
@@ -82,7 +86,7 @@ func decode(b []byte) (l *Label, err error) {
 	n := len(b) - 4
 	switch {
 	case n < labelFixed || string(b[:4]) != labelMagic || binary.BigEndian.Uint32(b[n:]) != crc32.Checksum(b[:n], castagnoli):
-		return nil, errors.New("the label is damaged")
+		return nil, ErrDamaged
 	case binary.BigEndian.Uint16(b[4:]) != labelVersion || Kind(b[6]) != Marker && Kind(b[6]) != Received:
 		return nil, errors.New("the label is of a newer program")
 	}
