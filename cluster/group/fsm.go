@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"quorumta/cluster/group/fetch"
 	"quorumta/cluster/group/marks"
 	"quorumta/cluster/store"
 )
@@ -127,7 +128,7 @@ func (f *fsm) fold(logs []*raft.Log, answers []any) (err error) {
 		switch mark, marked := marks.In(l); {
 		case marked:
 			u.Commit(applied, term, chain)
-			f.marks.Note(mark, f.state)
+			f.marks.Note(mark, applied, chain, func() marks.View { return f.state.View() })
 			u, pending = f.state.Update(), false
 		case l.Type == raft.LogCommand:
 			results := f.apply(u, Entry{Index: l.Index, Term: l.Term, Data: l.Data})
@@ -186,12 +187,12 @@ type marker struct{ fsm *fsm }
 // snapshot beyond the applied index, which is raised to the label first
 // (PROTOCOL 1); the state must be durable before the log is cut.
 func (m marker) Persist(sink raft.SnapshotSink) error {
-	s, ok := sink.(*labelled)
+	s, ok := sink.(*fetch.Sink)
 	if !ok {
 		return fmt.Errorf("snapshot sink %T has no label", sink)
 	}
 	m.fsm.mu.Lock()
-	err := m.fsm.state.RaiseApplied(s.index, s.term)
+	err := m.fsm.state.RaiseApplied(s.Index, s.Term)
 	m.fsm.mu.Unlock()
 	if err != nil {
 		return err
@@ -201,52 +202,3 @@ func (m marker) Persist(sink raft.SnapshotSink) error {
 
 // Release implements raft.FSMSnapshot.
 func (marker) Release() {}
-
-// snapshots is the snapshot store as Raft sees it: sinks tell their labels,
-// and what was restored is said to be so.
-type snapshots struct {
-	*store.Snapshots
-	begin func() error // called before a snapshot is kept
-}
-
-type labelled struct {
-	raft.SnapshotSink
-	index, term uint64
-	begin       func() error
-}
-
-// Close implements raft.SnapshotSink.
-func (l *labelled) Close() error {
-	if err := l.begin(); err != nil {
-		return errors.Join(fmt.Errorf("note that the replica begins: %w", err), l.Cancel())
-	}
-	return l.SnapshotSink.Close()
-}
-
-// once is a snapshot that may be closed twice: by the transport, as soon as it
-// is of no use, and by Raft.
-type once struct {
-	io.Reader
-	close func() error
-}
-
-// Close implements io.Closer.
-func (o once) Close() error { return o.close() }
-
-// Open implements raft.SnapshotStore.
-func (s snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	meta, r, err := s.Snapshots.Open(id)
-	if err != nil {
-		return nil, nil, err
-	}
-	return meta, once{r, sync.OnceValue(r.Close)}, nil
-}
-
-// Create implements raft.SnapshotStore.
-func (s snapshots) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration, configurationIndex uint64, trans raft.Transport) (raft.SnapshotSink, error) {
-	sink, err := s.Snapshots.Create(version, index, term, configuration, configurationIndex, trans)
-	if err != nil {
-		return nil, err
-	}
-	return &labelled{sink, index, term, s.begin}, nil
-}

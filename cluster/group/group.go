@@ -12,7 +12,9 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/sync/semaphore"
 
+	"quorumta/cluster/group/fetch"
 	"quorumta/cluster/store"
+	"quorumta/cluster/store/transfer"
 )
 
 const (
@@ -87,7 +89,9 @@ type Group struct {
 	fsm     *fsm
 	metrics *instruments
 	pace    *semaphore.Weighted
-	reloads sync.Mutex // held while Raft's configuration is read and changed
+	stock   stock          // what others fetch here
+	fetcher *fetch.Fetcher // what is fetched from them
+	reloads sync.Mutex     // held while Raft's configuration is read and changed
 
 	mu      sync.Mutex    // guards the rest
 	current *replica      // nil while closed
@@ -107,9 +111,11 @@ func New(o Options) (*Group, error) {
 		o:       o,
 		metrics: m,
 		pace:    semaphore.NewWeighted(largeInFlight),
+		stock:   stock{o.Shard, o.State, o.Snapshots, transfer.NewPins()},
 		wake:    make(chan struct{}, 1),
 		halted:  make(chan struct{}),
 	}
+	g.fetcher = fetch.New(g.stock)
 	g.fsm = newFSM(o, m)
 	return g, nil
 }
@@ -119,6 +125,7 @@ func New(o Options) (*Group, error) {
 // Status says why.
 func (g *Group) Run(ctx context.Context) {
 	defer g.fsm.marks.Clear()
+	defer g.stock.pins.Close()
 	for ctx.Err() == nil {
 		again := g.serve(ctx)
 		if again == nil {

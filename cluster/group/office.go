@@ -147,7 +147,7 @@ func (g *Group) Transfer(ctx context.Context, to raft.ServerID) error {
 // stuck notes an error of a proposal. A transfer that is said to be under way,
 // and is not ours, never ends (#696).
 func (r *replica) stuck(err error) {
-	if errors.Is(err, raft.ErrLeadershipTransferInProgress) && r.moves.None(r.beat+transport.Timeout) {
+	if errors.Is(err, raft.ErrLeadershipTransferInProgress) && r.moves.None(r.g.o.Heartbeat+transport.Timeout) {
 		r.askReopen("Raft says that a transfer is under way, and none is")
 	}
 }

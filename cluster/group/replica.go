@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"quorumta/cluster/group/fetch"
 	"quorumta/cluster/group/futures"
 	"quorumta/cluster/group/hlog"
 	"quorumta/cluster/group/journal"
@@ -28,9 +29,9 @@ type replica struct {
 	g     *Group
 	raft  *raft.Raft
 	trans *transport.Transport
+	agent *fetch.Agent // of snapshots
 	lease *transport.Lease
-	grace time.Time     // until when no vote is given
-	beat  time.Duration // heartbeat and election time-out
+	grace time.Time // until when no vote is given
 
 	notify chan bool          // from Raft: leadership won, lost
 	again  chan string        // why to reopen
@@ -77,30 +78,35 @@ func (g *Group) open() (*replica, error) {
 		again:  make(chan string, 1),
 		lost:   make(chan raft.ServerID, 1),
 		notify: make(chan bool, 1),
-		beat:   config.HeartbeatTimeout,
 		grace:  time.Now().Add(config.HeartbeatTimeout),
 		lease:  transport.NewLease(leaseOf(config.HeartbeatTimeout), g.o.Self),
 	}
 	config.NotifyCh = r.notify
-	r.trans = transport.New(transport.Options{
-		Stream:  g.o.Connect(r.connectionLost),
-		Lease:   r.lease,
-		Term:    func() uint64 { return r.raft.CurrentTerm() },
-		Silent:  g.silent,
-		Passive: g.o.Passive,
-		Modesty: 3 * r.beat,
-		Grace:   r.grace,
-		Blank:   g.blank,
-		Log:     config.Logger,
-	})
 	begin := func() error { return nil }
 	if blank && g.o.Joined != nil {
 		begin = sync.OnceValue(g.o.Joined)
 	}
+	stream := g.o.Connect(r.connectionLost)
+	r.agent = fetch.NewAgent(fetch.Options{
+		Shard: g.o.Shard, Snapshots: g.o.Snapshots, Stock: g.stock, Fetcher: g.fetcher, Begin: begin, Leads: r.leads, Log: g.o.Log,
+	}, stream)
+	r.trans = transport.New(transport.Options{
+		Stream:  stream,
+		Lease:   r.lease,
+		Term:    func() uint64 { return r.raft.CurrentTerm() },
+		Silent:  g.silent,
+		Passive: g.o.Passive,
+		Modesty: 3 * r.g.o.Heartbeat,
+		Grace:   r.grace,
+		Blank:   g.blank,
+		Send:    r.agent.Send,
+		Log:     config.Logger,
+	})
 	log := journal.Journal{Log: g.o.Entries, Mark: g.o.Mark, Snaps: g.o.Snapshots, Begin: begin, Installed: func() {
 		r.askReopen("a snapshot was installed over a longer log")
 	}}
-	if r.raft, err = raft.NewRaft(config, g.fsm, log, g.o.Entries, snapshots{g.o.Snapshots, begin}, r.trans); err != nil {
+	if r.raft, err = raft.NewRaft(config, g.fsm, log, g.o.Entries, r.agent.Store(), r.trans); err != nil {
+		r.agent.Close()
 		_ = r.trans.Close()
 		return nil, fmt.Errorf("start Raft: %w", err)
 	}
@@ -112,8 +118,8 @@ func (g *Group) open() (*replica, error) {
 // not wait for anybody. Shortened time-outs make Raft look at its timers.
 func (r *replica) hurry() {
 	if votes := r.voters(); len(votes) == 1 && votes[0] == r.g.o.Self && r.raft.State() == raft.Follower {
-		r.setTimeouts(r.beat + time.Millisecond)
-		r.setTimeouts(r.beat)
+		r.setTimeouts(r.g.o.Heartbeat + time.Millisecond)
+		r.setTimeouts(r.g.o.Heartbeat)
 	}
 }
 
@@ -178,7 +184,7 @@ func (r *replica) snapshot() {
 	}
 	defer r.futures.Done()
 	r.reload(func(c *raft.ReloadableConfig) {
-		c.TrailingLogs = max(r.g.o.Entries.EntriesWithin(r.g.o.TrailingBytes), 1)
+		c.TrailingLogs = max(r.g.o.Entries.EntriesWithin(r.g.o.TrailingBytes), r.agent.Trailing(r.raft.LastIndex()), 1)
 	})
 	err := r.raft.Snapshot().Error()
 	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) && !errors.Is(err, raft.ErrRaftShutdown) {
@@ -212,6 +218,7 @@ func (r *replica) close() {
 		}
 	}()
 	r.helpers.Wait()
+	r.agent.Close()
 	applied, _ := r.g.o.State.Applied()
 	label, _ := r.g.o.Snapshots.Label()
 	if applied > label && !r.g.fsm.failed.Load() && r.g.o.Failed() == nil {

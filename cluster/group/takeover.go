@@ -77,13 +77,13 @@ func (r *replica) takeOver(ctx context.Context, leader raft.ServerID) bool {
 		if _, now := r.raft.LeaderWithID(); now != leader && now != "" {
 			return false
 		}
-		if time.Since(r.raft.LastContact()) < leaseOf(r.beat) || (o.best && r.waiting(ctx, leader, o.agreeing)) {
+		if time.Since(r.raft.LastContact()) < leaseOf(r.g.o.Heartbeat) || (o.best && r.waiting(ctx, leader, o.agreeing)) {
 			continue
 		}
 		r.g.o.Log.Info("the leader is dead; electing", "shard", r.g.o.Shard, "leader", leader, "best", o.best)
 		r.g.metrics.tookOver()
 		r.follow.Store(&dead{leader: leader, term: term, since: time.Now(), faster: true})
-		r.setTimeouts(leaseOf(r.beat))
+		r.setTimeouts(leaseOf(r.g.o.Heartbeat))
 		return true
 	}
 	return false
@@ -165,7 +165,7 @@ func (r *replica) standing(ctx context.Context, leader raft.ServerID) Standing {
 	if !r.refused(ctx, leader) {
 		return Standing{}
 	}
-	end := r.raft.LastContact().Add(leaseOf(r.beat))
+	end := r.raft.LastContact().Add(leaseOf(r.g.o.Heartbeat))
 	if r.grace.After(end) {
 		end = r.grace
 	}
@@ -198,10 +198,10 @@ func (r *replica) endTakeover() {
 	}
 	_, leader := r.raft.LeaderWithID()
 	elected := leader != "" && (leader != f.leader || r.raft.CurrentTerm() > f.term)
-	if !elected && time.Since(f.since) < 10*r.beat {
+	if !elected && time.Since(f.since) < 10*r.g.o.Heartbeat {
 		return
 	}
-	r.setTimeouts(r.beat)
+	r.setTimeouts(r.g.o.Heartbeat)
 	r.follow.Store(nil)
 }
 

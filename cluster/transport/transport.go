@@ -41,7 +41,10 @@ type Options struct {
 	// Blank tells whether the replica has nothing yet: it knows no
 	// configuration to judge a candidate by, and gives no vote.
 	Blank func() bool
-	Log   hclog.Logger
+	// Send is called before a snapshot is sent, and returns what is sent in place
+	// of data, with the length in args.
+	Send func(peer raft.ServerID, args *raft.InstallSnapshotRequest, data io.Reader) (io.Reader, error)
+	Log  hclog.Logger
 }
 
 // Transport is Raft's network transport with our guards around it.
@@ -141,11 +144,16 @@ func trim(args *raft.AppendEntriesRequest) {
 // since it pins what the state deletes.
 func (t *Transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
 	t.contacts.acts(args.Term)
-	err := t.NetworkTransport.InstallSnapshot(id, target, args, resp, data)
-	if err != nil {
-		if c, ok := data.(io.Closer); ok {
+	sent, err := t.o.Send(id, args, data)
+	if err == nil {
+		err = t.NetworkTransport.InstallSnapshot(id, target, args, resp, sent)
+	}
+	for _, r := range []io.Reader{sent, data} {
+		if c, ok := r.(io.Closer); ok {
 			_ = c.Close()
 		}
+	}
+	if err != nil {
 		t.contacts.hold(id, args.Term, t.done)
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -45,7 +46,10 @@ func join(t *testing.T, f func(from, to *Transport)) {
 				Modesty: 3 * time.Second,
 				Grace:   time.Now().Add(time.Second),
 				Blank:   func() bool { return false },
-				Log:     hclog.NewNullLogger(),
+				Send: func(_ raft.ServerID, _ *raft.InstallSnapshotRequest, data io.Reader) (io.Reader, error) {
+					return data, nil
+				},
+				Log: hclog.NewNullLogger(),
 			}))
 		}
 		synctest.Wait()

@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"github.com/hashicorp/raft"
-
-	"quorumta/cluster/store"
 )
 
 // Position is a place in a log, ordered by term, then index.
@@ -27,17 +25,40 @@ func (p Position) Later(q Position) Position {
 }
 
 // MarkOf is where the high-water mark is.
-func MarkOf(m *store.Mark) Position {
+func MarkOf(m Mark) Position {
 	term, index := m.Value()
 	return Position{Term: term, Index: index}
+}
+
+// Log is a shard's log.
+type Log interface {
+	raft.MonotonicLogStore
+	raft.LogStore
+	// Tail is the last entry's place; zeros when there is none.
+	Tail() (index, term uint64)
+}
+
+// Mark is the shard's high-water mark (PROTOCOL 7).
+type Mark interface {
+	// Raise notes, soon, that the log was synced up to the place.
+	Raise(term, index uint64)
+	// Lower notes, durably, a place before.
+	Lower(term, index uint64) error
+	// Value is where it is.
+	Value() (term, index uint64)
+}
+
+// Labels tells the newest snapshot's.
+type Labels interface {
+	Label() (index, term uint64)
 }
 
 // Journal is the log as Raft sees it: it keeps the high-water mark, and the
 // entry at the label, by which prepare knows its own log.
 type Journal struct {
-	*store.Log
-	Mark  *store.Mark
-	Snaps *store.Snapshots
+	Log
+	Mark  Mark
+	Snaps Labels
 	// Begin is called before entries are stored.
 	Begin func() error
 	// Installed is called when a snapshot was installed over a log that went

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-
-	"quorumta/cluster/store"
 )
 
 const (
@@ -34,6 +32,14 @@ type Digest struct {
 	Applied uint64
 	Chain   string // hex
 	SHA256  string // hex, or ""
+}
+
+// View is a consistent view of a state.
+type View interface {
+	// SHA256 is the digest of what the state replicates.
+	SHA256() [32]byte
+	// Close ends the view.
+	Close()
 }
 
 // In is the mark in an entry, if it is one.
@@ -65,17 +71,16 @@ type Marks struct {
 type noted struct {
 	mark   []byte
 	digest Digest
-	view   *store.View // nil where the mark is shallow, or the view was closed
+	view   View // nil where the mark is shallow, or the view was closed
 	expire *time.Timer
 }
 
 // New remembers nothing.
 func New() *Marks { return &Marks{changed: make(chan struct{})} }
 
-// Note is called between two updates of the state.
-func (m *Marks) Note(mark []byte, state *store.State) {
-	index, _ := state.Applied()
-	chain := state.Chain()
+// Note is called between two updates of the state, with what it has applied,
+// its running digest and what opens a view of it.
+func (m *Marks) Note(mark []byte, index uint64, chain [32]byte, open func() View) {
 	n := &noted{mark: bytes.Clone(mark), digest: Digest{Applied: index, Chain: hex.EncodeToString(chain[:])}}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -83,7 +88,7 @@ func (m *Marks) Note(mark []byte, state *store.State) {
 		for _, old := range m.noted {
 			old.dropView()
 		}
-		n.view = state.View()
+		n.view = open()
 		n.expire = time.AfterFunc(viewLife, func() {
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -142,7 +147,7 @@ func (m *Marks) Wait(ctx context.Context, mark []byte) (Digest, error) {
 }
 
 // takeLocked finds a mark; the view goes to the caller.
-func (m *Marks) takeLocked(mark []byte) (Digest, *store.View, bool) {
+func (m *Marks) takeLocked(mark []byte) (Digest, View, bool) {
 	for _, n := range m.noted {
 		if bytes.Equal(n.mark, mark) {
 			view := n.view
