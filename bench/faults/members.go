@@ -231,7 +231,7 @@ func (r *round) rejoin(ctx context.Context, m *member) error {
 }
 
 // diskDamaged flips a bit in one of a node's files while it is down. It is
-// either served from what is whole, or refused, and then it joins again.
+// either serves what is whole, or stops, and then it joins again.
 func diskDamaged(ctx context.Context, r *round) error {
 	v, err := r.leader(ctx)
 	if err != nil {
@@ -250,10 +250,16 @@ func diskDamaged(ctx context.Context, r *round) error {
 		return err
 	}
 	if r.comesUp(ctx, v) {
-		r.note += " was flipped, and the node started"
-		return r.hold(ctx)
+		// What is damaged may be found only when it is read.
+		if err := r.hold(ctx); err != nil {
+			return err
+		}
 	}
-	r.note += " was flipped, and the node refused to start"
+	if v.Running() {
+		r.note += " was flipped, and the node runs"
+		return nil
+	}
+	r.note += " was flipped, and the node stopped"
 	if err := os.RemoveAll(r.data(v)); err != nil {
 		return err
 	}
