@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,13 +72,13 @@ func TestOneMachine(t *testing.T) {
 // TestRun: who does not answer is asked again soon at first, then as all are.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		asked := 0
+		var asked atomic.Int32
 		p := New(Options{
 			Name:      "n1",
 			Listeners: func() []net.Addr { return nil },
 			Members:   func() map[string]string { return map[string]string{"n1": "", "n2": ""} },
 			Ask: func(context.Context, string) ([]netip.AddrPort, error) {
-				if asked++; asked < 3 {
+				if asked.Add(1) < 3 {
 					return nil, errors.New("not yet")
 				}
 				return []netip.AddrPort{netip.MustParseAddrPort("10.0.0.2:25")}, nil
@@ -90,12 +91,12 @@ func TestRun(t *testing.T) {
 			p.Run(ctx)
 		}()
 		time.Sleep(4 * time.Second) // virtual: after one and two more
-		if _, ok := p.Whose(netip.MustParseAddrPort("10.0.0.2:25")); !ok || asked != 3 {
-			t.Errorf("known: %v, asked %d times", ok, asked)
+		if _, ok := p.Whose(netip.MustParseAddrPort("10.0.0.2:25")); !ok || asked.Load() != 3 {
+			t.Errorf("known: %v, asked %d times", ok, asked.Load())
 		}
 		time.Sleep(time.Minute)
-		if asked != 5 {
-			t.Errorf("asked %d times after a minute more", asked)
+		if asked.Load() != 5 {
+			t.Errorf("asked %d times after a minute more", asked.Load())
 		}
 		cancel()
 		<-ended
