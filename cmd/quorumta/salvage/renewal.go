@@ -14,14 +14,11 @@ import (
 	"quorumta/cluster/control"
 	"quorumta/cluster/papers"
 	"quorumta/cluster/store"
+	"quorumta/cmd/quorumta/setup"
 )
 
 // storeMemory is what a store may use that copies, bytes.
 const storeMemory = 64 << 20
-
-// contents are what a node keeps in its data directory. The file "id" is the
-// last: without it a node does not start.
-var contents = []string{"log", "state", "snapshots", "marks", "map", "id"}
 
 // renewal builds a data directory in a folder of the one that it will be.
 type renewal struct {
@@ -78,46 +75,83 @@ func (r *renewal) finish(m control.Map) error {
 	return settle(r.data)
 }
 
-// settle puts what was built in its place, and what was there aside. It goes on
+// emptied is the file in the folder of what was built that says that the old
+// data has gone aside.
+const emptied = "emptied"
+
+// settle puts what was there aside, and what was built in its place. It goes on
 // where an earlier call was cut off. The file "id" goes first and comes last,
 // so that no node starts in between.
 func settle(data string) error {
 	built, old := filepath.Join(data, unfinished), filepath.Join(data, aside)
-	if err := move(data, old, "id"); err != nil {
-		return fmt.Errorf("put the old data aside: %w", err)
-	}
-	for _, name := range contents {
-		if _, err := os.Lstat(filepath.Join(built, name)); errors.Is(err, fs.ErrNotExist) {
-			continue // it is in its place already
+	if _, err := os.Lstat(filepath.Join(built, emptied)); errors.Is(err, fs.ErrNotExist) {
+		names, err := inside(data, unfinished, aside, setup.OwnerFile)
+		if err != nil {
+			return err
 		}
-		if err := move(data, old, name); err != nil {
+		slices.Reverse(names)
+		if err := move(data, old, names); err != nil {
 			return fmt.Errorf("put the old data aside: %w", err)
 		}
-		if err := move(built, data, name); err != nil {
-			return fmt.Errorf("put the new data in its place: %w", err)
+		if err := os.WriteFile(filepath.Join(built, emptied), nil, 0o600); err != nil {
+			return err
+		}
+		if err := syncDir(built); err != nil {
+			return err
 		}
 	}
-	return os.Remove(built)
+	names, err := inside(built, emptied)
+	if err != nil {
+		return err
+	}
+	if err := move(built, data, names); err != nil {
+		return fmt.Errorf("put the new data in its place: %w", err)
+	}
+	return os.RemoveAll(built)
+}
+
+// inside are the names in a folder but for some, "id" the last.
+func inside(dir string, but ...string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	id := false
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case name == "id":
+			id = true
+		case !slices.Contains(but, name):
+			names = append(names, name)
+		}
+	}
+	if id {
+		names = append(names, "id")
+	}
+	return names, nil
+}
+
+// move moves files and folders, in order, each durably.
+func move(from, to string, names []string) error {
+	for _, name := range names {
+		if err := os.MkdirAll(to, 0o700); err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(from, name), filepath.Join(to, name)); err != nil {
+			return err
+		}
+		if err := errors.Join(syncDir(to), syncDir(from)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settled reports whether nothing waits for settle.
 func settled(data string) bool {
 	_, err := os.Lstat(filepath.Join(data, unfinished, "id"))
 	return err != nil
-}
-
-// move moves a file or folder, durably, if it is there.
-func move(from, to, name string) error {
-	if _, err := os.Lstat(filepath.Join(from, name)); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err := os.MkdirAll(to, 0o700); err != nil {
-		return err
-	}
-	if err := os.Rename(filepath.Join(from, name), filepath.Join(to, name)); err != nil {
-		return err
-	}
-	return errors.Join(syncDir(to), syncDir(from))
 }
 
 // sign writes the papers and the map.

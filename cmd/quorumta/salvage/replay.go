@@ -9,6 +9,7 @@ import (
 	"quorumta/cluster/control"
 	"quorumta/cluster/store"
 	"quorumta/queue/event"
+	"quorumta/queue/skip"
 	"quorumta/queue/state"
 )
 
@@ -121,7 +122,7 @@ func fold(u *store.Update, shard uint16, l *raft.Log, m *control.Map) (err error
 		}
 	}()
 	if m.Skipped(shard, l.Index) {
-		state.Skip(u, u, shard, l.Index, l.Term, l.Data)
+		skip.Entry(u, u, shard, l.Index, l.Term, l.Data)
 		return nil
 	}
 	e, err := event.Decode(l.Data)

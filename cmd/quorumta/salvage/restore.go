@@ -95,7 +95,7 @@ func blank(f *config.File) (setup.FirstStart, error) {
 	case first.Joining:
 		return first, errors.New("this node joins a running cluster, which has its queue: a backup is restored into a new cluster")
 	}
-	for _, name := range contents {
+	for _, name := range []string{"id", "log", "state"} {
 		if _, err := os.Lstat(filepath.Join(f.Data, name)); err == nil {
 			return first, fmt.Errorf("%s holds data already: a backup is restored into an empty data directory", f.Data)
 		}

@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// ownerFile holds, in a data directory, the SHA-256 of the certificate of the
+// OwnerFile holds, in a data directory, the SHA-256 of the certificate of the
 // CA of the cluster that the data is of. A node's name and its certificate do
 // not tell a disk that was taken from another cluster.
-const ownerFile = "ca.sha256"
+const OwnerFile = "ca.sha256"
 
 // CheckOwner fails if the data directory is known to be of a cluster with
 // another CA.
 func CheckOwner(data string, ca [32]byte) error {
-	path := filepath.Join(data, ownerFile)
+	path := filepath.Join(data, OwnerFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -35,7 +35,7 @@ func CheckOwner(data string, ca [32]byte) error {
 
 // KeepOwner notes whose data it is, once.
 func KeepOwner(data string, ca [32]byte) error {
-	path := filepath.Join(data, ownerFile)
+	path := filepath.Join(data, OwnerFile)
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
