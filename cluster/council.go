@@ -3,16 +3,12 @@ package cluster
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"quorumta/cluster/control"
 	"quorumta/cluster/council"
 )
 
 const methodOrder = "cluster.order"
-
-// mapKey is where the control group's state has the map.
-const mapKey = "map"
 
 // The control group's results.
 const (
@@ -25,18 +21,10 @@ type chronicle struct{ node *Node }
 
 // Apply implements Machine.
 func (c *chronicle) Apply(view View, batch Batch, entry Entry) []Result {
-	change, err := control.DecodeChange(entry.Data)
-	if err != nil {
-		panic(err)
-	}
-	m, err := mapIn(view).Apply(entry.Index, change)
-	switch {
-	case errors.Is(err, control.ErrUnknown):
-		panic(err)
-	case err != nil:
+	m, ok := council.Fold(view, batch, entry.Index, entry.Data)
+	if !ok {
 		return []Result{refused}
 	}
-	batch.Set([]byte(mapKey), m.Encode())
 	c.node.atlas.Offer(m)
 	return []Result{folded}
 }
@@ -47,28 +35,15 @@ func (c *chronicle) Lead(uint64) {}
 // Unlead implements Machine.
 func (c *chronicle) Unlead() {}
 
-// mapIn is the map in the control group's state.
-func mapIn(view View) (m control.Map) {
-	text, ok := view.Get([]byte(mapKey))
-	if !ok {
-		return m
-	}
-	m, err := control.DecodeMap(text)
-	if err != nil {
-		panic(fmt.Sprintf("the control group's state: %v", err))
-	}
-	return m
-}
-
-// controlMap is the map as this node's replica of the control group has it.
-func (n *Node) controlMap() (control.Map, bool) {
+// controlMap is the map as this node's replica of the control group has it, of
+// version 0 where it has none.
+func (n *Node) controlMap() control.Map {
 	view, done, err := n.View(0)
 	if err != nil {
-		return control.Map{}, false
+		return control.Map{}
 	}
 	defer done()
-	m := mapIn(view)
-	return m, m.Version > 0
+	return council.Read(view)
 }
 
 // newCouncil is this node's place in the decisions of the control group.
@@ -80,10 +55,7 @@ func (n *Node) newCouncil() *council.Council {
 			results, err := n.Propose(ctx, 0, term, change)
 			return len(results) == 1 && results[0] == folded, err
 		},
-		Map: func() control.Map {
-			m, _ := n.controlMap()
-			return m
-		},
+		Map:   n.controlMap,
 		First: n.Map,
 		Facts: n.facts,
 		Alive: n.isAlive,
@@ -136,6 +108,6 @@ func (n *Node) isAlive(name string) bool {
 	if name == n.o.Name {
 		return x.Incarnation == n.papers.Incarnation()
 	}
-	o, alive := n.peers.Get(name)
-	return alive && o.Report.Incarnation == x.Incarnation
+	o, _ := n.peers.Get(name)
+	return n.answers(name) && o.Report.Incarnation == x.Incarnation
 }

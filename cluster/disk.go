@@ -80,7 +80,7 @@ func (n *Node) Accepting(shard ShardID) error {
 func (n *Node) reaches(shard ShardID) error {
 	leader := n.Leader(shard)
 	if leader != n.o.Name {
-		if _, alive := n.peers.Get(leader); !alive {
+		if !n.answers(leader) {
 			return fmt.Errorf("%w: no leader in reach", ErrNotLeader)
 		}
 		return nil

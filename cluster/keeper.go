@@ -2,12 +2,15 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"quorumta/cluster/atlas"
 	"quorumta/cluster/book"
@@ -48,9 +51,7 @@ func (n *Node) keep(ctx context.Context) {
 		telling: make(chan struct{}, 1),
 	}
 	defer k.tellers.Wait()
-	if m, ok := n.controlMap(); ok {
-		n.atlas.Offer(m)
-	}
+	n.atlas.Offer(n.controlMap())
 	tick := time.NewTicker(keepInterval)
 	defer tick.Stop()
 	for {
@@ -61,6 +62,7 @@ func (n *Node) keep(ctx context.Context) {
 		k.meet(c)
 		k.inherit(c)
 		k.open(c)
+		k.skip(c)
 		k.release(ctx, c)
 		k.announce(ctx, c)
 		select {
@@ -76,13 +78,19 @@ func (n *Node) keep(ctx context.Context) {
 func (k *keeper) turnTo(c *atlas.Chart) bool {
 	old := k.acted
 	k.acted = c
+	var err error
 	if c.Version > 0 {
-		if err := k.papers.KeepMap(c.Encode()); err != nil {
-			k.fatal(err)
-			return false
-		}
+		err = k.papers.KeepMap(c.Encode())
 	}
-	if old.Current(k.papers.RaftID()) && !c.Current(k.papers.RaftID()) {
+	current := c.Current(k.papers.RaftID())
+	if current {
+		err = errors.Join(err, k.papers.Admit())
+	}
+	if err != nil {
+		k.fatal(err)
+		return false
+	}
+	if !current && c.Version > 0 && k.papers.Admitted() {
 		k.resign(c)
 		return false
 	}
@@ -91,7 +99,6 @@ func (k *keeper) turnTo(c *atlas.Chart) bool {
 		return false
 	}
 	k.book.Turn(old.Map, c.Map, time.Now())
-	k.skip(c)
 	return true
 }
 
@@ -151,7 +158,8 @@ func (k *keeper) inherit(c *atlas.Chart) {
 	k.atlas.Begin(m)
 }
 
-// skip lets replicas go on that have stopped at an entry which is skipped now.
+// skip lets replicas go on that have stopped at an entry which is skipped now,
+// maybe before they knew.
 func (k *keeper) skip(c *atlas.Chart) {
 	for _, h := range k.desk.All() {
 		if poison := h.Status().Poison; poison != 0 && c.Skipped(h.shard, poison) {
@@ -232,13 +240,9 @@ func (n *Node) releasedHere(_ context.Context, r releaseRequest) (bool, error) {
 		return false, ErrNotLeader
 	}
 	servers, _, settled := h.Configuration()
-	for _, server := range servers {
-		if string(server.ID) == r.ID {
-			return false, nil
-		}
-	}
+	has := slices.ContainsFunc(servers, func(s raft.Server) bool { return string(s.ID) == r.ID })
 	_, still := h.Term()
-	return settled && still, nil
+	return settled && still && !has, nil
 }
 
 // announce tells the control group what has changed of this node since it was

@@ -48,10 +48,10 @@ func leadOf(r *replica) lead.Group {
 // voter. It can be called on any member.
 func (n *Node) Transfer(ctx context.Context, shard ShardID, to string) error {
 	leader := n.Leader(shard)
-	switch {
-	case leader == "":
+	if leader == "" {
 		return fmt.Errorf("shard %d: %w: it has no leader", shard, ErrNotLeader)
-	case leader == to:
+	}
+	if leader == to {
 		return nil
 	}
 	return n.ask(ctx, leader, lead.MethodTransfer, lead.Request{Shard: shard, To: to}, &struct{}{})

@@ -80,6 +80,12 @@ func TestAWipedNodeRejoins(t *testing.T) {
 		if !errors.Is(old.ending, cluster.ErrRemoved) || !strings.Contains(old.ending.Error(), "has replaced incarnation in3") {
 			w.t.Errorf("the old incarnation ended with: %v", old.ending)
 		}
+		w.start("n3") // and a second time, when it has kept the map
+		<-old.ended
+		old.stop = nil
+		if !errors.Is(old.ending, cluster.ErrRemoved) {
+			w.t.Errorf("started again it ended with: %v", old.ending)
+		}
 		w.nodes["n3"] = now
 		w.start("n3")
 		w.put(1, "last=1")

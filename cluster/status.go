@@ -14,13 +14,6 @@ import (
 	"quorumta/cluster/papers"
 )
 
-// Office is the leadership of a shard: no two nodes ever hold the same.
-type Office struct {
-	Shard ShardID
-	Term  uint64
-	Node  string
-}
-
 // NodeStatus is what this node knows of a member.
 type NodeStatus struct {
 	Name    string

@@ -32,6 +32,9 @@ type record struct {
 	// Replicas is what the node has of each shard.
 	Replicas map[uint16]Stage `json:"replicas,omitempty"`
 
+	// Admitted: the node has seen itself on a map.
+	Admitted bool `json:"admitted,omitempty"`
+
 	// Shards and Founded are what files had instead of Replicas: all shards
 	// from 1 to Shards, on every node.
 	Shards  int  `json:"shards,omitempty"`
@@ -120,6 +123,26 @@ func (p *Papers) agree() error {
 
 // Fresh reports whether the papers are new: this is the node's first start.
 func (p *Papers) Fresh() bool { return p.fresh }
+
+// Admitted reports whether the node has ever seen itself on a map: a map that it
+// is not on says then that it is a member no more.
+func (p *Papers) Admitted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.id.Admitted
+}
+
+// Admit notes that the node has seen itself on a map; it is durable when Admit
+// returns nil.
+func (p *Papers) Admit() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.id.Admitted {
+		return nil
+	}
+	p.id.Admitted = true
+	return p.writeLocked()
+}
 
 // Old reports whether the papers are of a version that had no map.
 func (p *Papers) Old() bool { return p.old }
