@@ -12,5 +12,11 @@
 // without it: a dead leader is followed at once (takeover.go), a log that lost
 // its tail does not vote (open.go), an install over a longer log reopens
 // (open.go), a transfer that never ends reopens (office.go), no future is left
-// behind (futures.go).
+// behind (futures).
+//
+// The configuration, who replicates the shard, is changed by the holder of the
+// office, one replica at a time (configuration.go); the lease knows the next one
+// before Raft does. A replica may begin empty where the node joins
+// (Options.Joining). A large state is fetched beside Raft (fetch). An entry whose
+// fold panics stops every replica, until it is skipped (stop.go).
 package group

@@ -79,6 +79,9 @@ func TestLargeStateIsFetched(t *testing.T) {
 			if n := joiner.g.fetcher.Taken(); n != 1 {
 				t.Errorf("%s: %d snapshots were fetched and installed", trouble, n)
 			}
+			if names, err := joiner.fs.List("d/snapshots/1"); err != nil || len(names) != 1 {
+				t.Errorf("%s: of what was restored %q is left, %v", trouble, names, err)
+			}
 			add(t, all, joiner)
 			wait(t, "the two go on", func() bool { return leader(t, all).put("after") == nil })
 			founder.end()

@@ -177,6 +177,12 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 		f.fail(err)
 		return err
 	}
+	// Its data is of no use any more, and as large as the state.
+	if labels, err := f.o.Snapshots.List(); err == nil && len(labels) > 0 {
+		if err := f.o.Snapshots.Restored(labels[0].ID); err != nil {
+			f.log.Warn("the data of a restored snapshot stays until the next start", "err", err)
+		}
+	}
 	return nil
 }
 
