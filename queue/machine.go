@@ -17,7 +17,7 @@ import (
 type shard struct {
 	q    *Queue
 	id   uint16
-	feed feed.Feed
+	feed feed.Feed[state.Record]
 }
 
 // Apply implements cluster.Machine.

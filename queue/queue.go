@@ -290,7 +290,7 @@ func (q *Queue) view(shard uint16, f func(state.Reader)) error {
 
 // follow follows what this node's replica of a shard folds; nil if there is
 // none.
-func (q *Queue) follow(shard uint16) *feed.Follower {
+func (q *Queue) follow(shard uint16) *feed.Follower[state.Record] {
 	if s := q.desk.shard(shard); s != nil {
 		return s.feed.Follow()
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"slices"
 	"sync"
-
-	"quorumta/queue/state"
 )
 
 const (
@@ -26,25 +24,25 @@ var ErrClosed = errors.New("this node does not have the shard any more: follow a
 
 // Feed hands records to followers, in the order of Publish. Its methods are
 // safe for concurrent use.
-type Feed struct {
+type Feed[R any] struct {
 	mu        sync.Mutex
-	recent    []state.Record
-	followers map[*Follower]struct{}
+	recent    []R
+	followers map[*Follower[R]]struct{}
 	closed    bool
 }
 
 // Follower is one who follows.
-type Follower struct {
-	feed *Feed
+type Follower[R any] struct {
+	feed *Feed[R]
 	// Of feed.mu:
-	waiting []state.Record
+	waiting []R
 	behind  bool
 
 	wake chan struct{}
 }
 
 // Publish hands out records. It never waits for a follower.
-func (f *Feed) Publish(records []state.Record) {
+func (f *Feed[R]) Publish(records []R) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.recent = append(f.recent, records...)
@@ -64,7 +62,7 @@ func (f *Feed) Publish(records []state.Record) {
 }
 
 // Close ends the feed: who follows is told once he has the last record.
-func (f *Feed) Close() {
+func (f *Feed[R]) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closed = true
@@ -77,12 +75,12 @@ func (f *Feed) Close() {
 }
 
 // Follow begins with the newest records that the feed remembers.
-func (f *Feed) Follow() *Follower {
+func (f *Feed[R]) Follow() *Follower[R] {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	w := &Follower{feed: f, waiting: slices.Clone(f.recent), wake: make(chan struct{}, 1)}
+	w := &Follower[R]{feed: f, waiting: slices.Clone(f.recent), wake: make(chan struct{}, 1)}
 	if f.followers == nil {
-		f.followers = map[*Follower]struct{}{}
+		f.followers = map[*Follower[R]]struct{}{}
 	}
 	f.followers[w] = struct{}{}
 	return w
@@ -90,7 +88,7 @@ func (f *Feed) Follow() *Follower {
 
 // Next waits for records and returns all that there are. It fails with
 // ErrBehind, with ErrClosed after the last record, or with the context's error.
-func (w *Follower) Next(ctx context.Context) ([]state.Record, error) {
+func (w *Follower[R]) Next(ctx context.Context) ([]R, error) {
 	for {
 		w.feed.mu.Lock()
 		records, behind, closed := w.waiting, w.behind, w.feed.closed
@@ -113,7 +111,7 @@ func (w *Follower) Next(ctx context.Context) ([]state.Record, error) {
 }
 
 // Close ends following.
-func (w *Follower) Close() {
+func (w *Follower[R]) Close() {
 	w.feed.mu.Lock()
 	defer w.feed.mu.Unlock()
 	delete(w.feed.followers, w)

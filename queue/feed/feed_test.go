@@ -4,25 +4,23 @@ import (
 	"context"
 	"errors"
 	"testing"
-
-	"quorumta/queue/state"
 )
 
-func records(n int) []state.Record {
-	return make([]state.Record, n)
+func records(n int) []string {
+	return make([]string, n)
 }
 
 func TestAFollowerGetsWhatIsRememberedAndThenWhatComes(t *testing.T) {
-	var f Feed
-	f.Publish([]state.Record{{ID: "a"}})
+	var f Feed[string]
+	f.Publish([]string{"a"})
 	w := f.Follow()
 	defer w.Close()
 	got, err := w.Next(t.Context())
-	if err != nil || len(got) != 1 || got[0].ID != "a" {
+	if err != nil || len(got) != 1 || got[0] != "a" {
 		t.Fatalf("got %v, %v", got, err)
 	}
-	go f.Publish([]state.Record{{ID: "b"}})
-	if got, err = w.Next(t.Context()); err != nil || len(got) != 1 || got[0].ID != "b" {
+	go f.Publish([]string{"b"})
+	if got, err = w.Next(t.Context()); err != nil || len(got) != 1 || got[0] != "b" {
 		t.Fatalf("got %v, %v", got, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -33,7 +31,7 @@ func TestAFollowerGetsWhatIsRememberedAndThenWhatComes(t *testing.T) {
 }
 
 func TestMemoryIsBounded(t *testing.T) {
-	var f Feed
+	var f Feed[string]
 	w := f.Follow()
 	for range 2 * buffered / 1000 {
 		f.Publish(records(1000))

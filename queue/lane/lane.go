@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"quorumta/queue/event"
-	"quorumta/queue/state"
+	"quorumta/queue/verdict"
 )
 
 const (
@@ -35,14 +35,14 @@ var (
 // Verdict is what became of a proposed group. An Err that is ErrNotProposed
 // means just that; every other Err that the outcome is not known (PROTOCOL 19).
 type Verdict struct {
-	Result state.Result
+	Result verdict.Result
 	Err    error
 }
 
 // Definite reports whether the verdict says what is on record. It does not if
 // the group was decided in another term than it was committed in: it may be
 // decided again.
-func (v Verdict) Definite() bool { return v.Err == nil && v.Result != state.Late }
+func (v Verdict) Definite() bool { return v.Err == nil && v.Result != verdict.Late }
 
 // NotProposed reports whether nothing was proposed.
 func (v Verdict) NotProposed() bool { return errors.Is(v.Err, ErrNotProposed) }

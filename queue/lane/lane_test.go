@@ -7,7 +7,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
-	"quorumta/queue/state"
+	"quorumta/queue/verdict"
 )
 
 // harness collects the entries of a lane; each waits for the gate.
@@ -29,7 +29,7 @@ func (h *harness) commit(batch []Waiting) {
 	h.entries = append(h.entries, batch)
 	h.mu.Unlock()
 	for _, w := range batch {
-		w.Settled(Verdict{Result: state.Applied})
+		w.Settled(Verdict{Result: verdict.Applied})
 	}
 }
 
@@ -94,7 +94,7 @@ func TestALaneThatIsFullOrClosedRefuses(t *testing.T) {
 }
 
 func TestWhatAVerdictSays(t *testing.T) {
-	late := Verdict{Result: state.Late}
+	late := Verdict{Result: verdict.Late}
 	if late.Definite() || late.NotProposed() || late.Error() == nil {
 		t.Error("a late group may be decided again")
 	}

@@ -88,7 +88,7 @@ func (o *Office) propound(id mail.MessageID, recipients []uint32) (*claiming, er
 	c := &claiming{settled: make(chan lane.Verdict, 1)}
 	c.Claim = Claim{ID: id, Recipients: slices.Clone(recipients)}
 	load := func() (*state.Message, bool) { return o.Message(id) }
-	entered, err := o.overlay.Enter(load, recipients, func(m *state.Message, number uint32) error {
+	entered, err := o.overlay.enter(load, recipients, func(m *state.Message, number uint32) error {
 		c.Number, c.more = number, countPending(m) > len(recipients)
 		claimed := &event.Claimed{Number: number, Recipients: c.Recipients, By: o.opt.Self}
 		return o.claims.Enqueue(lane.Waiting{
@@ -122,7 +122,7 @@ func (o *Office) claimed(c *claiming, v lane.Verdict) {
 	if wanted {
 		o.opt.Attempts.Begin(c.Key(), c.Recipients)
 	}
-	o.overlay.Leave(c.ID, c.Recipients)
+	o.overlay.leave(c.ID, c.Recipients)
 	if made {
 		o.opt.Counters.Claims.Add(o.ctx, 1)
 	}

@@ -73,7 +73,7 @@ type Office struct {
 	last    time.Time     // of the newest stamp
 	changed chan struct{} // closed by wake
 
-	overlay  attempt.Overlay
+	overlay  overlay
 	settling settling
 	mended   mended
 }
@@ -190,5 +190,5 @@ func (o *Office) Message(id mail.MessageID) (*state.Message, bool) {
 
 // withheld reports whether the message must not be claimed by this process.
 func (o *Office) withheld(id mail.MessageID) bool {
-	return o.overlay.Has(id) || o.opt.Unsettled(id)
+	return o.overlay.has(id) || o.opt.Unsettled(id)
 }

@@ -63,7 +63,7 @@ func (o *Office) oldClaims() map[event.Process][]state.Claim {
 	o.view(func(r state.Reader) {
 		state.Claims(r, func(c state.Claim) bool {
 			ours := c.Term >= o.term
-			if ours && (o.overlay.Has(c.ID) || o.opt.Attempts.Has(attempt.Key{ID: c.ID, Number: c.Number})) {
+			if ours && (o.overlay.has(c.ID) || o.opt.Attempts.Has(attempt.Key{ID: c.ID, Number: c.Number})) {
 				return true
 			}
 			old[c.By] = append(old[c.By], c)

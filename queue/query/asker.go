@@ -33,7 +33,7 @@ type Options struct {
 	// none.
 	View func(shard uint16, f func(state.Reader)) error
 	// Follow follows what this node's replica folds; nil where there is none.
-	Follow func(shard uint16) *feed.Follower
+	Follow func(shard uint16) *feed.Follower[state.Record]
 	// Spawn runs f, with a context that ends with the queue, or reports false.
 	Spawn func(f func(context.Context)) bool
 	Now   func() time.Time

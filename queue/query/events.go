@@ -101,8 +101,8 @@ func (a *Asker) catchUp(ctx context.Context, shard uint16) {
 type stream struct {
 	asker    *Asker
 	shard    uint16
-	id       mail.MessageID // "" for all
-	follower *feed.Follower // nil: none
+	id       mail.MessageID               // "" for all
+	follower *feed.Follower[state.Record] // nil: none
 	// last is the newest time of the history, told its records of that time.
 	// Times never go back in a log, so what is older is in the history, and
 	// what is newer is not.

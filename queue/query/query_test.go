@@ -25,7 +25,7 @@ type nodes struct {
 	t      *testing.T
 	mu     sync.Mutex
 	state  *memory.Rows // of mu
-	feed   feed.Feed
+	feed   feed.Feed[state.Record]
 	leader string
 	down   bool // the first node does not answer
 	ctx    context.Context
@@ -46,7 +46,7 @@ func newNodes(t *testing.T, ctx context.Context) *nodes {
 			f(view)
 			return nil
 		},
-		Follow: func(uint16) *feed.Follower { return n.feed.Follow() },
+		Follow: func(uint16) *feed.Follower[state.Record] { return n.feed.Follow() },
 	})
 	n.b = New(Options{
 		Node: "n2", Shards: n.shards, Others: func() []string { return []string{"n3", "n1"} }, Now: time.Now, Spawn: n.spawn,
@@ -54,7 +54,7 @@ func newNodes(t *testing.T, ctx context.Context) *nodes {
 		Leader: func(uint16) string { return n.leader },
 		Call:   n.call,
 		View:   func(uint16, func(state.Reader)) error { return errNone },
-		Follow: func(uint16) *feed.Follower { return nil },
+		Follow: func(uint16) *feed.Follower[state.Record] { return nil },
 	})
 	return n
 }

@@ -11,21 +11,8 @@ import (
 	"quorumta/queue/event"
 )
 
-var (
-	resultNames = [...]string{
-		"none", "applied", "duplicate", "conflict", "abandoned", "missing", "unknown", "stale", "late", "malformed",
-	}
-	phaseNames = [...]string{
-		"pending", "in_flight", "delivered", "failed", "expired", "removed", "bounced", "expanded",
-	}
-)
-
-// String is the verdict's name, as "applied".
-func (r Result) String() string {
-	if int(r) < len(resultNames) {
-		return resultNames[r]
-	}
-	return fmt.Sprintf("result %d", r)
+var phaseNames = [...]string{
+	"pending", "in_flight", "delivered", "failed", "expired", "removed", "bounced", "expanded",
 }
 
 // String is the phase's name as operators see it, as "in_flight".

@@ -5,6 +5,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/verdict"
 )
 
 // Reader is what folding and deciding read. Get's value may be kept; Scan's
@@ -21,24 +22,22 @@ type Writer interface {
 	DeleteRange(lo, hi []byte)
 }
 
-// Result is the verdict on a group: the same on every replica.
-type Result uint8
+// Result is the verdict on a group: the same on every replica. Those that
+// refuse it have changed nothing.
+type Result = verdict.Result
 
-// The verdicts. A refused group changes nothing.
+// The verdicts; see there.
 const (
-	Applied   Result = 1
-	Duplicate Result = 2 // Accepted again by the same submitter with the same digest: a success
-	Conflict  Result = 3 // the id is known with another submitter or digest: draw another
-	Abandoned Result = 4 // the id was abandoned before
-	Missing   Result = 5 // Accepted names parts that are not recorded
-	Unknown   Result = 6 // no such open message
-	Stale     Result = 7 // not the current attempt, or nothing left to do; to Abandoned: Accepted came first
-	Late      Result = 8 // decided in another term than it was committed in
-	Malformed Result = 9 // the group contradicts itself
+	Applied   = verdict.Applied
+	Duplicate = verdict.Duplicate
+	Conflict  = verdict.Conflict
+	Abandoned = verdict.Abandoned
+	Missing   = verdict.Missing
+	Unknown   = verdict.Unknown
+	Stale     = verdict.Stale
+	Late      = verdict.Late
+	Malformed = verdict.Malformed
 )
-
-// OK reports whether what the group says is now true.
-func (r Result) OK() bool { return r == Applied || r == Duplicate }
 
 // Phase is where a recipient is.
 type Phase uint8

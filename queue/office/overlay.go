@@ -1,4 +1,4 @@
-package attempt
+package office
 
 import (
 	"sync"
@@ -7,10 +7,10 @@ import (
 	"quorumta/queue/state"
 )
 
-// Overlay is what an office has proposed to claim and not yet seen applied:
+// overlay is what an office has proposed to claim and not yet seen applied:
 // deciding runs ahead of folding (PROTOCOL 18). It is dropped with the office.
 // Its methods are safe for concurrent use.
-type Overlay struct {
+type overlay struct {
 	mu    sync.Mutex
 	ahead map[mail.MessageID]*ahead
 }
@@ -22,18 +22,18 @@ type ahead struct {
 	recipients map[uint32]bool
 }
 
-// Has reports whether claims of the message are under way.
-func (v *Overlay) Has(id mail.MessageID) bool {
+// has reports whether claims of the message are under way.
+func (v *overlay) has(id mail.MessageID) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.ahead[id] != nil
 }
 
-// Enter notes the claim that propose is to put on its way, and numbers it.
+// enter notes the claim that propose is to put on its way, and numbers it.
 // Numbers have the order of the calls of propose, so that an attempt is never
 // claimed before an earlier one. load reads the message's newest state. It
 // reports false if a recipient cannot be claimed, or with propose's error.
-func (v *Overlay) Enter(load func() (*state.Message, bool), recipients []uint32, propose func(m *state.Message, number uint32) error) (bool, error) {
+func (v *overlay) enter(load func() (*state.Message, bool), recipients []uint32, propose func(m *state.Message, number uint32) error) (bool, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	m, ok := load()
@@ -53,11 +53,11 @@ func (v *Overlay) Enter(load func() (*state.Message, bool), recipients []uint32,
 	if err := propose(m, number); err != nil {
 		return false, err
 	}
-	v.enter(m.Accepted.ID, number, recipients)
+	v.note(m.Accepted.ID, number, recipients)
 	return true, nil
 }
 
-func (v *Overlay) enter(id mail.MessageID, number uint32, recipients []uint32) {
+func (v *overlay) note(id mail.MessageID, number uint32, recipients []uint32) {
 	if v.ahead == nil {
 		v.ahead = map[mail.MessageID]*ahead{}
 	}
@@ -73,8 +73,8 @@ func (v *Overlay) enter(id mail.MessageID, number uint32, recipients []uint32) {
 	}
 }
 
-// Leave forgets a claim that has its verdict.
-func (v *Overlay) Leave(id mail.MessageID, recipients []uint32) {
+// leave forgets a claim that has its verdict.
+func (v *overlay) leave(id mail.MessageID, recipients []uint32) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	a := v.ahead[id]
