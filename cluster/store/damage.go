@@ -3,14 +3,13 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"quorumta/cluster/store/intact"
 	"quorumta/cluster/store/keys"
+	"quorumta/cluster/store/note"
 	"quorumta/cluster/store/raftlog"
 )
 
@@ -24,25 +23,24 @@ var ErrDamaged = errors.New("this replica is damaged and must be made anew from 
 // synced, so that the replica could vote twice.
 var ErrForgotten = fmt.Errorf("the log has lost a vote: %w", ErrDamaged)
 
+// unknown is the name of the note about damage of which nobody knows the shard.
+const unknown = "unknown"
+
+func (s *Store) notes() note.Dir { return note.Dir{FS: s.o.FS, Path: s.path("damaged")} }
+
 // Damaged is nil, or what an earlier run has found of the shard, wrapping
 // ErrDamaged. Log and State refuse a damaged shard until Drop.
 func (s *Store) Damaged(shard uint16) error {
-	f, err := s.o.FS.Open(s.damagePath(shard))
-	if err != nil {
-		if _, absent := s.o.FS.Stat(s.damagePath(shard)); absent != nil {
-			return nil
-		}
-		return fmt.Errorf("shard %d: %w (%w)", shard, ErrDamaged, err)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, 4096))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("shard %d: %w (%w)", shard, ErrDamaged, err)
+	text, ok := s.notes().Read(strconv.Itoa(int(shard)))
+	if !ok {
+		return nil
 	}
 	return fmt.Errorf("shard %d: %w (%s)", shard, ErrDamaged, text)
 }
 
-func (s *Store) damagePath(shard uint16) string {
-	return s.path("damaged", strconv.Itoa(int(shard)))
+// noteDamage has the next start refuse the shard.
+func (s *Store) noteDamage(shard uint16, found error) error {
+	return s.notes().Write(strconv.Itoa(int(shard)), found.Error())
 }
 
 // failRead is fail for what was read of a shard. Damage, unlike a disk that does
@@ -58,47 +56,59 @@ func (s *Store) failRead(what string, shard uint16, err error) error {
 	return s.fail(err)
 }
 
-// failBackground is fail for a flush or a compaction. Where it has found a table
-// damaged that is of one shard alone, the next start refuses that shard; and what
-// a refused shard has on disk stops nobody until it is dropped.
+// failBackground is fail for a flush or a compaction, which stops the node, unless
+// the damage that it has found was noted before: what a refused shard has on disk
+// stops nobody until it is dropped. Where a table is of several shards, the next
+// start finds out which one is concerned.
 func (s *Store) failBackground(what string, err error) {
 	err = s.named(what, fmt.Errorf("%s: work in the background: %w", what, err))
-	info := pebble.ExtractDataCorruptionInfo(err)
-	if info != nil && len(info.Bounds.Start) >= keys.PrefixLen && len(info.Bounds.End.Key) >= keys.PrefixLen {
-		shard := keys.ShardOf(info.Bounds.Start)
-		if keys.ShardOf(info.Bounds.End.Key) == shard {
-			if s.Damaged(shard) != nil {
-				s.o.Log.Warn("a file of a refused shard is damaged", "shard", shard, "err", err)
-				return
-			}
+	if !damaged(err) {
+		_ = s.fail(err)
+		return
+	}
+	if s.notes().Any() {
+		s.o.Log.Error("a file is damaged, as was noted before", "err", err)
+		return
+	}
+	if info := pebble.ExtractDataCorruptionInfo(err); info != nil && len(info.Bounds.Start) >= keys.PrefixLen && len(info.Bounds.End.Key) >= keys.PrefixLen {
+		if shard := keys.ShardOf(info.Bounds.Start); keys.ShardOf(info.Bounds.End.Key) == shard {
 			_ = s.failRead(what, shard, err)
 			return
 		}
 	}
+	if e := s.notes().Write(unknown, err.Error()); e != nil {
+		s.o.Log.Warn("what was found damaged could not be noted", "err", e)
+	}
 	_ = s.fail(err)
+}
+
+// inspect reads every shard when damage was noted of which nobody knows the shard.
+// Where nothing is found it is in what nobody reads, and the note remains: the
+// compaction that finds it stops the node no more.
+func (s *Store) inspect() error {
+	text, ok := s.notes().Read(unknown)
+	if !ok {
+		return nil
+	}
+	s.o.Log.Warn("looking for the shard that is damaged", "found", text)
+	found := false
+	for shard := range 1 << 16 {
+		err := s.Verify(uint16(shard), func(int) error { return nil })
+		if err != nil && !errors.Is(err, ErrDamaged) {
+			return err
+		}
+		found = found || err != nil
+	}
+	if !found {
+		s.o.Log.Error("a file is damaged in what no shard reads; let the node rejoin as new when it suits", "found", text)
+		return nil
+	}
+	return s.notes().Remove(unknown)
 }
 
 // damaged reports whether the error is of what was read, and not of the reading.
 func damaged(err error) bool {
 	return pebble.IsCorruptionError(err) || errors.Is(err, raftlog.ErrDamaged) || errors.Is(err, intact.ErrDamaged)
-}
-
-// noteDamage writes the note, durably.
-func (s *Store) noteDamage(shard uint16, found error) error {
-	f, err := s.o.FS.Create(s.damagePath(shard), vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write([]byte(found.Error()))
-	return errors.Join(err, f.Sync(), f.Close(), s.syncDir(s.path("damaged")))
-}
-
-// forgetDamage removes the note: what it was about is gone.
-func (s *Store) forgetDamage(shard uint16) error {
-	if _, err := s.o.FS.Stat(s.damagePath(shard)); err != nil {
-		return nil // there is none
-	}
-	return errors.Join(s.o.FS.Remove(s.damagePath(shard)), s.syncDir(s.path("damaged")))
 }
 
 // Verify reads everything of a shard's log and state and says what is damaged, naming the file. Unlike a read that is in the

@@ -431,6 +431,75 @@ func refuseOne(t *testing.T, kind string) {
 	}
 }
 
+// A compaction that finds damage in a table of several shards stops the node; the
+// next start finds out whose it is and goes on with the others, and compactions
+// stop nobody any more.
+func TestDamageFoundByACompaction(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, fs)
+	for shard := range uint16(3) {
+		u := replicaOf(t, s, shard).state.Update()
+		for i := range 2000 {
+			u.Set(fmt.Appendf(nil, "%06d", i), bytes.Repeat([]byte{byte(i)}, 50))
+		}
+		u.Commit(1, 1, chainOf(1))
+	}
+	shut(t, s) // flushes all into one table
+	names, err := fs.List("data/state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := ""
+	for _, n := range names {
+		if info, err := fs.Stat("data/state/" + n); err == nil && strings.HasSuffix(n, ".sst") && info.Size() > 10_000 {
+			file = "data/state/" + n
+		}
+	}
+	overwrite(t, fs, file, func(b []byte) []byte {
+		b[len(b)/2] ^= 1
+		return b
+	})
+	o := options(t, fs)
+	fatal := make(chan error, 1)
+	o.Fatal = func(err error) { fatal <- err }
+	s = openWith(t, o)
+	put(replicaOf(t, s, 0).state, 2, "something", "to compact with")
+	if err := s.FlushState(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.state.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err == nil {
+		t.Fatal("the damage was not found")
+	}
+	if err := <-fatal; !strings.Contains(err.Error(), file) {
+		t.Errorf("the file has no name: %v", err)
+	}
+	_ = s.Close() // a dead store may say so
+
+	s = open(t, fs)
+	var damaged []uint16
+	for shard := range uint16(3) {
+		if err := s.Damaged(shard); err != nil {
+			damaged = append(damaged, shard)
+			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), file) {
+				t.Error(err)
+			}
+		} else if n := len(viewed(replicaOf(t, s, shard).state)); n < 2000 {
+			t.Errorf("shard %d has %d keys", shard, n)
+		}
+	}
+	if len(damaged) != 1 {
+		t.Fatalf("damaged are %v", damaged)
+	}
+	_ = s.state.Compact(t.Context(), []byte{0}, []byte{0xff}, false) // finds it again
+	if err := s.Drop(damaged[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.state.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
+		t.Errorf("after it was dropped: %v", err)
+	}
+	shut(t, s)
+}
+
 func unhurried(int) error { return nil }
 
 // blobBehind is the blob file that was written with a table: the one with the

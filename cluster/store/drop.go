@@ -56,7 +56,7 @@ func (s *Store) Drop(shard uint16) error {
 	if err := s.marks.Drop(shard); err != nil {
 		return err
 	}
-	if err := s.forgetDamage(shard); err != nil {
+	if err := s.notes().Remove(strconv.Itoa(int(shard))); err != nil {
 		return s.fail(fmt.Errorf("drop shard %d: %w", shard, err))
 	}
 	return nil

@@ -44,8 +44,10 @@ func (s *Store) openPebbles() (err error) {
 	if err := since.Lower(created.Load(), 0); err != nil {
 		return err
 	}
-	s.state, err = s.openPebble("state", s.stateOptions(), stateManifest, 0)
-	return err
+	if s.state, err = s.openPebble("state", s.stateOptions(), stateManifest, 0); err != nil {
+		return err
+	}
+	return s.inspect()
 }
 
 // openPebble opens one Pebble.

@@ -51,6 +51,10 @@ func (s *Store) common(what string, share int64) *pebble.Options {
 		Logger:                      log,
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { s.failBackground(what, err) },
+			// Whoever came upon it gets an error too, and decides.
+			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				s.o.Log.Error("a file is damaged", "store", what, "path", i.Path)
+			},
 			WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
 				s.stalls.Add(1)
 				s.o.Log.Warn("writes wait for the disk", "store", what, "reason", i.Reason)
