@@ -60,6 +60,9 @@ func (n *Node) newComparer() (*digest.Comparer, error) {
 			if err != nil {
 				return at, err
 			}
+			if s := r.Status(); s.Stopped != "" {
+				return at, fmt.Errorf("%w: %s", ErrStopped, s.Stopped)
+			}
 			d, err := r.DigestAt(ctx, mark)
 			return digest.Replica{Applied: d.Applied, Chain: d.Chain, SHA256: d.SHA256}, err
 		},

@@ -3,7 +3,6 @@ package cluster_test
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -151,7 +150,7 @@ func (w *world) age(name string, shards int) {
 	must(err)
 	f, err := m.fs.Create("data/id", vfs.WriteCategoryUnspecified)
 	must(err)
-	_, err = io.WriteString(f, string(text))
+	_, err = f.Write(text)
 	must(err)
 	must(f.Sync())
 	must(f.Close())
@@ -175,7 +174,7 @@ func TestADamagedReplicaIsMadeAnew(t *testing.T) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		_, _ = io.WriteString(f, "000007.sst: flipped")
+		_, _ = f.Write([]byte("000007.sst: flipped"))
 		if err := f.Close(); err != nil {
 			w.t.Fatal(err)
 		}

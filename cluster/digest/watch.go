@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,6 +70,7 @@ type Comparer struct {
 
 	mu       sync.Mutex // guards the rest
 	doubts   map[uint16]bool
+	differed map[uint16]bool
 	scrubbed map[uint16]time.Time
 }
 
@@ -89,7 +91,7 @@ func New(o Options) (*Comparer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make metrics: %w", err)
 	}
-	return &Comparer{o: o, differ: differ, doubts: map[uint16]bool{}, scrubbed: map[uint16]time.Time{}}, nil
+	return &Comparer{o: o, differ: differ, doubts: map[uint16]bool{}, differed: map[uint16]bool{}, scrubbed: map[uint16]time.Time{}}, nil
 }
 
 // last is the last comparison of a shard.
@@ -144,12 +146,10 @@ func (c *Comparer) examine(ctx context.Context, r Request) error {
 		return err
 	}
 	wrong, doubt := d.judge()
-	is := int64(0)
+	c.alarm(ctx, d)
 	if d.Differs() {
-		is = 1
 		c.o.Log.Error("the replicas of a shard differ", "shard", r.Shard, "wrong", wrong, "doubt", doubt, "replicas", d.Replicas)
 	}
-	c.differ.Record(ctx, is, metric.WithAttributes(attribute.Int("shard", int(r.Shard))))
 	var telling sync.WaitGroup
 	for _, replica := range d.Replicas {
 		telling.Go(func() {
@@ -166,6 +166,20 @@ func (c *Comparer) examine(ctx context.Context, r Request) error {
 	}
 	telling.Wait()
 	return nil
+}
+
+// alarm sets the gauge. It stays up while a replica is stopped for it: until all
+// answer and are equal.
+func (c *Comparer) alarm(ctx context.Context, d Shard) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	silent := slices.ContainsFunc(d.Replicas, func(r Replica) bool { return r.Error != "" })
+	c.differed[d.ID] = d.Differs() || (c.differed[d.ID] && silent)
+	is := int64(0)
+	if c.differed[d.ID] {
+		is = 1
+	}
+	c.differ.Record(ctx, is, metric.WithAttributes(attribute.Int("shard", int(d.ID))))
 }
 
 // Hear acts on a verdict about this node's replica.
