@@ -194,14 +194,23 @@ const tempPrefix = "quorumta-faults-"
 
 // sweep takes away what runs that were killed have left.
 func sweep() error {
-	mounted := filepath.Join(os.TempDir(), tempPrefix)
-	err := inject.SweepDisks(mounted, func(path string) bool {
-		digits, _, _ := strings.Cut(strings.TrimPrefix(path, mounted), "-")
-		pid, err := strconv.Atoi(digits)
-		return err != nil || syscall.Kill(pid, 0) != syscall.ESRCH
-	})
+	err := inject.SweepDisks(filepath.Join(os.TempDir(), tempPrefix), func(path string) bool { return !abandoned(path) })
 	if need(namespaces).missing(false) == nil {
 		err = errors.Join(err, netns.Sweep())
 	}
+	left, _ := filepath.Glob(filepath.Join(os.TempDir(), tempPrefix+"*")) // the pattern is a good one
+	for _, dir := range left {
+		if abandoned(dir) {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}
 	return err
+}
+
+// abandoned reports whether a path is a temporary folder's, or below it, whose
+// process is gone.
+func abandoned(path string) bool {
+	digits, _, _ := strings.Cut(strings.TrimPrefix(path, filepath.Join(os.TempDir(), tempPrefix)), "-")
+	pid, err := strconv.Atoi(digits)
+	return err == nil && syscall.Kill(pid, 0) == syscall.ESRCH
 }
