@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"quorumta/queue/event"
-	"quorumta/queue/verdict"
+	"quorumta/queue/state/verdict"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
-	"quorumta/queue/verdict"
+	"quorumta/queue/state/verdict"
 )
 
 // harness collects the entries of a lane; each waits for the gate.

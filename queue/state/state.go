@@ -5,7 +5,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
-	"quorumta/queue/verdict"
+	"quorumta/queue/state/verdict"
 )
 
 // Reader is what folding and deciding read. Get's value may be kept; Scan's
