@@ -262,15 +262,40 @@ func diskDamaged(ctx context.Context, r *round) error {
 			return err
 		}
 	}
-	if v.Running() {
+	stopped, err := r.stopped(ctx, v)
+	if err != nil {
+		return err
+	}
+	if stopped == "" {
 		r.note += " was flipped, and the node runs"
 		return nil
 	}
-	r.note += " was flipped, and the node stopped"
+	r.note += " was flipped, and " + stopped + " stopped"
+	v.Kill()
 	if err := os.RemoveAll(r.data(v)); err != nil {
 		return err
 	}
 	return r.rejoin(ctx, v)
+}
+
+// stopped says what of a node has stopped: itself, replicas, or "" for nothing.
+func (r *round) stopped(ctx context.Context, m *member) (string, error) {
+	if !m.Running() {
+		return "the node", nil
+	}
+	var s proc.Status
+	if err := m.Query(ctx, &s, "cluster", "status"); err != nil && m.Running() {
+		return "", err
+	}
+	if !m.Running() { // just now
+		return "the node", nil
+	}
+	for _, shard := range s.Shards {
+		if shard.Stopped != "" {
+			return fmt.Sprintf("its replica of shard %d", shard.ID), nil
+		}
+	}
+	return "", nil
 }
 
 // flip flips a bit of one of the files below dir and returns its name.

@@ -216,6 +216,8 @@ type Status struct {
 			Node  string `json:"node"`
 			Voter bool   `json:"voter"`
 		} `json:"replicas"`
+		// Stopped says why the asked node's replica stopped; "" if it did not.
+		Stopped string `json:"stopped"`
 	} `json:"shards"`
 }
 
