@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"quorumta/cluster/control"
 	"quorumta/cluster/papers"
+	"quorumta/cluster/store"
 )
 
 // NodeStatus is what this node knows of a member.
@@ -123,7 +123,7 @@ func (n *Node) statusOf(shard ShardID) ShardStatus {
 	}
 	var contacts map[raft.ServerID]time.Time
 	if n.papers.Stage(shard) == papers.Damaged {
-		status.Stopped = fmt.Sprint(n.store.Damaged(shard))
+		status.Stopped = cmp.Or(n.store.Damaged(shard), store.ErrDamaged).Error()
 	}
 	if r, open := n.desk.Get(shard); open {
 		g := r.Status()
