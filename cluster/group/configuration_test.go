@@ -205,6 +205,48 @@ func TestRemovedKeepsQuiet(t *testing.T) {
 	})
 }
 
+// A dead replica that is removed is called no more.
+func TestRemovedIsLeftAlone(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, net *sim.Network, all []*bench) {
+		for _, b := range all {
+			b.run()
+		}
+		first := leader(t, all)
+		gone := all[(slices.Index(all, first)+1)%3]
+		gone.end()
+		for i := range 5 { // appends to it fail, and are held
+			wait(t, "put", func() bool { return first.put(fmt.Sprint(i)) == nil })
+			time.Sleep(time.Second)
+		}
+		if err := first.g.RemoveServer(context.Background(), gone.o.Self); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		calls := 0
+		l, err := net.Host(gone.name).Listen(gone.name + ":1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				calls++
+				_ = conn.Close()
+			}
+		}()
+		time.Sleep(time.Minute)
+		_ = l.Close()
+		if <-ended; calls != 0 {
+			t.Errorf("it is called %d times within a minute", calls)
+		}
+	})
+}
+
 // What makes no sense is refused, what is done already succeeds, and nobody
 // but the holder of the office changes anything.
 func TestChangesThatAreNone(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,6 +100,7 @@ func (g *Group) open() (*replica, error) {
 		Modesty: 3 * r.g.o.Heartbeat,
 		Grace:   r.grace,
 		Blank:   g.blank,
+		Member:  func(id raft.ServerID) bool { return slices.ContainsFunc(r.latest(), is(id)) },
 		Send:    r.agent.Send,
 		Log:     config.Logger,
 	})

@@ -1,9 +1,12 @@
 package transport
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // An append that fails again is held until there is a reason to try it once
@@ -11,21 +14,24 @@ import (
 func TestAppendsToASilentPeerAreHeld(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		end  func(c *contacts, done chan struct{})
+		end  func(c *contacts, removed *atomic.Bool, done chan struct{})
 	}{
-		{"the peer answers", func(c *contacts, _ chan struct{}) { c.answered("n2") }},
-		{"a new term", func(c *contacts, _ chan struct{}) { c.acts(6) }},
-		{"closed", func(_ *contacts, done chan struct{}) { close(done) }},
+		{"the peer answers", func(c *contacts, _ *atomic.Bool, _ chan struct{}) { c.answered("n2") }},
+		{"a new term", func(c *contacts, _ *atomic.Bool, _ chan struct{}) { c.acts(6) }},
+		{"the peer is removed", func(_ *contacts, removed *atomic.Bool, _ chan struct{}) { removed.Store(true) }},
+		{"closed", func(_ *contacts, _ *atomic.Bool, done chan struct{}) { close(done) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var all contacts
 				all.acts(5)
+				var removed atomic.Bool
+				member := func(raft.ServerID) bool { return !removed.Load() }
 				done, held := make(chan struct{}), make(chan struct{})
-				all.hold("n2", 5, done) // the first returns at once
+				all.hold("n2", 5, member, done) // the first returns at once
 				go func() {
 					defer close(held)
-					all.hold("n2", 5, done)
+					all.hold("n2", 5, member, done)
 				}()
 				time.Sleep(time.Minute)
 				all.answered("n3")
@@ -35,7 +41,7 @@ func TestAppendsToASilentPeerAreHeld(t *testing.T) {
 					t.Fatal("not held")
 				default:
 				}
-				c.end(&all, done)
+				c.end(&all, &removed, done)
 				began := time.Now()
 				<-held
 				if took := time.Since(began); took > holdTick {

@@ -41,6 +41,8 @@ type Options struct {
 	// Blank tells whether the replica has nothing yet: it knows no
 	// configuration to judge a candidate by, and gives no vote.
 	Blank func() bool
+	// Member reports whether the peer is in the shard's newest configuration.
+	Member func(peer raft.ServerID) bool
 	// Send is called before a snapshot is sent, and returns what is sent in place
 	// of data, with the length in args.
 	Send func(peer raft.ServerID, args *raft.InstallSnapshotRequest, data io.Reader) (io.Reader, error)
@@ -106,7 +108,7 @@ func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 	sent := time.Now()
 	if err := t.NetworkTransport.AppendEntries(id, target, args, resp); err != nil {
 		if !beats(args) {
-			t.contacts.hold(id, args.Term, t.done)
+			t.contacts.hold(id, args.Term, t.o.Member, t.done)
 		}
 		return err
 	}
@@ -154,7 +156,7 @@ func (t *Transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress,
 		}
 	}
 	if err != nil {
-		t.contacts.hold(id, args.Term, t.done)
+		t.contacts.hold(id, args.Term, t.o.Member, t.done)
 		return err
 	}
 	t.contacts.answered(id)

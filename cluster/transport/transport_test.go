@@ -46,6 +46,7 @@ func join(t *testing.T, f func(from, to *Transport)) {
 				Modesty: 3 * time.Second,
 				Grace:   time.Now().Add(time.Second),
 				Blank:   func() bool { return false },
+				Member:  func(raft.ServerID) bool { return true },
 				Send: func(_ raft.ServerID, _ *raft.InstallSnapshotRequest, data io.Reader) (io.Reader, error) {
 					return data, nil
 				},
