@@ -265,7 +265,7 @@ func (c *Cluster) open(m *machine) (*process, error) {
 	o := cluster.Options{
 		Name: m.name, Listen: m.name + ":7900", Members: map[string]string{}, Incarnations: map[string]string{},
 		ClusterID: "c1", Shards: len(c.names), Dir: "data", FS: m.disk, Network: host, MemoryBytes: 8 << 20,
-		SnapshotBytes: 2 << 20, TrailingBytes: 1 << 20, // so that snapshots are taken and sent
+		SnapshotBytes: 512 << 10, TrailingBytes: 256 << 10, // so that snapshots are taken and sent
 		Version: "sim", Log: log,
 		Fatal: func(err error) {
 			if p.fatal.CompareAndSwap(nil, &err) && !p.dead.Load() {

@@ -106,8 +106,8 @@ func (s *load) draw() *letter {
 		smtp: r.IntN(3) > 0,
 		size: 100 + r.IntN(3000),
 	}
-	if r.IntN(25) == 0 {
-		l.size = 300_000 + r.IntN(500_000) // streamed in parts
+	if r.IntN(50) == 0 {
+		l.size = 300_000 + r.IntN(300_000) // streamed in parts
 	}
 	if r.IntN(4) == 0 {
 		l.rest = time.Duration(r.Int64N(int64(3 * time.Second)))
