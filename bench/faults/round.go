@@ -122,6 +122,13 @@ func (r *round) judge(ctx context.Context, result *Result) error {
 	if err := r.trial.WaitEmpty(ctx); err != nil {
 		return err
 	}
+	// A replica that has not caught up yet tells an incomplete history: those
+	// that are compared have.
+	differences, err := r.differences(ctx)
+	if err != nil {
+		return err
+	}
+	result.Differences = differences
 	r.mu.Lock()
 	records := r.records
 	r.mu.Unlock()
@@ -140,9 +147,6 @@ func (r *round) judge(ctx context.Context, result *Result) error {
 	}
 	if len(r.fault.Shards) > 0 {
 		result.Takeover = r.fault.Takeover(r.trial.Sink, acked)
-	}
-	if result.Differences, err = r.differences(ctx); err != nil {
-		return err
 	}
 	for _, m := range r.members {
 		for _, word := range alarms {
