@@ -29,7 +29,7 @@
 //
 // Damage of a WAL, a MANIFEST or a mark is found at the start, which is refused.
 // Damage of a table or a blob is found by a read, or by a compaction: the node
-// stops, and where it is known which shard is concerned the next start refuses
+// stops, and the next start, which finds out which shard is concerned, refuses
 // that shard alone (Damaged) until Drop has made room for a new replica. It is not
 // rebuilt from this node's log, even where that is whole: the log does not go back
 // to the beginning. Verify looks for damage before anybody needs what it is in.
@@ -42,8 +42,8 @@
 //
 // Below it are: raftlog (a shard's log and votes), keys (how those of a state are
 // made), mark (the files of marks), intact (what Pebble does not check), ballast
-// (room for a full disk), stream (the form in which a state travels), snapshot
-// (labels and received data). Beside it, for
+// (room for a full disk), note (what the next start must know), stream (the form
+// in which a state travels), snapshot (labels and received data). Beside it, for
 // those who use it: transfer (a snapshot in chunks, fetched beforehand), backup
-// (the file that a cluster's states are kept in), throttle.
+// (the file that a cluster's states are kept in), gauges (metrics), throttle.
 package store

@@ -9,6 +9,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+
+	"quorumta/cluster/store/pagecache"
 )
 
 // How Options.MemoryBytes is spent. One block cache serves both Pebbles, and
@@ -78,7 +80,7 @@ func (s *Store) common(what string, share int64) *pebble.Options {
 // logOptions are those of the Pebble of logs, votes and terms.
 func (s *Store) logOptions() *pebble.Options {
 	o := s.common("log", logShare)
-	o.FS = forgetting{o.FS}
+	o.FS = pagecache.Forget(o.FS)
 	return o
 }
 

@@ -106,10 +106,11 @@ func (l *Log) ends() error {
 	if it.First() {
 		l.first = keyIndex(it.Key())
 	}
-	if it.Last() {
+	err = it.Error() // the next move forgets it
+	if err == nil && it.Last() {
 		l.last = keyIndex(it.Key())
 	}
-	if err := it.Close(); err != nil {
+	if err = errors.Join(err, it.Close()); err != nil {
 		return l.o.Fail(fmt.Errorf("read log: %w", err))
 	}
 	if l.last == 0 {

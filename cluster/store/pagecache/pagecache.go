@@ -1,4 +1,5 @@
-package store
+// Package pagecache lets go of what a process has written and will hardly read.
+package pagecache
 
 import (
 	"strings"
@@ -7,10 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forgetting is a file system that lets go of a blob file's pages when the file
-// is complete. The entries in it are read again only by a replica that is far
-// behind; left in the page cache they would push out what others need, and
+// Forget is the file system, which lets go of a blob file's pages when the file is
+// complete. The entries of a log in it are read again only by a replica that is
+// far behind; left in the page cache they would push out what others need, and
 // each new page costs the machine more than one that was just given back.
+func Forget(fs vfs.FS) vfs.FS { return forgetting{fs} }
+
 type forgetting struct{ vfs.FS }
 
 // Create implements vfs.FS.

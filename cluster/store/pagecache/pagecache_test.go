@@ -1,4 +1,4 @@
-package store
+package pagecache
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ func TestBlobFilesLeaveThePageCache(t *testing.T) {
 	for name, want := range map[string]bool{"000001.blob": false, "000002.sst": true} {
 		path := filepath.Join(dir, name)
 		content := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
-		f, err := forgetting{vfs.Default}.Create(path, vfs.WriteCategoryUnspecified)
+		f, err := Forget(vfs.Default).Create(path, vfs.WriteCategoryUnspecified)
 		if err != nil {
 			t.Fatal(err)
 		}
