@@ -90,18 +90,18 @@ func Recover(f *config.File, version string, deliver bool, told func(string)) (*
 	self := control.Member{
 		Name: f.Node, Incarnation: setup.NewIncarnation(), Address: f.Cluster.Members[f.Node], Version: version, Level: event.Newest,
 	}
-	held := slices.DeleteFunc(old.Replicas(), func(shard uint16) bool { return shard == 0 || old.Stage(shard) != papers.Held })
-	if len(held) == 0 {
+	shards := held(old)
+	if len(shards) == 0 {
 		return nil, fmt.Errorf("%s holds no shard: recover on another survivor", f.Data)
 	}
-	m := chart([]control.Member{self}, held)
+	m := chart([]control.Member{self}, shards)
 	m.Next = max(m.Next, before.Next)
 	r, err := renew(f.Data, f.Node, out.Cluster, self.Incarnation)
 	if err != nil {
 		return nil, err
 	}
 	defer r.abandon()
-	for _, id := range held {
+	for _, id := range shards {
 		told(fmt.Sprintf("taking over shard %d", id))
 		shard, err := r.takeOver(from, old.Cluster(), m, id, &before, !deliver)
 		if err != nil {
@@ -115,6 +115,42 @@ func Recover(f *config.File, version string, deliver bool, told func(string)) (*
 		return nil, err
 	}
 	return out, r.finish(m)
+}
+
+// Look says what the node of a configuration, which does not run, has: of
+// several survivors the one whose logs end last is recovered. Nothing is
+// changed.
+func Look(f *config.File) (*Recovered, error) {
+	old, err := papers.Open(papers.Owner{FS: vfs.Default, Dir: f.Data, Name: f.Node})
+	if err != nil {
+		return nil, err
+	}
+	out := &Recovered{Node: f.Node, Was: old.Cluster(), Absent: []uint16{}, Lost: []string{}}
+	if _, err := out.survey(old); err != nil {
+		return nil, err
+	}
+	from, err := openStore(f.Data)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = from.Close() }()
+	for _, id := range held(old) {
+		o := remains{id: id}
+		if err := o.open(from, old.Cluster()); err != nil {
+			return nil, fmt.Errorf("shard %d: %w", id, err)
+		}
+		view := o.state.View()
+		shard := Shard{ID: id, Last: state.LastTime(view), Messages: state.Count(view).Messages, InDoubt: []string{}}
+		shard.Index, shard.Term = o.last()
+		view.Close()
+		out.Shards = append(out.Shards, shard)
+	}
+	return out, nil
+}
+
+// held are the shards of which a node has a replica.
+func held(p *papers.Papers) []uint16 {
+	return slices.DeleteFunc(p.Replicas(), func(shard uint16) bool { return shard == 0 || p.Stage(shard) != papers.Held })
 }
 
 // survey reads the old map, and notes what is not here.

@@ -13,8 +13,8 @@ import (
 	"quorumta/queue/state"
 )
 
-// old is a shard of the old cluster.
-type old struct {
+// remains are what is left of a shard of the old cluster.
+type remains struct {
 	id    uint16
 	log   *store.Log
 	state *store.State
@@ -22,18 +22,23 @@ type old struct {
 	cut   string // what says that the log has lost its end
 }
 
+// open opens the shard's stores.
+func (o *remains) open(s *store.Store, cluster string) (err error) {
+	if o.log, err = s.Log(o.id); err != nil {
+		return err
+	}
+	if o.state, err = s.State(o.id, cluster); err != nil {
+		return err
+	}
+	o.snaps, err = s.Snapshots(o.id, o.state)
+	return err
+}
+
 // openShard opens a shard of the old cluster. A snapshot that was received and
 // not restored is restored.
-func openShard(s *store.Store, id uint16, cluster string) (*old, error) {
-	o := &old{id: id}
-	var err error
-	if o.log, err = s.Log(id); err != nil {
-		return nil, err
-	}
-	if o.state, err = s.State(id, cluster); err != nil {
-		return nil, err
-	}
-	if o.snaps, err = s.Snapshots(id, o.state); err != nil {
+func openShard(s *store.Store, id uint16, cluster string) (*remains, error) {
+	o := &remains{id: id}
+	if err := o.open(s, cluster); err != nil {
 		return nil, err
 	}
 	if err := o.restoreReceived(); err != nil {
@@ -51,7 +56,7 @@ func openShard(s *store.Store, id uint16, cluster string) (*old, error) {
 	return o, nil
 }
 
-func (o *old) restoreReceived() error {
+func (o *remains) restoreReceived() error {
 	id, _, _, ok := o.snaps.Received()
 	if !ok {
 		if o.state.Restoring() {
@@ -70,7 +75,7 @@ func (o *old) restoreReceived() error {
 }
 
 // last is the newest entry that is here, in the log or in the state.
-func (o *old) last() (index, term uint64) {
+func (o *remains) last() (index, term uint64) {
 	index, term = o.log.Tail()
 	if applied, appliedTerm := o.state.Applied(); applied > index {
 		return applied, appliedTerm
@@ -84,7 +89,7 @@ const replayBatch = 4 << 20
 // replay folds what the log has beyond the state, all of it: whether a majority
 // had it is not known any more, and what nobody acknowledged is better kept
 // than lost. It returns how many entries that were.
-func (o *old) replay(m *control.Map) (count uint64, err error) {
+func (o *remains) replay(m *control.Map) (count uint64, err error) {
 	applied, _ := o.state.Applied()
 	if label, _ := o.snaps.Label(); applied < label {
 		return 0, fmt.Errorf("the state ends at entry %d, before the snapshot's %d: it is lost, recover on another survivor", applied, label)
