@@ -73,13 +73,13 @@ func (p *Places) Whose(a netip.AddrPort) (member string, ok bool) {
 	defer p.mu.Unlock()
 	member, ok = p.by[a]
 	if !ok && a.Addr().IsLoopback() { // all of 127.0.0.0/8 is this machine
-		member, ok = p.by[netip.AddrPortFrom(anyLoopback, a.Port())]
+		member, ok = p.by[netip.AddrPortFrom(anyLoopback(), a.Port())]
 	}
 	return member, ok
 }
 
 // anyLoopback stands for the whole network of the machine itself.
-var anyLoopback = netip.AddrFrom4([4]byte{127, 0, 0, 0})
+func anyLoopback() netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, 0}) }
 
 // Here is where this node listens, each address that reaches its listeners.
 func (p *Places) Here() ([]netip.AddrPort, error) {
@@ -98,7 +98,7 @@ func (p *Places) Here() ([]netip.AddrPort, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list the machine's addresses: %w", err)
 		}
-		for _, a := range append(addrs, anyLoopback, netip.IPv6Loopback()) {
+		for _, a := range append(addrs, anyLoopback(), netip.IPv6Loopback()) {
 			all = append(all, netip.AddrPortFrom(a.Unmap().WithZone(""), at.Port()))
 		}
 	}

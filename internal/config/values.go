@@ -27,7 +27,9 @@ var (
 // parse reads a number and a unit; units may follow each other (1h30m).
 func (d *Duration) parse(s string) error {
 	v, err := ParseDuration(s)
-	*d = Duration(v)
+	if err == nil {
+		*d = Duration(v)
+	}
 	return err
 }
 
@@ -55,7 +57,9 @@ func ParseDuration(s string) (time.Duration, error) {
 
 func (b *Size) parse(s string) error {
 	v, err := ParseSize(s)
-	*b = v
+	if err == nil {
+		*b = v // what does not fit leaves the default, which has no other fault
+	}
 	return err
 }
 
