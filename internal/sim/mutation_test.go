@@ -91,7 +91,8 @@ var mutations = []mutation{
 			"	meta.Size = size\n",
 			"	meta.Size = size\n	view.head.applied, view.head.term = l.Index, l.Term\n",
 		}},
-		run: "^TestANodeThatIsBackCounts$",
+		run:  "^TestSchedules$",
+		args: []string{"-seeds", "4"},
 	},
 	{
 		name: "body dropped while a recipient is open",
