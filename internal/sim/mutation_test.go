@@ -33,7 +33,7 @@ var mutations = []mutation{
 		// A proposal looks at the lease first, so that nothing reaches Raft in
 		// the moment that this bug needs but where a process is paused between
 		// two instructions. The simulation cannot pause there; the transport's
-		// own test holds the guard, and the injector of processes.
+		// own test holds the guard.
 		name: "asynchronous heartbeats",
 		plant: []edit{{
 			"cluster/transport/transport.go",
