@@ -121,8 +121,11 @@ func (e *errand) run(s source, follow bool) {
 		e.add(rec)
 		return len(e.next.Records) < mostRecords && e.bytes < mostRecorded || e.hand()
 	})
-	if !more && err == nil {
+	if !more {
 		return // nobody asks
+	}
+	if errors.Is(err, ErrIncomplete) && !e.hand() {
+		return
 	}
 	e.next.Told = err == nil
 	for err == nil && e.hand() && follow {

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -14,7 +15,12 @@ import (
 )
 
 // catchUpTime is how long a replica that is behind its leader is waited for.
-const catchUpTime = 2 * time.Second
+const catchUpTime = 8 * time.Second
+
+// ErrIncomplete: the history that was told may lack its newest records, since
+// the replica that told it is behind the leader, or the shard has none in
+// reach.
+var ErrIncomplete = errors.New("the newest records may be missing: the replica here is behind, or the shard has no leader; ask again, or ask another node")
 
 // source is where the records of a shard come from: this node's replica, or
 // another one. It is used by one goroutine.
@@ -30,8 +36,10 @@ type source interface {
 // those that have ended, by day, then the open ones, each sort by id. With
 // follow, it goes on with what is folded from then on, in log order per shard,
 // until ctx ends (nil) or f returns false. It reads this node's replica, once
-// that has caught up with the leader, or another one where there is none here;
-// a reader that is too slow to follow gets feed.ErrBehind.
+// that has caught up with the leader, or another one where there is none here.
+// Where that cannot be had it tells what it has and, unless it follows, fails
+// with ErrIncomplete at the end. A reader that is too slow to follow gets
+// feed.ErrBehind.
 func (a *Asker) Events(ctx context.Context, id mail.MessageID, follow bool, f func(state.Record) bool) error {
 	shards := a.o.Shards()
 	if id != "" {
@@ -46,9 +54,12 @@ func (a *Asker) Events(ctx context.Context, id mail.MessageID, follow bool, f fu
 		defer s.close()
 		sources = append(sources, s)
 	}
+	var incomplete error
 	for i, s := range sources {
 		more, err := s.history(ctx, f)
-		if err != nil {
+		if errors.Is(err, ErrIncomplete) {
+			incomplete = errors.Join(incomplete, fmt.Errorf("history of shard %d: %w", shards[i], err))
+		} else if err != nil {
 			return fmt.Errorf("read the history of shard %d: %w", shards[i], err)
 		}
 		if !more {
@@ -56,7 +67,7 @@ func (a *Asker) Events(ctx context.Context, id mail.MessageID, follow bool, f fu
 		}
 	}
 	if !follow {
-		return ctx.Err()
+		return errors.Join(ctx.Err(), incomplete)
 	}
 	return followAll(ctx, sources, f)
 }
@@ -77,21 +88,25 @@ func (a *Asker) openHere(r reading) *stream {
 	return s
 }
 
-// catchUp waits until this node's replica has what its leader had when asked.
-func (a *Asker) catchUp(ctx context.Context, shard uint16) {
+// catchUp waits until this node's replica has what its leader had when asked;
+// it reports whether that came to be.
+func (a *Asker) catchUp(ctx context.Context, shard uint16) bool {
 	ctx, cancel := context.WithTimeout(ctx, catchUpTime)
 	defer cancel()
 	c, stale, err := atLeader(ctx, a, shard, callCount, a.serveCount, counting{shard})
-	if err != nil || stale || a.o.Led(shard) {
-		return
+	if err != nil || stale {
+		return false
 	}
 	for {
-		last := c.Last
+		var last time.Time
 		if a.o.View(shard, func(r state.Reader) { last = state.LastTime(r) }) != nil {
-			return
+			return false
 		}
-		if !last.Before(c.Last) || !clock.Pause(ctx, 10*time.Millisecond) {
-			return
+		if !last.Before(c.Last) {
+			return true
+		}
+		if !clock.Pause(ctx, 10*time.Millisecond) {
+			return false
 		}
 	}
 }
@@ -111,9 +126,12 @@ type stream struct {
 }
 
 func (s *stream) history(ctx context.Context, f func(state.Record) bool) (bool, error) {
-	s.asker.catchUp(ctx, s.shard)
+	level := s.asker.catchUp(ctx, s.shard)
 	more := true
 	err := s.asker.o.View(s.shard, func(r state.Reader) { more = s.read(ctx, r, f) })
+	if err == nil && !level && s.follower == nil {
+		err = ErrIncomplete // who follows is told the rest when it comes
+	}
 	return more, err
 }
 

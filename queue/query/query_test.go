@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,6 +29,7 @@ type nodes struct {
 	feed   feed.Feed[state.Record]
 	leader string
 	down   bool // the first node does not answer
+	ahead  bool // the third leads, and has what the first does not have yet
 	ctx    context.Context
 	a, b   *Asker
 }
@@ -68,6 +70,9 @@ func (n *nodes) spawn(f func(context.Context)) bool {
 
 // call calls the first node; there is no other one that answers.
 func (n *nodes) call(ctx context.Context, node, method string, request []byte) ([]byte, error) {
+	if node == "n3" && n.ahead && method == callCount {
+		return json.Marshal(counted{Last: time.Now().Add(time.Hour)})
+	}
 	if node != "n1" || n.down {
 		return nil, errors.New("unreachable")
 	}
@@ -142,6 +147,32 @@ func TestANodeWithoutAReplicaAnswers(t *testing.T) {
 		}
 		if err := n.b.Events(t.Context(), "", false, func(state.Record) bool { return true }); err == nil {
 			t.Error("nobody answers, and there is a history")
+		}
+	})
+}
+
+// A history that may lack its newest records says so when all of it was told.
+func TestAnIncompleteHistorySaysSo(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *nodes) {
+		n.accept(1)
+		for what, by := range map[string]struct {
+			leader string
+			ahead  bool
+			whole  bool
+		}{
+			"led here":            {leader: "n1", whole: true},
+			"no leader":           {},
+			"leader out of reach": {leader: "n3"},
+			"behind the leader":   {leader: "n3", ahead: true},
+		} {
+			n.leader, n.ahead = by.leader, by.ahead
+			for name, asker := range map[string]*Asker{"replica": n.a, "elsewhere": n.b} {
+				records := 0
+				err := asker.Events(t.Context(), "", false, func(state.Record) bool { records++; return true })
+				if records != 1 || (err == nil) != by.whole || err != nil && !strings.Contains(err.Error(), "may be missing") {
+					t.Errorf("%s, %s: %d records, %v", what, name, records, err)
+				}
+			}
 		}
 	})
 }
