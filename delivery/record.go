@@ -54,7 +54,7 @@ func (d *Deliverer) here(q *queue.Office, t time.Time) time.Time {
 func (d *Deliverer) hold(a *attempt) {
 	id := a.Message.Accepted.ID
 	d.o.Log.ErrorContext(d.records, "stored content is damaged: the message is held; look after the disk of this node, "+
-		"then release the message", "id", id, "node", d.o.Process.Node)
+		"then release the message", "id", id)
 	if err := d.o.Queue.Operate(d.records, queue.ActHold, id, "quorumta", "stored content is damaged"); err != nil {
 		d.o.Log.ErrorContext(d.records, "message not held", "id", id, "error", err)
 	}

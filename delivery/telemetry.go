@@ -105,7 +105,6 @@ func (d *Deliverer) tell(a *attempt, verdicts []outcome.Verdict, now time.Time) 
 			"in_doubt", v.What == outcome.Doubted,
 			"delay", now.Sub(a.Message.At).Round(time.Millisecond).Seconds(),
 			"attempt", a.claim.Number,
-			"node", d.o.Process.Node,
 			"shard", a.office.Shard(),
 		)
 	}

@@ -167,7 +167,6 @@ func (s *session) accepted(t *transaction, id mail.MessageID) {
 		slog.String("protocol", s.client.Protocol),
 		slog.String("tls", s.client.TLS),
 		slog.Int64("size", t.size),
-		slog.String("node", s.server.o.Node),
 		slog.Int("shard", int(id.Shard())),
 		slog.String("rule", strings.Join(t.rules, ",")),
 	}

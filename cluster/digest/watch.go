@@ -160,7 +160,7 @@ func (c *Comparer) examine(ctx context.Context, r Request) error {
 				v.Wrong = v.Wrong || name == replica.Node
 			}
 			if err := c.o.Ask(ctx, replica.Node, MethodVerdict, v, &struct{}{}); err != nil {
-				c.o.Log.Info("a node does not hear what came of a comparison", "shard", r.Shard, "node", replica.Node, "err", err)
+				c.o.Log.Info("a node does not hear what came of a comparison", "shard", r.Shard, "member", replica.Node, "err", err)
 			}
 		})
 	}

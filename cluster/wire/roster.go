@@ -84,7 +84,7 @@ func (r *roster) set(members map[string]string) []*held {
 // left; who is not a member is not let in.
 func (p *Port) SetMembers(members map[string]string) {
 	for _, h := range p.roster.set(members) {
-		p.o.Log.Info("cluster connection closed: the member has gone or moved", "node", h.name, "peer", h.RemoteAddr().String())
+		p.o.Log.Info("cluster connection closed: the member has gone or moved", "member", h.name, "peer", h.RemoteAddr().String())
 		_ = h.Close()
 	}
 }

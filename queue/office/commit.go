@@ -104,7 +104,7 @@ func (o *Office) note(g event.Group, r state.Result) {
 		switch ev := ev.(type) {
 		case *event.Doubted:
 			o.opt.Counters.Doubted.Add(o.ctx, int64(len(ev.Recipients)))
-			log.Warn("in doubt", "recipients", ev.Recipients, "attempt", ev.Number, "node", ev.By.Node, "term", ev.Term, "held", ev.Hold)
+			log.Warn("in doubt", "recipients", ev.Recipients, "attempt", ev.Number, "claimed_by", ev.By.Node, "term", ev.Term, "held", ev.Hold)
 		case *event.Held:
 			log.Info("held", "by", ev.By, "why", ev.Why)
 		case *event.Released:

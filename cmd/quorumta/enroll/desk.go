@@ -98,7 +98,7 @@ func (d *Desk) answer(ctx context.Context, body []byte) (*Answer, error) {
 	}
 	answer.Members = maps.Clone(d.Roster.Members())
 	answer.Members[r.Member.Name] = r.Member.Address
-	d.Log.Info("a node was let in", "node", r.Member.Name, "incarnation", r.Member.Incarnation, "address", r.Member.Address)
+	d.Log.Info("a node was let in", "member", r.Member.Name, "incarnation", r.Member.Incarnation, "address", r.Member.Address)
 	return answer, nil
 }
 
