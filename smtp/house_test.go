@@ -67,7 +67,6 @@ func open(t *testing.T, change func(*smtp.Options)) *house {
 	o := smtp.Options{
 		Queue:     h.queue,
 		Hostname:  "relay1.example.com",
-		Node:      "n1",
 		Listeners: []smtp.Listener{{Name: "mx", Address: "127.0.0.1:0", TLS: smtp.TLSOff}},
 		Policy:    testPolicy(t, `rcpt.domain == "example.org"`),
 		Log:       slog.New(slog.NewTextHandler(h.log, nil)),

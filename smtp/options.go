@@ -27,8 +27,6 @@ type Options struct {
 	Queue *queue.Queue
 	// Hostname stands in the greeting, the answer to EHLO and in Received.
 	Hostname string
-	// Node is this node's name, for the log.
-	Node string
 	// Listeners are the ports.
 	Listeners []Listener
 	// TLS is needed unless all listeners have TLSOff. Its GetCertificate may

@@ -124,7 +124,6 @@ func (n *node) wireSMTP() error {
 	o := smtp.Options{
 		Queue:      n.queue,
 		Hostname:   f.Hostname,
-		Node:       f.Node,
 		Limits:     limitsOf(f),
 		Policy:     rules,
 		Postmaster: mail.Address(f.Postmaster),
