@@ -117,6 +117,7 @@ func TestCrashWhileFounding(t *testing.T) {
 		t.Fatal(err)
 	}
 	on.Store(false)
+	clones <- mem.CrashClone(vfs.CrashCloneCfg{}) // what is founded stays
 	shut(t, s)
 	close(clones)
 	var nothing, refused, whole int

@@ -344,7 +344,7 @@ func newReception(q *queue.Queue, name string, host *sim.Host, log *slog.Logger)
 		return nil, err
 	}
 	return smtp.New(smtp.Options{
-		Queue: q, Hostname: name + ".us.example", Node: name,
+		Queue: q, Hostname: name + ".us.example",
 		Listeners: []smtp.Listener{{Name: "mx", Address: name + ":25"}},
 		Limits:    smtp.Limits{PerClient: 2000},
 		Policy:    smtp.Policy{Env: env, Rcpt: []policy.Rule{{Name: "all", Do: policy.Accept}}},
