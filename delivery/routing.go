@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"quorumta/delivery/outcome"
@@ -164,9 +165,10 @@ func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message,
 	if ctx.Err() != nil {
 		return
 	}
-	if len(all.ended) > 0 {
-		if q := d.offices.get(key.Office); q != nil {
-			d.record(d.newAttempt(q, m, nil), all.ended)
+	if q := d.offices.get(key.Office); q != nil {
+		// In parts, for the report of each has a size that can be sent.
+		for part := range slices.Chunk(all.ended, d.o.Limits.Recipients) {
+			d.record(d.newAttempt(q, m, nil), part)
 		}
 	}
 	for _, g := range all.groups {

@@ -442,6 +442,36 @@ func TestAnUntrustedClockLetsNothingExpire(t *testing.T) {
 	}
 }
 
+// Who failed in the report that is put off fails when the report can be sent.
+func TestAnUntrustedClockLetsNobodyFailUnreported(t *testing.T) {
+	h := open(t, 1, Options{})
+	o := h.office()
+	h.clock.Guard.Compare([]time.Duration{time.Hour, time.Hour}, 3)
+	for reported, want := range map[bool]state.Phase{true: state.Pending, false: state.Failed} {
+		id := h.submit([]byte("x\r\n"), "a@b.example", "b@b.example")
+		c, err := o.Claim(t.Context(), id, []uint32{0, 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		outcome := Outcome{ID: id, Events: []event.Event{
+			&event.Failed{Recipients: []uint32{0}, Attempt: event.Attempt{Number: c.Number}},
+			&event.Expired{Recipients: []uint32{1}, Attempt: event.Attempt{Number: c.Number}, Error: event.ErrorConnect},
+		}}
+		if reported {
+			outcome.Report = &event.Accepted{Envelope: submission("from@a.example").Envelope, Content: []byte("x")}
+		}
+		if err := h.Resolve(t.Context(), outcome); err != nil {
+			t.Fatal(err)
+		}
+		if r := phase(t, o, id, 0); r.Phase != want {
+			t.Errorf("a report is owed: %t; the failed recipient is %v", reported, r.Phase)
+		}
+		if r := phase(t, o, id, 1); r.Phase != state.Pending {
+			t.Errorf("a report is owed: %t; the expired recipient is %v", reported, r.Phase)
+		}
+	}
+}
+
 func TestOutcomesThatMakeNoSense(t *testing.T) {
 	h := open(t, 1, Options{})
 	h.office()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -106,26 +107,40 @@ func (q *Queue) report(outcome Outcome) *event.Accepted {
 }
 
 // untimed is the outcome without what a clock has decided that cannot be
-// trusted (PROTOCOL 20): recipients whose time is up wait, nobody is warned.
+// trusted (PROTOCOL 20): recipients whose time is up wait, nobody is warned. So
+// do those who failed beside them and stand in the same report: nobody fails
+// without the report that is owed.
 func (q *Queue) untimed(outcome Outcome) Outcome {
-	timed := false
+	timed := slices.ContainsFunc(outcome.Events, func(ev event.Event) bool {
+		switch ev.(type) {
+		case *event.Expired, *event.Warned:
+			return true
+		}
+		return false
+	})
+	if !timed {
+		return outcome
+	}
+	wait := func(recipients []uint32, a event.Attempt, kind event.ErrorKind) event.Event {
+		return &event.Deferred{Recipients: recipients, Attempt: a, Error: kind, Due: q.now().Add(clockWait)}
+	}
 	var events []event.Event
 	for _, ev := range outcome.Events {
 		switch ev := ev.(type) {
 		case *event.Expired:
-			timed = true
-			events = append(events, &event.Deferred{
-				Recipients: ev.Recipients, Attempt: ev.Attempt, Error: ev.Error, Due: q.now().Add(clockWait),
-			})
+			events = append(events, wait(ev.Recipients, ev.Attempt, ev.Error))
+		case *event.Failed:
+			if outcome.Report == nil {
+				events = append(events, ev) // none is owed
+				continue
+			}
+			events = append(events, wait(ev.Recipients, ev.Attempt, ev.Error))
 		case *event.Warned:
-			timed = true
 		default:
 			events = append(events, ev)
 		}
 	}
-	if timed {
-		outcome.Events, outcome.Report = events, nil
-	}
+	outcome.Events, outcome.Report = events, nil
 	return outcome
 }
 

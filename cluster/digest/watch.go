@@ -23,7 +23,7 @@ const (
 
 // ErrWrong is why a replica stops that a majority of the others disagreed with.
 var ErrWrong = errors.New("the replica differs from a majority of the others; " +
-	"let the node rejoin as new: quorumta cluster remove, then cluster join with an empty data directory")
+	"let the node rejoin as new: empty its data directory, then quorumta cluster join")
 
 // Options reach the replicas; every field is needed.
 type Options struct {

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/raft"
 
 	"quorumta/internal/sim"
 )
@@ -88,4 +90,49 @@ func TestLargeStateIsFetched(t *testing.T) {
 			joiner.end()
 		})
 	}
+}
+
+// A leader that missed the answer sends a snapshot once more: the follower, in
+// whose state it is already, restores it again and goes on.
+func TestLargeSnapshotMayComeTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		names := []string{"n1"}
+		b := newMember(t, sim.NewNetwork(), "n1", names, names, vfs.NewCrashableMem())
+		b.run()
+		leader(t, []*bench{b})
+		b.load(0, 40)
+		r, err := b.g.replica()
+		if err != nil {
+			t.Fatal(err)
+		}
+		index, term := b.g.o.State.Applied()
+		view := b.g.View()
+		var stream bytes.Buffer
+		_, err = view.WriteTo(&stream)
+		view.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink, err := r.agent.Store().Create(1, index, term, raft.Configuration{}, 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sink.Write(stream.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+		if err := sink.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_, data, err := r.agent.Store().Open(sink.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.g.fsm.Restore(data); err != nil {
+			t.Fatal(err)
+		}
+		if !b.loaded(0) || !b.loaded(39) {
+			t.Error("the state is not what it was")
+		}
+		b.end()
+	})
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // errRejoin ends the words about every replica that cannot vote any more.
-var errRejoin = errors.New("the replica does not vote; let the node rejoin as new: quorumta cluster remove, then cluster join with an empty data directory")
+var errRejoin = errors.New("the replica does not vote; let the node rejoin as new: empty its data directory, then quorumta cluster join")
 
 // Bootstrap writes the first configuration of a shard: all members vote. Every
 // member writes the same. A start that was cut off is finished.

@@ -37,7 +37,7 @@ func open(path string, text []byte) (content []byte, sealed bool, err error) {
 
 func damaged(path string) error {
 	return fmt.Errorf("%s is damaged: its checksum is not that of its content; let the node rejoin as new: "+
-		"quorumta cluster remove, then cluster join with an empty data directory", path)
+		"empty its data directory, then quorumta cluster join", path)
 }
 
 func (p *Papers) path(name string) string { return p.owner.FS.PathJoin(p.owner.Dir, name) }

@@ -206,6 +206,14 @@ func (s *Snapshots) Received() (id string, index, term uint64, ok bool) {
 	return l.ID(), l.Index, l.Term, true
 }
 
+// HasData reports whether the newest snapshot is the named one and was
+// received, and its data are still here: it may be restored, whatever the state
+// has applied. A leader that missed the answer sends it once more.
+func (s *Snapshots) HasData(id string) bool {
+	l := s.current()
+	return l != nil && l.ID() == id && l.Kind == snapshot.Received
+}
+
 // Restored says that a received snapshot is in the state: it becomes a marker,
 // and its data goes.
 func (s *Snapshots) Restored(id string) error {

@@ -198,10 +198,9 @@ func (p *Port) refuse(conn net.Conn, why string, err error) {
 
 // member is the member that a certificate names, or "".
 func (p *Port) member(cert *x509.Certificate) string {
-	for _, name := range append([]string{cert.Subject.CommonName}, cert.DNSNames...) {
-		if _, ok := p.roster.address(name); ok {
-			return name
-		}
+	// Its other names are hosts, which whoever asked for it chose.
+	if _, ok := p.roster.address(cert.Subject.CommonName); ok {
+		return cert.Subject.CommonName
 	}
 	return ""
 }

@@ -39,7 +39,8 @@ func (s *settlement) facts() []Facts {
 	var all []Facts
 	var merged Facts
 	reports := 0
-	for _, o := range []Facts{s.good(), s.bad(), s.later()} {
+	good := s.good()
+	for _, o := range []Facts{good, s.bad(), s.later()} {
 		if len(o.Events) == 0 {
 			continue
 		}
@@ -50,7 +51,9 @@ func (s *settlement) facts() []Facts {
 			reports++
 		}
 	}
-	if len(all) > 1 && reports <= 1 {
+	// A report of success stands alone: a failure's may be put off with it
+	// where the clock is not trusted.
+	if len(all) > 1 && reports <= 1 && good.Report == nil {
 		return []Facts{merged}
 	}
 	return all

@@ -39,8 +39,8 @@ var _ Caller = (*wire.Layer)(nil)
 // Snapshots is a shard's snapshot store.
 type Snapshots interface {
 	raft.SnapshotStore
-	// Received is the newest that was received and is still to be restored.
-	Received() (id string, index, term uint64, ok bool)
+	// HasData reports whether the named one was received, and its data are here.
+	HasData(id string) bool
 }
 
 // Options says what an agent works for; every field is needed.

@@ -30,10 +30,10 @@ type parcel struct {
 // Close implements io.Closer.
 func (*parcel) Close() error { return nil }
 
-// Open implements raft.SnapshotStore. What was received and is still to be
-// restored comes as it is, and so does what is small.
+// Open implements raft.SnapshotStore. What was received and still has its data
+// comes as it is, for Raft restores it, and so does what is small.
 func (s snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	if pending, _, _, ok := s.Received(); ok && pending == id {
+	if s.HasData(id) {
 		return s.whole(id)
 	}
 	labels, err := s.List()
@@ -113,13 +113,14 @@ func (s *Sink) Write(b []byte) (int, error) {
 
 // Close implements raft.SnapshotSink.
 func (s *Sink) Close() error {
-	if err := s.agent.o.Begin(); err != nil {
-		return errors.Join(fmt.Errorf("note that the replica begins: %w", err), s.Cancel())
-	}
 	if len(s.head) > 0 {
 		if err := s.take(); err != nil {
 			return errors.Join(err, s.Cancel())
 		}
+	}
+	// Last, for a replica that has begun and holds nothing is refused.
+	if err := s.agent.o.Begin(); err != nil {
+		return errors.Join(fmt.Errorf("note that the replica begins: %w", err), s.Cancel())
 	}
 	return s.SnapshotSink.Close()
 }

@@ -31,7 +31,7 @@ import (
 
 // ErrDamaged: a file of Pebble is not what was synced. Nothing of the store can
 // be relied on; the node rejoins as new.
-var ErrDamaged = errors.New("the file is damaged; let the node rejoin as new: quorumta cluster remove, then cluster join with an empty data directory")
+var ErrDamaged = errors.New("the file is damaged; let the node rejoin as new: empty its data directory, then quorumta cluster join")
 
 // Known is what is known of a Pebble from another place than its own files.
 type Known struct {

@@ -71,15 +71,15 @@ func (c *removeCmd) Run(ctx context.Context, s console.Streams) error {
 	defer tick.Stop()
 	for {
 		status, err := client.Status(waiting)
-		if err != nil && waiting.Err() == nil {
-			return c.say(s, true) // the node we ask is the one that has gone
-		}
 		if err == nil && !member(status, c.Node) {
 			return c.say(s, true)
 		}
 		select {
 		case <-tick.C:
 		case <-waiting.Done():
+			if err != nil && status == nil {
+				return fmt.Errorf("%s is leaving, and the node that was asked does not answer any more; ask another one: quorumta cluster status: %w", c.Node, err)
+			}
 			return fmt.Errorf("%s has not left after %v; it goes on: quorumta cluster status shows which replicas it still has", c.Node, c.Wait)
 		}
 	}

@@ -148,6 +148,9 @@ func (d *Desk) recognise(r *Request, key crypto.PublicKey) error {
 	if cert.Subject.CommonName != r.Member.Name || r.Member.Name == authority.Administrator {
 		return refuse("the certificate is of %q, and %q wants to join: a node has its own", cert.Subject.CommonName, r.Member.Name)
 	}
+	if _, has := d.Roster.Members()[r.Member.Name]; !has {
+		return refuse("%q is no member: a new node, and one that was removed, joins with a token (quorumta cluster token)", r.Member.Name)
+	}
 	return nil
 }
 

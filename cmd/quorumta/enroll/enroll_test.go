@@ -249,6 +249,10 @@ func TestACertificateBringsAWipedNodeBack(t *testing.T) {
 	}
 	a.Key = pair.PrivateKey.(crypto.Signer)
 	c.desk.KeyFile = "" // which it takes no signature for
+	if _, err := c.apply(a); err == nil || !strings.Contains(err.Error(), "with a token") {
+		t.Errorf("a node that was removed: %v", err)
+	}
+	c.members["n3"] = "127.0.0.1:7903"
 	answer, err := c.apply(a)
 	if err != nil || answer.Cluster != "c1" || answer.Certificate != "" || answer.Members["n3"] == "" {
 		t.Errorf("%+v, %v", answer, err)
