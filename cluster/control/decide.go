@@ -120,11 +120,15 @@ func (m Map) Skip(shard ShardID, index uint64) ([]Event, error) {
 
 // MakeToken decides on a token that is good until it expires.
 func (m Map) MakeToken(secret []byte, now, expires time.Time) ([]Event, error) {
+	hash := hashOf(secret)
+	if slices.ContainsFunc(m.Tokens, func(t Token) bool { return bytes.Equal(t.Hash, hash) }) {
+		return nil, nil // it was made, and the answer got lost
+	}
 	events := m.expired(now)
 	if len(m.Tokens)-len(events) >= mostTokens {
 		return nil, fmt.Errorf("%d tokens wait to be used: let some expire first", mostTokens)
 	}
-	return append(events, Event{Kind: TokenMade, Token: &Token{hashOf(secret), expires}}), nil
+	return append(events, Event{Kind: TokenMade, Token: &Token{hash, expires}}), nil
 }
 
 // Redeem decides that a node joins by a token, which is used up.
