@@ -83,6 +83,7 @@ func TestMembersMove(t *testing.T) {
 		if _, err := a.Call(t.Context(), "b", "echo", []byte("x")); err != nil {
 			t.Error(err)
 		}
+		synctest.Wait() // until b has seen the old one end
 		if len(b.roster.open) != 1 {
 			t.Errorf("%d connections are kept of those that ended", len(b.roster.open))
 		}
