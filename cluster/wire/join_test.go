@@ -137,9 +137,8 @@ func TestJoiningIsBounded(t *testing.T) {
 		}
 		long := dial()
 		defer long.Close()
-		if _, err := long.Write(appendFrame(nil, make([]byte, joinRequest+1))); err != nil {
-			t.Fatal(err)
-		}
+		// It may be refused by its length, before all of it is written.
+		_, _ = long.Write(appendFrame(nil, make([]byte, joinRequest+1)))
 		if _, err := long.Read(make([]byte, 1)); err == nil {
 			t.Error("a request of more than 16 KiB is taken")
 		}
