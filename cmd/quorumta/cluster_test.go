@@ -223,6 +223,9 @@ func TestProposedWithoutMajorityIsTakenBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for _, n := range tr.Cluster.Nodes[1:] {
+		waitFor(t, n.Name+" to stand still", func(context.Context) bool { return stopped(n.PID()) })
+	}
 	// The leader cannot know yet that nobody answers: this is proposed.
 	before := time.Now()
 	err = w.Close()
@@ -238,6 +241,19 @@ func TestProposedWithoutMajorityIsTakenBack(t *testing.T) {
 		}
 	}
 	flowsWithout(t, tr, "proposed-1")
+}
+
+// stopped reports whether every thread of the process stands still: the signal
+// is sent before they do.
+func stopped(pid int) bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, path := range threads {
+		text, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(text), ") T ") {
+			return false
+		}
+	}
+	return err == nil && len(threads) > 0
 }
 
 // flowsWithout waits until mail flows again, and fails if the message with the
