@@ -40,6 +40,9 @@ func (n *node) wireCluster() error {
 		return err
 	}
 	n.ca = sha256.Sum256(ca)
+	if err := setup.CheckRecovery(f.Data); err != nil {
+		return err
+	}
 	if err := setup.CheckOwner(f.Data, n.ca); err != nil {
 		return err
 	}

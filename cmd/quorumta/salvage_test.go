@@ -11,6 +11,7 @@ import (
 	"quorumta/bench/proc"
 	"quorumta/bench/sink"
 	"quorumta/bench/trial"
+	"quorumta/cmd/quorumta/setup"
 )
 
 // queued runs a cluster whose next hop takes nothing, and queues so many
@@ -116,6 +117,10 @@ func TestSurvivorBecomesTheCluster(t *testing.T) {
 	refused(t, 1, "no node may run", "recover", "--config", survivor.Config, "--i-know-what-may-be-lost")
 	tr.Cluster.Kill()
 	refused(t, 2, "--i-know-what-may-be-lost", "recover", "--config", survivor.Config)
+	if err := setup.BeginRecovery(filepath.Join(filepath.Dir(survivor.Config), "data")); err != nil { // and cut off
+		t.Fatal(err)
+	}
+	refused(t, 1, "run quorumta recover again", "serve", "--config", survivor.Config)
 	var told struct {
 		Was, Cluster string
 		Shards       []struct{ Messages int }

@@ -101,6 +101,10 @@ func Recover(f *config.File, version string, deliver bool, told func(string)) (*
 		return nil, err
 	}
 	defer r.abandon()
+	// From here on the old states take in what no majority may have had.
+	if err := setup.BeginRecovery(f.Data); err != nil {
+		return nil, err
+	}
 	for _, id := range shards {
 		told(fmt.Sprintf("taking over shard %d", id))
 		shard, err := r.takeOver(from, old.Cluster(), m, id, &before, !deliver)
