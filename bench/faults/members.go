@@ -60,20 +60,11 @@ func (b *bed) join(ctx context.Context) (*member, error) {
 
 // leave has a member go, and ends it when the cluster has forgotten it.
 func (b *bed) leave(ctx context.Context, m *member) error {
-	asked := b.members[0]
-	if asked == m {
-		asked = b.members[1]
-	}
-	if out, err := asked.Command(ctx, "cluster", "remove", m.Name); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
-	}
-	_ = m.Stop(ctx) // it ends by itself too, with a status that says why
-	if err := ctx.Err(); err != nil {
+	if err := b.trial.Cluster.Remove(ctx, m.Node); err != nil {
 		return err
 	}
 	b.members = slices.DeleteFunc(b.members, func(other *member) bool { return other == m })
 	b.former = append(b.former, m)
-	b.trial.Cluster.Forget(m.Node)
 	return nil
 }
 
@@ -82,18 +73,7 @@ func (r *round) waitVoter(ctx context.Context, name string) error {
 	for {
 		var s proc.Status
 		err := r.trial.Cluster.Query(ctx, &s, "cluster", "status")
-		votes, waits := 0, 0
-		for _, shard := range s.Shards {
-			for _, replica := range shard.Replicas {
-				switch {
-				case replica.Node != name:
-				case replica.Voter:
-					votes++
-				default:
-					waits++
-				}
-			}
-		}
+		votes, waits := s.Votes(name)
 		if err == nil && votes > 0 && waits == 0 {
 			return nil
 		}
@@ -225,13 +205,7 @@ func (r *round) comesUp(ctx context.Context, m *member) bool {
 
 // rejoin has the cluster take back a node whose data are gone.
 func (r *round) rejoin(ctx context.Context, m *member) error {
-	if out, err := m.Command(ctx, "cluster", "join"); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
-	}
-	if err := m.Start(); err != nil {
-		return err
-	}
-	if err := m.WaitReady(ctx); err != nil {
+	if err := r.trial.Cluster.Rejoin(ctx, m.Node); err != nil {
 		return err
 	}
 	return r.waitVoter(ctx, m.Name)

@@ -124,7 +124,7 @@ func (r *round) judge(ctx context.Context, result *Result) error {
 	}
 	// A replica that has not caught up yet tells an incomplete history: those
 	// that are compared have.
-	differences, err := r.differences(ctx)
+	differences, err := r.trial.Differences(ctx)
 	if err != nil {
 		return err
 	}
@@ -160,20 +160,6 @@ func (r *round) judge(ctx context.Context, result *Result) error {
 
 // alarms are words that no node logs, whatever strikes it.
 var alarms = []string{"panic", "goroutine ", "the replicas of a shard differ"}
-
-// differences waits until every replica has answered, and compares them.
-func (r *round) differences(ctx context.Context) (int, error) {
-	for {
-		d, err := r.trial.Cluster.Digest(ctx)
-		missing := d.Unanswered()
-		if err == nil && len(missing) == 0 {
-			return d.Differences(), nil
-		}
-		if !sleep(ctx, 200*time.Millisecond) {
-			return d.Differences(), fmt.Errorf("the replicas could not be compared: %w: %s", errors.Join(err, ctx.Err()), strings.Join(missing, "; "))
-		}
-	}
-}
 
 // backlog is how long the next hop defers half of the mail before a fault, so
 // that there is mail due, and mail in flight, when it strikes.

@@ -47,6 +47,7 @@ type Cluster struct {
 
 	o    Options
 	base int // port, on loopback
+	made int // nodes so far: none gets the ports of one that has left
 }
 
 // hostPort is where nodes on hosts of their own speak to each other.
@@ -106,10 +107,11 @@ func (c *Cluster) add(name, host string) *Node {
 		n.Admin = net.JoinHostPort(host, strconv.Itoa(hostPort+80))
 		n.Metrics = net.JoinHostPort(host, "9125")
 	} else {
-		port := c.base + len(c.Nodes) + 1
+		port := c.base + c.made + 1
 		n.Cluster, n.SMTP, n.Admin, n.Metrics = address(port), address(port+100), address(port+200), address(port+300)
 	}
 	c.Nodes = append(c.Nodes, n)
+	c.made++
 	return n
 }
 
@@ -142,6 +144,36 @@ func (c *Cluster) Join(ctx context.Context, name, host string) (*Node, error) {
 		return nil, fmt.Errorf("join %s: %w: %s", name, err, bytes.TrimSpace(out))
 	}
 	return n, nil
+}
+
+// Remove has a node leave and ends it when the cluster has forgotten it. The
+// node's own end is awaited, for it goes by itself.
+func (c *Cluster) Remove(ctx context.Context, leaving *Node) error {
+	asked := slices.IndexFunc(c.Nodes, func(n *Node) bool { return n != leaving && n.Running() })
+	if asked < 0 {
+		return fmt.Errorf("remove %s: no other node runs", leaving.Name)
+	}
+	if out, err := c.Nodes[asked].Command(ctx, "cluster", "remove", leaving.Name); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	_ = leaving.Stop(ctx) // its status says that it was removed
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c.Forget(leaving)
+	return nil
+}
+
+// Rejoin has the running cluster take back a node whose data are gone, and
+// starts it. It is ready before its replicas have caught up.
+func (c *Cluster) Rejoin(ctx context.Context, n *Node) error {
+	if out, err := n.Command(ctx, "cluster", "join"); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	if err := n.Start(); err != nil {
+		return err
+	}
+	return n.WaitReady(ctx)
 }
 
 // Forget leaves a node that does not run out from now on.
@@ -194,95 +226,6 @@ func (c *Cluster) SMTP() []string {
 		out = append(out, n.SMTP)
 	}
 	return out
-}
-
-// Status is what "cluster status --json" says.
-type Status struct {
-	Nodes []struct {
-		Name    string `json:"name"`
-		Address string `json:"address"`
-		Alive   bool   `json:"alive"`
-		Leads   []int  `json:"leads"`
-	} `json:"nodes"`
-	Shards []struct {
-		ID      int    `json:"id"`
-		Leader  string `json:"leader"`
-		Term    uint64 `json:"term"`
-		Commit  uint64 `json:"commit"`
-		Applied uint64 `json:"applied"`
-		// Queued is how many messages are open.
-		Queued   int `json:"queued"`
-		Replicas []struct {
-			Node  string `json:"node"`
-			Voter bool   `json:"voter"`
-		} `json:"replicas"`
-		// Stopped says why the asked node's replica stopped; "" if it did not.
-		Stopped string `json:"stopped"`
-	} `json:"shards"`
-}
-
-// Count is what "queue count --json" says.
-type Count struct {
-	Total    int `json:"total"`
-	Due      int `json:"due"`
-	Deferred int `json:"deferred"`
-	Held     int `json:"held"`
-	InFlight int `json:"in_flight"`
-	// Stale names shards that could not be asked at their leader.
-	Stale []int `json:"stale"`
-}
-
-// Digest is what "cluster digest --json" says.
-type Digest struct {
-	Shards []ShardDigest `json:"shards"`
-}
-
-// ShardDigest are a shard's replicas at one place of its log.
-type ShardDigest struct {
-	ID       int `json:"id"`
-	Replicas []struct {
-		Node    string `json:"node"`
-		Applied uint64 `json:"applied"`
-		Chain   string `json:"chain"`
-		SHA256  string `json:"sha256"`
-		// Error says why a replica did not answer.
-		Error string `json:"error"`
-	} `json:"replicas"`
-}
-
-// Unanswered are the replicas that said nothing.
-func (d Digest) Unanswered() []string {
-	var out []string
-	for _, s := range d.Shards {
-		for _, r := range s.Replicas {
-			if r.Error != "" {
-				out = append(out, fmt.Sprintf("shard %d on %s: %s", s.ID, r.Node, r.Error))
-			}
-		}
-	}
-	return out
-}
-
-// Differences counts the replicas that answered and are not as the first of
-// their shard.
-func (d Digest) Differences() int {
-	n := 0
-	for _, s := range d.Shards {
-		first := -1
-		for i, r := range s.Replicas {
-			switch {
-			case r.Error != "":
-			case first < 0:
-				first = i
-			default:
-				f := s.Replicas[first]
-				if r.Applied != f.Applied || r.Chain != f.Chain || r.SHA256 != f.SHA256 {
-					n++
-				}
-			}
-		}
-	}
-	return n
 }
 
 // How long a node is waited for that may be paused or out of reach, while
@@ -378,12 +321,15 @@ func (n *Node) edit(o Options) error {
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
+// joiners is how many nodes may join later.
+const joiners = 8
+
 // freeBase finds a port from which on the ports that init uses are free, below
 // the range that the kernel gives to clients.
 func freeBase(nodes int) (int, error) {
 	for range 100 {
 		base := 10000 + 400*rand.IntN(50)
-		if free(base, nodes) {
+		if free(base, nodes+joiners) {
 			return base, nil
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,6 +46,8 @@ type Options struct {
 type Trial struct {
 	Cluster *proc.Cluster
 	Sink    *sink.Sink
+	// Others are next hops of the caller's that are judged with Sink.
+	Others []*sink.Sink
 
 	cancel context.CancelFunc
 	sunk   chan error // the sink's end
@@ -180,12 +183,35 @@ func (t *Trial) JudgeOf(ctx context.Context, records []load.Record) (verdict.Ver
 	for _, r := range records {
 		j.Record(r)
 	}
-	err = t.Sink.Each(func(s sink.Seen) error {
-		j.Seen(s)
-		return nil
-	})
-	j.Stats(t.Sink.Stats())
+	stats := t.Sink.Stats()
+	for _, s := range append([]*sink.Sink{t.Sink}, t.Others...) {
+		err = errors.Join(err, s.Each(func(s sink.Seen) error {
+			j.Seen(s)
+			return nil
+		}))
+		stats.Overflow = max(stats.Overflow, s.Stats().Overflow)
+	}
+	j.Stats(stats)
 	return j.Verdict(), err
+}
+
+// Differences waits until every replica has answered, and counts those that
+// are not as the others of their shard.
+func (t *Trial) Differences(ctx context.Context) (int, error) {
+	for {
+		d, err := t.Cluster.Digest(ctx)
+		missing := d.Unanswered()
+		if err == nil && len(missing) == 0 {
+			return d.Differences(), nil
+		}
+		pause := time.NewTimer(200 * time.Millisecond)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return d.Differences(), fmt.Errorf("the replicas could not be compared: %w: %s", errors.Join(err, ctx.Err()), strings.Join(missing, "; "))
+		}
+	}
 }
 
 // Busiest is the running node that leads the shards with the most unfinished
@@ -219,7 +245,14 @@ func (t *Trial) Busiest(ctx context.Context) (*proc.Node, error) {
 
 // wait asks every 50 ms until it is told yes.
 func (t *Trial) wait(ctx context.Context, what string, yes func() (bool, error)) error {
-	tick := time.NewTicker(50 * time.Millisecond)
+	return Wait(ctx, what, 50*time.Millisecond, yes)
+}
+
+// Wait asks at once, and then as often as every says, until it is told yes or
+// an error. Each question may be a process of its own, which costs the cluster
+// that is measured some of its processors.
+func Wait(ctx context.Context, what string, every time.Duration, yes func() (bool, error)) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		done, err := yes()
