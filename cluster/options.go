@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -43,7 +44,8 @@ type Options struct {
 	// that it goes on to follow the number of members.
 	Shards int
 	// Replication is how many replicas a shard has in a new cluster, where there
-	// are members enough; 0 means 3.
+	// are members enough: 1, 3 or 5; 0 means 3. A cluster that is founded keeps
+	// its own.
 	Replication int
 	// Level is the newest event level that this program knows.
 	Level int
@@ -61,8 +63,8 @@ type Options struct {
 	Heartbeat time.Duration
 	// FreeDisk is the floor of PROTOCOL 31, bytes; 0 means none.
 	FreeDisk uint64
-	// TrailingBytes is how much log a shard keeps behind its snapshot; 0
-	// means 1 GiB.
+	// TrailingBytes is how much log a shard keeps behind its snapshot, so that a
+	// replica which was away needs no whole state (PROTOCOL 9); 0 means 1 GiB.
 	TrailingBytes int64
 	// SnapshotBytes is by how much a shard's log grows before a snapshot is
 	// taken and the log is cut; 0 means 256 MiB.
@@ -134,8 +136,14 @@ func (o *Options) complete() error {
 			os.Exit(1)
 		}
 	}
-	if o.Shards > int(control.LastShard) {
-		return fmt.Errorf("%d shards: at most %d", o.Shards, control.LastShard)
+	if o.Shards < 0 || o.Shards > int(control.LastShard) {
+		return fmt.Errorf("%d shards: from 0, which means one per member, to %d", o.Shards, control.LastShard)
+	}
+	if !slices.Contains([]int{0, 1, 3, 5}, o.Replication) {
+		return fmt.Errorf("%d replicas of a shard: 1, 3 or 5 (an even number survives no more losses than one fewer does)", o.Replication)
+	}
+	if o.TrailingBytes < 0 {
+		return fmt.Errorf("%d bytes of log behind a snapshot: 0, which means 1 GiB, or more", o.TrailingBytes)
 	}
 	return nil
 }
