@@ -29,7 +29,7 @@ func (c *Conn) bdat(arg string) {
 		c.unknownChunk()
 		return
 	}
-	r := &chunkReader{c: c, guard: guard{max: c.o.MaxMessage, line: c.o.MaxLine}}
+	r := &chunkReader{c: c, guard: newGuard(c.o.MaxMessage, c.o.MaxLine)}
 	if !c.tx.open || c.tx.recipients == 0 {
 		// The octets follow whatever the answer; RFC 3030, section 2.
 		r.begin(size, last)

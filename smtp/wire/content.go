@@ -9,6 +9,18 @@ import (
 // errTooMuch: a refused message goes on and on; the connection is given up.
 var errTooMuch = errors.New("the refused content does not end")
 
+// lineStart says where in its lines the content stands.
+type lineStart uint8
+
+const (
+	midLine lineStart = iota
+	// afterCRLF: a dot here is the transparency's or the end's.
+	afterCRLF
+	// afterLF: behind a bare LF. A lone dot here ends nothing for us, but may
+	// for another server.
+	afterLF
+)
+
 // guard watches content for what must not be in it. The first fault stays.
 type guard struct {
 	max   int64 // octets of content
@@ -16,46 +28,112 @@ type guard struct {
 	size  int64
 	col   int  // octets of the present line so far
 	cr    bool // the octet before was CR
+	at    lineStart
 	fault fault
+}
+
+func newGuard(size int64, line int) guard {
+	return guard{max: size, line: line, at: afterCRLF}
 }
 
 // scan looks at the next octets of the content.
 func (g *guard) scan(p []byte) {
-	if g.size += int64(len(p)); g.size > g.max {
-		g.fail(tooBig)
-	}
-	if bytes.IndexByte(p, 0) >= 0 {
-		g.fail(nul)
-	}
 	for len(p) > 0 {
-		i := bytes.IndexByte(p, '\n')
-		if i < 0 {
-			g.scanText(p)
-			return
+		n := g.run(p, false)
+		if n == 0 {
+			n = g.look(p)
 		}
-		g.scanText(p[:i])
-		if !g.cr {
-			g.fail(bareLF)
-		}
-		if g.col++; g.col > g.line {
-			g.fail(longLine)
-		}
-		g.col, g.cr = 0, false
-		p = p[i+1:]
+		p = p[n:]
 	}
 }
 
-// scanText looks at octets without LF.
-func (g *guard) scanText(p []byte) {
+// run looks at lines that are as they should be, many at once, and returns how
+// many octets that were; with dots it stops before a line that begins with
+// one. Zero: what comes next must be looked at. It costs one search a line,
+// and that no LF stands alone shows in their number.
+func (g *guard) run(p []byte, dots bool) int {
+	if g.cr || g.fault != sound {
+		return 0
+	}
+	n, lines, col := 0, 0, g.col
+	for {
+		i := bytes.IndexByte(p[n:], '\r')
+		if i < 0 {
+			i = len(p) - n
+		}
+		if col+i+len("\r\n") > g.line {
+			break
+		}
+		if n+i+1 >= len(p) { // the line has not come to its end
+			n, col = n+i, col+i
+			break
+		}
+		if p[n+i+1] != '\n' {
+			break
+		}
+		n, col = n+i+2, 0
+		if lines++; n == len(p) || dots && p[n] == '.' {
+			break
+		}
+	}
+	if bytes.Count(p[:n], []byte("\n")) != lines {
+		g.fail(bareLF)
+		return 0
+	}
+	if n > 0 {
+		g.count(p[:n])
+		g.col, g.at = col, midLine
+		if col == 0 {
+			g.at = afterCRLF
+		}
+	}
+	return n
+}
+
+// look looks at the octets up to and including the next LF, and returns how
+// many that were.
+func (g *guard) look(p []byte) int {
+	i := bytes.IndexByte(p, '\n')
+	if i < 0 {
+		g.count(p)
+		g.text(p)
+		return len(p)
+	}
+	g.count(p[:i+1])
+	g.text(p[:i])
+	g.at = afterCRLF
+	if !g.cr {
+		g.at = afterLF
+		g.fail(bareLF)
+	}
+	if g.col++; g.col > g.line {
+		g.fail(longLine)
+	}
+	g.col, g.cr = 0, false
+	return i + 1
+}
+
+// text looks at octets without LF.
+func (g *guard) text(p []byte) {
 	if len(p) == 0 {
 		return
 	}
 	if g.cr || bytes.IndexByte(p[:len(p)-1], '\r') >= 0 {
 		g.fail(bareCR)
 	}
-	g.cr = p[len(p)-1] == '\r'
+	g.cr, g.at = p[len(p)-1] == '\r', midLine
 	if g.col += len(p); g.col > g.line {
 		g.fail(longLine)
+	}
+}
+
+// count looks at what can be told without lines.
+func (g *guard) count(p []byte) {
+	if g.size += int64(len(p)); g.size > g.max {
+		g.fail(tooBig)
+	}
+	if bytes.IndexByte(p, 0) >= 0 {
+		g.fail(nul)
 	}
 }
 
@@ -90,31 +168,18 @@ func (g *guard) skip(next func([]byte) (int, error)) error {
 	}
 }
 
-// lineStart says where the decoder of DATA stands.
-type lineStart uint8
-
-const (
-	midLine lineStart = iota
-	// afterCRLF: a dot here is the transparency's or the end's.
-	afterCRLF
-	// afterLF: behind a bare LF. A lone dot here ends nothing for us, but may
-	// for another server.
-	afterLF
-)
-
 // dotReader decodes what follows DATA (RFC 5321, section 4.5.2). Read fails
 // with a fault as soon as it is found; io.EOF means that the content has ended
 // and is sound.
 type dotReader struct {
 	in    *reader
 	guard guard
-	at    lineStart
 	done  bool
 	err   error // of the connection, or the reply to smuggling
 }
 
 func newDotReader(in *reader, size int64, line int) *dotReader {
-	return &dotReader{in: in, guard: guard{max: size, line: line}, at: afterCRLF}
+	return &dotReader{in: in, guard: newGuard(size, line)}
 }
 
 // Read implements io.Reader.
@@ -155,10 +220,10 @@ func (d *dotReader) next(p []byte) (int, error) {
 				break
 			}
 		}
-		if d.at != midLine && d.dot() {
+		if d.guard.at != midLine && d.dot() {
 			continue
 		}
-		n += d.copyLine(p[n:])
+		n += d.copy(p[n:])
 	}
 	switch {
 	case n > 0:
@@ -174,8 +239,8 @@ func (d *dotReader) next(p []byte) (int, error) {
 // dot deals with a dot at the start of a line and reports whether the end of
 // the content, or of the connection, was found.
 func (d *dotReader) dot() bool {
-	at := d.at
-	d.at = midLine
+	at := d.guard.at
+	d.guard.at = midLine
 	b := d.in.buffered()
 	if b[0] != '.' {
 		return false
@@ -206,23 +271,17 @@ func (d *dotReader) dot() bool {
 	return false
 }
 
-// copyLine copies up to and including the next LF.
-func (d *dotReader) copyLine(p []byte) int {
+// copy copies lines as they stand, or what must be looked at of one.
+func (d *dotReader) copy(p []byte) int {
 	b := d.in.buffered()
 	b = b[:min(len(b), len(p))]
-	i := bytes.IndexByte(b, '\n')
-	if i >= 0 {
-		b = b[:i+1]
+	n := d.guard.run(b, true)
+	if n == 0 {
+		n = d.guard.look(b)
 	}
-	if i == 0 && d.guard.cr || i > 0 && b[i-1] == '\r' {
-		d.at = afterCRLF
-	} else if i >= 0 {
-		d.at = afterLF
-	}
-	d.guard.scan(b)
-	copy(p, b)
-	d.in.advance(len(b))
-	return len(b)
+	copy(p, b[:n])
+	d.in.advance(n)
+	return n
 }
 
 // unexpected tells the end of the connection from the end of the content.
