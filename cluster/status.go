@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -12,77 +11,27 @@ import (
 	"quorumta/cluster/control"
 	"quorumta/cluster/papers"
 	"quorumta/cluster/store"
+	"quorumta/cluster/survey"
 )
 
-// NodeStatus is what this node knows of a member.
-type NodeStatus struct {
-	Name    string
-	Address string
-	// Alive: it answered a call within the last two seconds.
-	Alive bool
-	// Boot is drawn when the process starts; 0 while it never answered.
-	Boot uint64
-	// Version is the program's, as the member reported it.
-	Version string
-	// Free is the free space of its data directory's disk, bytes.
-	Free uint64
-	// Leads are the shards it leads, as far as known.
-	Leads []ShardID
-	// Draining: it hands its leads away and takes none.
-	Draining bool
-	// Leaving: its replicas move to others, and then it is no member any more.
-	Leaving bool
-	// Level is the newest event level that its program knows.
-	Level int
-}
-
-// ReplicaStatus is one member's replica of a shard as its leader sees it.
-type ReplicaStatus struct {
-	Node string
-	// Incarnation tells the node from one of its name that lost its data.
-	Incarnation string
-	Applied     uint64
-	Voter       bool
-	// Contact is when it last answered the leader; zero if never.
-	Contact time.Time
-}
-
-// ShardStatus is the state of a shard as this node knows it.
-type ShardStatus struct {
-	ID       ShardID
-	Leader   string // "" while there is none
-	Term     uint64
-	Commit   uint64
-	Applied  uint64
-	Replicas []ReplicaStatus
-	// Retiring: it takes no new mail, and goes when it holds nothing.
-	Retiring bool
-	// Stopped says why this node's replica stopped; "" while it runs.
-	Stopped string
-}
+// What Nodes and Status tell.
+type (
+	// NodeStatus is what this node knows of a member.
+	NodeStatus = survey.Node
+	// ShardStatus is the state of a shard as this node knows it.
+	ShardStatus = survey.Shard
+	// ReplicaStatus is one member's replica of a shard as its leader sees it.
+	ReplicaStatus = survey.Replica
+)
 
 // Nodes are the members as this node knows them, by name.
-func (n *Node) Nodes() []NodeStatus {
-	var nodes []NodeStatus
+func (n *Node) Nodes() (nodes []NodeStatus) {
 	for _, x := range n.members() {
 		o, alive := n.peers.Get(x.Name)
-		r := o.Report
 		if x.Name == n.o.Name {
-			r, alive = n.report(), true
+			o.Report, alive = n.report(), true
 		}
-		status := NodeStatus{
-			Name:     x.Name,
-			Address:  x.Address,
-			Alive:    alive,
-			Boot:     r.Boot,
-			Version:  cmp.Or(r.Version, x.Version),
-			Level:    max(r.Level, x.Level),
-			Free:     r.Free,
-			Leads:    r.Leads(),
-			Draining: r.Draining,
-			Leaving:  x.Leaving,
-		}
-		nodes = append(nodes, status)
+		nodes = append(nodes, survey.OfNode(x, o.Report, alive))
 	}
 	return nodes
 }
@@ -113,40 +62,26 @@ func (n *Node) Status() []ShardStatus {
 func (n *Node) ControlStatus() ShardStatus { return n.statusOf(0) }
 
 func (n *Node) statusOf(shard ShardID) ShardStatus {
-	s, _ := n.atlas.Now().Shard(shard)
-	status := ShardStatus{ID: shard, Leader: n.Leader(shard), Retiring: s.Retiring}
 	_, at := n.peers.Leader(shard)
-	status.Term, status.Commit, status.Applied = at.Term, at.Commit, at.Applied
-	var voters, others []string
-	if at.Office != nil {
-		voters, others = at.Office.Voters, at.Office.Others
-	}
-	var contacts map[raft.ServerID]time.Time
+	seen := survey.Reported(n.Leader(shard), at)
 	if n.papers.Stage(shard) == papers.Damaged {
-		status.Stopped = cmp.Or(n.store.Damaged(shard), store.ErrDamaged).Error()
+		seen.Stopped = cmp.Or(n.store.Damaged(shard), store.ErrDamaged).Error()
 	}
 	if r, open := n.desk.Get(shard); open {
-		g := r.Status()
-		status.Term, status.Commit, status.Applied, status.Stopped = g.Term, g.Commit, g.Applied, g.Stopped
-		voters, others, contacts = strs(g.Voters), strs(g.Nonvoters), g.Contacts
+		s := r.Status()
+		seen.Term, seen.Commit, seen.Applied, seen.Stopped = s.Term, s.Commit, s.Applied, s.Stopped
+		seen.Voters, seen.Others = strs(s.Voters), strs(s.Nonvoters)
+		seen.Contacts = func(id string) time.Time { return s.Contacts[raft.ServerID(id)] }
 	}
-	add := func(id string, voter bool) {
-		name, incarnation, _ := strings.Cut(id, "/")
-		r := ReplicaStatus{Node: name, Incarnation: incarnation, Applied: status.Applied, Voter: voter, Contact: contacts[raft.ServerID(id)]}
-		if r.Node != n.o.Name {
-			o, _ := n.peers.Get(r.Node)
-			r.Applied = o.Report.Shards[shard].Applied
+	seen.AppliedOn = func(name string) uint64 {
+		if name == n.o.Name {
+			return seen.Applied
 		}
-		status.Replicas = append(status.Replicas, r)
+		o, _ := n.peers.Get(name)
+		return o.Report.Shards[shard].Applied
 	}
-	for _, id := range voters {
-		add(id, true)
-	}
-	for _, id := range others {
-		add(id, false)
-	}
-	slices.SortFunc(status.Replicas, func(a, b ReplicaStatus) int { return strings.Compare(a.Node, b.Node) })
-	return status
+	s, _ := n.atlas.Now().Shard(shard)
+	return survey.OfShard(shard, s, seen)
 }
 
 func strs(ids []raft.ServerID) []string {
