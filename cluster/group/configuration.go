@@ -7,13 +7,9 @@ import (
 	"sync"
 
 	"github.com/hashicorp/raft"
-)
 
-// configuration is who replicates the shard, by the entry at index.
-type configuration struct {
-	index   uint64
-	servers []raft.Server
-}
+	"quorumta/cluster/group/fold"
+)
 
 // split tells the voters from the others.
 func split(servers []raft.Server) (voters, nonvoters []raft.ServerID) {
@@ -27,24 +23,15 @@ func split(servers []raft.Server) (voters, nonvoters []raft.ServerID) {
 	return voters, nonvoters
 }
 
-// noteConfigurations remembers the newest committed configuration.
-func (f *fsm) noteConfigurations(logs []*raft.Log) {
-	for _, l := range logs {
-		if known := f.newest.Load(); l.Type == raft.LogConfiguration && (known == nil || l.Index > known.index) {
-			f.newest.Store(&configuration{l.Index, raft.DecodeConfiguration(l.Data).Servers})
-		}
-	}
-}
-
 // committed is the newest configuration that is known to be committed; its
 // index is 0 if none is.
-func (g *Group) committed() configuration {
-	var c configuration
-	if newest := g.fsm.newest.Load(); newest != nil {
+func (g *Group) committed() fold.Configuration {
+	var c fold.Configuration
+	if newest := g.fsm.Newest(); newest != nil {
 		c = *newest
 	}
-	if labels, err := g.o.Snapshots.List(); err == nil && len(labels) > 0 && labels[0].ConfigurationIndex > c.index {
-		c = configuration{labels[0].ConfigurationIndex, labels[0].Configuration.Servers}
+	if labels, err := g.o.Snapshots.List(); err == nil && len(labels) > 0 && labels[0].ConfigurationIndex > c.Index {
+		c = fold.Configuration{Index: labels[0].ConfigurationIndex, Servers: labels[0].Configuration.Servers}
 	}
 	return c
 }
@@ -67,7 +54,7 @@ func (r *replica) voters() []raft.ServerID {
 func (g *Group) Configuration() (servers []raft.Server, index uint64, settled bool) {
 	c := g.committed()
 	r, err := g.replica()
-	return c.servers, c.index, err == nil && c.index > 0 && slices.Equal(c.servers, r.latest())
+	return c.Servers, c.Index, err == nil && c.Index > 0 && slices.Equal(c.Servers, r.latest())
 }
 
 // AddNonvoter adds a replica that gets the log and does not vote. Like every

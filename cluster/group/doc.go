@@ -18,5 +18,5 @@
 // office, one replica at a time (configuration.go); the lease knows the next one
 // before Raft does. A replica may begin empty where the node joins
 // (Options.Joining). A large state is fetched beside Raft (fetch). An entry whose
-// fold panics stops every replica, until it is skipped (stop.go).
+// fold panics stops every replica, until it is skipped (fold, stop.go).
 package group

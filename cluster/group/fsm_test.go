@@ -28,21 +28,22 @@ func TestFoldIsTheSameHoweverBatched(t *testing.T) {
 			logs = append(logs, l)
 		}
 		one, other := all[0].g.fsm, all[1].g.fsm
+		state, otherState := all[0].o.State, all[1].o.State
 		one.ApplyBatch(logs)
 		for i, l := range logs {
 			other.Apply(l)
 			other.ApplyBatch(logs[:i/2+1])
 		}
-		if one.state.Chain() != other.state.Chain() {
+		if state.Chain() != otherState.Chain() {
 			t.Error("the running digests differ")
 		}
-		v, w := one.state.View(), other.state.View()
+		v, w := state.View(), otherState.View()
 		defer v.Close()
 		defer w.Close()
 		if v.SHA256() != w.SHA256() {
 			t.Error("the states differ")
 		}
-		if index, term := one.state.Applied(); index != 39 || term != 3 {
+		if index, term := state.Applied(); index != 39 || term != 3 {
 			t.Errorf("applied is %d of term %d", index, term)
 		}
 	})
@@ -64,12 +65,16 @@ func TestRunningDigestTellsWhatWasFolded(t *testing.T) {
 	} {
 		one(t, func(t *testing.T, b *bench) {
 			if name == "other results" {
-				b.g.fsm.machine = &refusing{}
+				b.o.Machine = &refusing{}
+				var err error
+				if b.g, err = New(b.o); err != nil {
+					t.Fatal(err)
+				}
 			}
 			for _, l := range logs {
 				b.g.fsm.Apply(&l)
 			}
-			chain := b.g.fsm.state.Chain()
+			chain := b.o.State.Chain()
 			if other, ok := seen[chain]; ok {
 				t.Errorf("%s and %s have the same digest", name, other)
 			}
@@ -99,10 +104,10 @@ func TestFoldPanicDiscardsItsBatch(t *testing.T) {
 		if a := f.Apply(command(6, "d")); a != nil {
 			t.Errorf("answer %v after the panic", a)
 		}
-		if index, _ := f.state.Applied(); index != 2 || !all[0].has("a") || all[0].has("b") {
+		if index, _ := all[0].o.State.Applied(); index != 2 || !all[0].has("a") || all[0].has("b") {
 			t.Errorf("applied is %d", index)
 		}
-		if err := <-f.broken; !strings.Contains(err.Error(), "entry 4") {
+		if err := <-f.Broken(); !strings.Contains(err.Error(), "entry 4") {
 			t.Error(err)
 		}
 	})
@@ -134,7 +139,7 @@ func TestMarksStandWhereTheyStand(t *testing.T) {
 		if _, err := all[1].g.DigestAt(ctx, bytes.Repeat([]byte{7}, len(mark.Extensions))); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a mark that never comes: %v", err)
 		}
-		all[0].g.fsm.marks.Clear()
-		all[1].g.fsm.marks.Clear()
+		all[0].g.fsm.Marks.Clear()
+		all[1].g.fsm.Marks.Clear()
 	})
 }

@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"quorumta/cluster/group/fetch"
+	"quorumta/cluster/group/fold"
+	"quorumta/cluster/group/stock"
 	"quorumta/cluster/store"
-	"quorumta/cluster/store/transfer"
 )
 
 const (
@@ -86,10 +87,10 @@ type Peers interface {
 // Group is one shard on this node. Its methods are safe for concurrent use.
 type Group struct {
 	o       Options
-	fsm     *fsm
+	fsm     *fold.FSM
 	metrics *instruments
 	pace    *semaphore.Weighted
-	stock   stock          // what others fetch here
+	stock   stock.Stock    // what others fetch here
 	fetcher *fetch.Fetcher // what is fetched from them
 	reloads sync.Mutex     // held while Raft's configuration is read and changed
 
@@ -111,12 +112,23 @@ func New(o Options) (*Group, error) {
 		o:       o,
 		metrics: m,
 		pace:    semaphore.NewWeighted(largeInFlight),
-		stock:   stock{o.Shard, o.State, o.Snapshots, transfer.NewPins()},
+		stock:   stock.New(o.Shard, o.State, o.Snapshots),
 		wake:    make(chan struct{}, 1),
 		halted:  make(chan struct{}),
 	}
 	g.fetcher = fetch.New(g.stock)
-	g.fsm = newFSM(o, m)
+	g.fsm = fold.New(fold.Options{
+		Shard:     o.Shard,
+		Machine:   o.Machine,
+		State:     o.State,
+		Snapshots: o.Snapshots,
+		Flush:     o.Flush,
+		Skip:      o.Skip,
+		Poison:    o.Poison,
+		Applied:   m.applied,
+		Skipped:   m.skipped,
+		Log:       o.Log,
+	})
 	return g, nil
 }
 
@@ -124,8 +136,8 @@ func New(o Options) (*Group, error) {
 // group is running. A replica that cannot go on stops alone, until Resume:
 // Status says why.
 func (g *Group) Run(ctx context.Context) {
-	defer g.fsm.marks.Clear()
-	defer g.stock.pins.Close()
+	defer g.fsm.Marks.Clear()
+	defer g.stock.Close()
 	for ctx.Err() == nil {
 		again := g.serve(ctx)
 		if again == nil {
@@ -198,7 +210,7 @@ func (g *Group) View() *store.View { return g.o.State.View() }
 
 // DiskAge is how long the oldest write or apply under way has been waiting.
 func (g *Group) DiskAge() time.Duration {
-	return max(time.Duration(g.o.Entries.Oldest()), time.Duration(g.o.State.Oldest()), g.fsm.age())
+	return max(time.Duration(g.o.Entries.Oldest()), time.Duration(g.o.State.Oldest()), g.fsm.Age())
 }
 
 // silent reports whether this replica must fall silent as a leader, so that

@@ -33,6 +33,9 @@ func (s *sum) Apply(view View, batch Batch, e Entry) []Result {
 	if string(e.Data) == "panic" {
 		panic("as told")
 	}
+	if string(e.Data) == "slow" {
+		time.Sleep(3 * time.Second)
+	}
 	batch.Set(e.Data, []byte("1"))
 	return []Result{Result(len(e.Data))}
 }

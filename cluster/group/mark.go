@@ -27,5 +27,5 @@ func (g *Group) Mark(ctx context.Context, id [16]byte, deep bool) ([]byte, error
 // DigestAt is this replica's digest at the mark; it waits until the replica has
 // come there.
 func (g *Group) DigestAt(ctx context.Context, mark []byte) (Digest, error) {
-	return g.fsm.marks.Wait(ctx, mark)
+	return g.fsm.Marks.Wait(ctx, mark)
 }

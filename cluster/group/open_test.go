@@ -128,7 +128,11 @@ func TestSilentWhileSlow(t *testing.T) {
 	one(t, func(t *testing.T, b *bench) {
 		excused := false
 		b.g.o.Excused = func() bool { return excused }
-		b.g.fsm.since.Store(1)
+		folded := make(chan struct{})
+		go func() {
+			defer close(folded)
+			b.g.fsm.Apply(&raft.Log{Index: 2, Term: 1, Type: raft.LogCommand, Data: []byte("slow")})
+		}()
 		time.Sleep(SlowDisk / 2)
 		if b.g.silent() {
 			t.Error("silent before a second has passed")
@@ -140,6 +144,7 @@ func TestSilentWhileSlow(t *testing.T) {
 		if excused = true; b.g.silent() {
 			t.Error("silent with everybody else")
 		}
+		<-folded
 	})
 }
 

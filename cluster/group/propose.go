@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"quorumta/cluster/group/fold"
 )
 
 // enqueueTimeout bounds how long a proposal waits for Raft's main loop.
@@ -41,12 +43,12 @@ func (g *Group) Propose(ctx context.Context, term uint64, data []byte) ([]Result
 	if err != nil {
 		return nil, err
 	}
-	done, ok := answer.(folded)
+	done, ok := answer.(fold.Folded)
 	if !ok {
 		return nil, fmt.Errorf("%w: the shard has stopped", ErrUnknownOutcome)
 	}
 	g.metrics.committed(time.Since(start))
-	return done.results, nil
+	return done.Results, nil
 }
 
 // holds reports whether this node holds the office of the term, lease and all.

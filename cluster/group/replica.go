@@ -156,7 +156,7 @@ func (r *replica) run(ctx context.Context) error {
 			return nil
 		case why := <-r.again:
 			return &reopenError{why}
-		case err := <-r.g.fsm.broken:
+		case err := <-r.g.fsm.Broken():
 			return err
 		case <-r.g.halted:
 			return r.g.halt
@@ -223,7 +223,7 @@ func (r *replica) close() {
 	r.agent.Close()
 	applied, _ := r.g.o.State.Applied()
 	label, _ := r.g.o.Snapshots.Label()
-	if applied > label && !r.g.fsm.failed.Load() && r.g.o.Failed() == nil {
+	if applied > label && !r.g.fsm.Failed() && r.g.o.Failed() == nil {
 		r.snapshot() // the next start has less to replay
 	}
 	r.futures.Close()

@@ -65,7 +65,7 @@ func (g *Group) Status() Status {
 func (r *replica) applied() uint64 {
 	handed := r.raft.AppliedIndex()
 	pending, _ := strconv.Atoi(r.raft.Stats()["fsm_pending"])
-	if pending == 0 && r.g.fsm.age() == 0 {
+	if pending == 0 && r.g.fsm.Age() == 0 {
 		return handed
 	}
 	folded, _ := r.g.o.State.Applied()

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/hashicorp/raft"
 
 	"quorumta/cluster/group/poison"
-	"quorumta/cluster/store"
 )
 
 // PoisonError is why a shard stops: the fold of an entry panicked (PROTOCOL
@@ -21,44 +18,6 @@ type PoisonError = poison.Error
 // Options.Poison.
 func KeepPoison(fs vfs.FS, dir string) func(shard uint16, index uint64, data []byte) (string, error) {
 	return poison.Keep(fs, dir)
-}
-
-// poisoned puts an entry whose fold has panicked aside.
-func (f *fsm) poisoned(l *raft.Log, panicked any) error {
-	f.log.Error("the fold panicked", "entry", l.Index, "panic", panicked, "stack", string(debug.Stack()))
-	e := &PoisonError{Index: l.Index, Panic: panicked}
-	if f.o.Poison == nil {
-		return e
-	}
-	var err error
-	if e.Place, err = f.o.Poison(f.o.Shard, l.Index, l.Data); err != nil {
-		f.log.Error("the entry cannot be kept", "entry", l.Index, "err", err)
-	}
-	return e
-}
-
-// apply folds an entry, or skips it.
-func (f *fsm) apply(u *store.Update, e Entry) []Result {
-	if f.o.Skip == nil || !f.o.Skip(e.Index) {
-		return f.machine.Apply(u, u, e)
-	}
-	f.log.Warn("an entry is skipped", "entry", e.Index, "bytes", len(e.Data))
-	f.metrics.skipped()
-	if s, ok := f.machine.(Skipper); ok {
-		return s.Skipped(u, u, e)
-	}
-	return nil
-}
-
-// mend lets the fold begin anew with what the state has.
-func (f *fsm) mend() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	select {
-	case <-f.broken:
-	default:
-	}
-	f.failed.Store(false)
 }
 
 // rest keeps the replica closed until Resume or the end of ctx.
@@ -74,7 +33,7 @@ func (g *Group) rest(ctx context.Context, why error) {
 	select {
 	case <-g.wake:
 		g.o.Log.Info("the shard's replica resumes", "shard", g.o.Shard)
-		g.fsm.mend()
+		g.fsm.Mend()
 		g.mu.Lock()
 		g.stopped = nil
 		g.mu.Unlock()

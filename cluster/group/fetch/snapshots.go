@@ -77,19 +77,22 @@ func (s snapshots) Create(version raft.SnapshotVersion, index, term uint64, conf
 	if err != nil {
 		return nil, err
 	}
-	return &Sink{SnapshotSink: sink, Index: index, Term: term, agent: s.agent}, nil
+	return &Sink{SnapshotSink: sink, index: index, term: term, agent: s.agent}, nil
 }
 
 // Sink is a sink that tells its label, and takes a manifest for the snapshot
 // that was fetched.
 type Sink struct {
 	raft.SnapshotSink
-	Index, Term uint64
+	index, term uint64
 
 	agent *Agent
 	head  []byte // what came, while it may be or is a manifest
 	whole bool   // it is a stream
 }
+
+// Label is what the snapshot stands for.
+func (s *Sink) Label() (index, term uint64) { return s.index, s.term }
 
 // Write implements raft.SnapshotSink.
 func (s *Sink) Write(b []byte) (int, error) {

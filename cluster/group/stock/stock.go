@@ -1,4 +1,6 @@
-package group
+// Package stock is the snapshots of a shard that its replicas fetch from each
+// other, kept in package store.
+package stock
 
 import (
 	"context"
@@ -16,18 +18,26 @@ import (
 // manifest, bytes a second.
 const measureRate = 128 << 20
 
-// stock is a shard's snapshots as others fetch them, and as they are fetched.
-type stock struct {
+// Stock is a shard's snapshots as others fetch them, and as they are fetched.
+type Stock struct {
 	shard     uint16
 	state     *store.State
 	snapshots *store.Snapshots
 	pins      *transfer.Pins
 }
 
-var _ fetch.Stock = stock{}
+var _ fetch.Stock = Stock{}
+
+// New makes the stock of a shard, which is closed by Close.
+func New(shard uint16, state *store.State, snapshots *store.Snapshots) Stock {
+	return Stock{shard, state, snapshots, transfer.NewPins()}
+}
+
+// Close unpins every view.
+func (s Stock) Close() { s.pins.Close() }
 
 // Pin implements fetch.Stock.
-func (s stock) Pin(ctx context.Context, index uint64) ([]byte, int64, error) {
+func (s Stock) Pin(ctx context.Context, index uint64) ([]byte, int64, error) {
 	m, err := s.pins.Pin(ctx, s.shard, index, measureRate, func() transfer.View { return s.state.View() })
 	if err != nil {
 		return nil, 0, err
@@ -41,10 +51,10 @@ func (s stock) Pin(ctx context.Context, index uint64) ([]byte, int64, error) {
 }
 
 // Chunk implements fetch.Stock.
-func (s stock) Chunk(id [16]byte, i int) ([]byte, error) { return s.pins.Chunk(s.shard, id, i) }
+func (s Stock) Chunk(id [16]byte, i int) ([]byte, error) { return s.pins.Chunk(s.shard, id, i) }
 
 // Resume implements fetch.Stock.
-func (s stock) Resume(manifest []byte) (id [16]byte, d fetch.Download, err error) {
+func (s Stock) Resume(manifest []byte) (id [16]byte, d fetch.Download, err error) {
 	m, err := transfer.Decode(manifest)
 	if err != nil {
 		return id, nil, err
@@ -67,7 +77,7 @@ func (d download) Add(chunk []byte) error {
 }
 
 // Take implements fetch.Stock.
-func (s stock) Take(sink raft.SnapshotSink, manifest []byte) error {
+func (s Stock) Take(sink raft.SnapshotSink, manifest []byte) error {
 	m, err := transfer.Decode(manifest)
 	if err != nil {
 		return err
