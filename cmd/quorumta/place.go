@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"maps"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"quorumta/cluster/control"
 	"quorumta/cmd/quorumta/authority"
 	"quorumta/cmd/quorumta/enroll"
+	"quorumta/cmd/quorumta/salvage"
 	"quorumta/cmd/quorumta/setup"
 	"quorumta/internal/admin"
 	"quorumta/internal/config"
@@ -20,6 +22,9 @@ import (
 // wireCluster opens the node's place in the cluster.
 func (n *node) wireCluster() error {
 	f := n.file
+	if err := salvage.Check(f.Data); err != nil {
+		return err
+	}
 	first, err := firstStart(f)
 	if err != nil {
 		return err
@@ -40,9 +45,6 @@ func (n *node) wireCluster() error {
 		return err
 	}
 	n.ca = sha256.Sum256(ca)
-	if err := setup.CheckRecovery(f.Data); err != nil {
-		return err
-	}
 	if err := setup.CheckOwner(f.Data, n.ca); err != nil {
 		return err
 	}
@@ -76,7 +78,7 @@ func (n *node) wireCluster() error {
 	if err != nil {
 		return err
 	}
-	if err := setup.KeepOwner(f.Data, n.ca); err != nil {
+	if err := errors.Join(salvage.Tidy(f.Data), setup.KeepOwner(f.Data, n.ca)); err != nil {
 		return err
 	}
 	if first.Cluster != "" {

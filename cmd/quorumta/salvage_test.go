@@ -2,6 +2,9 @@ package main_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,7 +14,9 @@ import (
 	"quorumta/bench/proc"
 	"quorumta/bench/sink"
 	"quorumta/bench/trial"
+	"quorumta/cmd/quorumta/salvage"
 	"quorumta/cmd/quorumta/setup"
+	"quorumta/internal/config"
 )
 
 // queued runs a cluster whose next hop takes nothing, and queues so many
@@ -69,6 +74,8 @@ func TestBackupIsRestoredAndWaits(t *testing.T) {
 	must(t, "cluster", "backup", file, "--rate", "50MB", "--config", first.Config)
 	refused(t, 1, "nothing is overwritten", "cluster", "backup", file, "--config", first.Config)
 	refused(t, 1, "before its first start", "cluster", "restore", file, "--config", first.Config)
+	later := file + ".later"
+	must(t, "cluster", "backup", later, "--config", first.Config)
 	tr.Cluster.Kill()
 
 	dir := filepath.Join(t.TempDir(), "cluster")
@@ -87,9 +94,18 @@ func TestBackupIsRestoredAndWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, 1, "damaged", "cluster", "restore", damaged, "--config", c.Nodes[0].Config)
-	for _, n := range c.Nodes {
+	for i, n := range c.Nodes {
+		crashes(t, "restoring shard", func(told func(string)) error {
+			_, err := salvage.Restore(loaded(t, n.Config), file, "", told)
+			return err
+		})
 		must(t, "cluster", "restore", file, "--config", n.Config)
-		refused(t, 1, "", "cluster", "restore", file, "--config", n.Config)
+		unsettle(t, n.Config, i)
+		refused(t, 1, "run quorumta cluster restore again", "serve", "--config", n.Config)
+		refused(t, 1, "run quorumta cluster restore again", "recover", "--config", n.Config)
+		refused(t, 1, "restore that one again", "cluster", "restore", later, "--config", n.Config)
+		must(t, "cluster", "restore", file, "--config", n.Config)
+		refused(t, 1, "before its first start", "cluster", "restore", file, "--config", n.Config)
 	}
 	if err := tr.Sink.SetMode(sink.Mode{}); err != nil {
 		t.Fatal(err)
@@ -109,6 +125,77 @@ func TestBackupIsRestoredAndWaits(t *testing.T) {
 	must(t, "cluster", "digest", "--deep", "--config", c.Nodes[2].Config)
 }
 
+// crashes runs f and has it panic when it says the words.
+func crashes(t *testing.T, words string, f func(told func(string)) error) {
+	t.Helper()
+	defer func() {
+		if recover() == nil {
+			t.Errorf("it never said %q", words)
+		}
+	}()
+	err := f(func(said string) {
+		if strings.HasPrefix(said, words) {
+			panic(said)
+		}
+	})
+	t.Errorf("it did not crash: %v", err)
+}
+
+func loaded(t *testing.T, path string) *config.File {
+	t.Helper()
+	f, err := config.Load(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// unsettle lets a restore look as if it had been cut off while what was built
+// took its place: before anything had, before the node was known as started, or
+// half way.
+func unsettle(t *testing.T, config string, step int) {
+	t.Helper()
+	dir := filepath.Dir(config)
+	data, built := filepath.Join(dir, "data"), filepath.Join(dir, "data", "unfinished")
+	if err := os.Mkdir(built, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"id", "salvage.json", setup.FirstStartFile, "log", "state", "snapshots", "marks", "map"}
+	if step == 2 {
+		names = []string{"id", "state"}
+		if err := os.WriteFile(filepath.Join(built, "emptied"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range names {
+		to := built
+		if step == 0 && name == setup.FirstStartFile {
+			to = dir
+		}
+		if err := os.Rename(filepath.Join(data, name), filepath.Join(to, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// digests are those of all files below a folder.
+func digests(t *testing.T, dir string) map[string][sha256.Size]byte {
+	t.Helper()
+	all := map[string][sha256.Size]byte{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		all[path] = sha256.Sum256(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 func TestSurvivorBecomesTheCluster(t *testing.T) {
 	const count = 100
 	tr := queued(t, count)
@@ -117,10 +204,15 @@ func TestSurvivorBecomesTheCluster(t *testing.T) {
 	refused(t, 1, "no node may run", "recover", "--config", survivor.Config, "--i-know-what-may-be-lost")
 	tr.Cluster.Kill()
 	refused(t, 2, "--i-know-what-may-be-lost", "recover", "--config", survivor.Config)
-	if err := setup.BeginRecovery(filepath.Join(filepath.Dir(survivor.Config), "data")); err != nil { // and cut off
-		t.Fatal(err)
+	data := filepath.Join(filepath.Dir(survivor.Config), "data")
+	before := digests(t, data)
+	crashes(t, "taking over shard 2", func(told func(string)) error {
+		_, err := salvage.Recover(loaded(t, survivor.Config), "", false, told)
+		return err
+	})
+	if after := digests(t, data); !maps.Equal(before, after) {
+		t.Errorf("a recovery that was cut off has changed the old data:\n%v\n%v", before, after)
 	}
-	refused(t, 1, "run quorumta recover again", "serve", "--config", survivor.Config)
 	var told struct {
 		Was, Cluster string
 		Shards       []struct{ Messages int }

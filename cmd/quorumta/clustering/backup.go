@@ -11,6 +11,7 @@ import (
 
 	"quorumta/cluster/store/backup"
 	"quorumta/cmd/quorumta/console"
+	"quorumta/cmd/quorumta/durable"
 	"quorumta/internal/admin/api"
 	"quorumta/internal/config"
 )
@@ -94,11 +95,7 @@ func name(partial, to string) error {
 	if err != nil {
 		return err
 	}
-	d, err := os.Open(filepath.Dir(to))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.Names(filepath.Dir(to))
 }
 
 // readOver reads a whole backup and says what it has.

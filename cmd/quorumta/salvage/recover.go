@@ -59,11 +59,11 @@ type Shard struct {
 
 // Recover makes the node of a configuration, which does not run, a new cluster
 // of its own, with what it has of the old one. deliver lets it go on at once;
-// else all waits that was in the queue.
+// else all waits that was in the queue. The old data are read from a copy, and
+// stay as they are.
 func Recover(f *config.File, version string, deliver bool, told func(string)) (*Recovered, error) {
-	if !settled(f.Data) {
-		told("an earlier recovery was cut off at its very end: going on with it")
-		return &Recovered{Node: f.Node, Old: filepath.Join(f.Data, aside)}, settle(f.Data)
+	if cutOff, ok, err := pending(f.Data); err != nil || ok {
+		return goOn(f, cutOff, err, told)
 	}
 	out := &Recovered{Node: f.Node, Cluster: newCluster(), Old: filepath.Join(f.Data, aside), Absent: []uint16{}, Lost: []string{}}
 	if _, err := os.Lstat(out.Old); err == nil {
@@ -74,15 +74,6 @@ func Recover(f *config.File, version string, deliver bool, told func(string)) (*
 		return nil, err
 	}
 	out.Was = old.Cluster()
-	from, err := openStore(f.Data)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if from != nil {
-			_ = from.Close()
-		}
-	}()
 	before, err := out.survey(old)
 	if err != nil {
 		return nil, err
@@ -96,35 +87,49 @@ func Recover(f *config.File, version string, deliver bool, told func(string)) (*
 	}
 	m := chart([]control.Member{self}, shards)
 	m.Next = max(m.Next, before.Next)
+	from, err := liken(f.Data)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = from.end() }()
 	r, err := renew(f.Data, f.Node, out.Cluster, self.Incarnation)
 	if err != nil {
 		return nil, err
 	}
 	defer r.abandon()
-	// From here on the old states take in what no majority may have had.
-	if err := setup.BeginRecovery(f.Data); err != nil {
-		return nil, err
-	}
 	for _, id := range shards {
 		told(fmt.Sprintf("taking over shard %d", id))
-		shard, err := r.takeOver(from, old.Cluster(), m, id, &before, !deliver)
+		shard, err := r.takeOver(from.Store, old.Cluster(), m, id, &before, !deliver)
 		if err != nil {
 			return nil, fmt.Errorf("shard %d: %w", id, err)
 		}
 		out.Shards = append(out.Shards, *shard)
 	}
-	err = from.Close()
-	from = nil
+	if err := errors.Join(from.forget(), r.finish(m, report{Recovered: out})); err != nil {
+		return nil, err
+	}
+	return out, settle(f.Data)
+}
+
+// goOn puts in its place what an earlier recovery has built.
+func goOn(f *config.File, r report, err error, told func(string)) (*Recovered, error) {
 	if err != nil {
 		return nil, err
 	}
-	return out, r.finish(m)
+	if r.Recovered == nil {
+		return nil, Check(f.Data)
+	}
+	told("an earlier recovery was cut off at its very end: going on with it")
+	return r.Recovered, settle(f.Data)
 }
 
 // Look says what the node of a configuration, which does not run, has: of
 // several survivors the one whose logs end last is recovered. Nothing is
 // changed.
 func Look(f *config.File) (*Recovered, error) {
+	if err := Check(f.Data); err != nil {
+		return nil, err
+	}
 	old, err := papers.Open(papers.Owner{FS: vfs.Default, Dir: f.Data, Name: f.Node})
 	if err != nil {
 		return nil, err
@@ -133,14 +138,14 @@ func Look(f *config.File) (*Recovered, error) {
 	if _, err := out.survey(old); err != nil {
 		return nil, err
 	}
-	from, err := openStore(f.Data)
+	from, err := liken(f.Data)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = from.Close() }()
+	defer func() { _ = from.end() }()
 	for _, id := range held(old) {
 		o := remains{id: id}
-		if err := o.open(from, old.Cluster()); err != nil {
+		if err := o.open(from.Store, old.Cluster()); err != nil {
 			return nil, fmt.Errorf("shard %d: %w", id, err)
 		}
 		view := o.state.View()

@@ -14,6 +14,7 @@ import (
 	"quorumta/cluster/control"
 	"quorumta/cluster/papers"
 	"quorumta/cluster/store"
+	"quorumta/cmd/quorumta/durable"
 	"quorumta/cmd/quorumta/setup"
 )
 
@@ -61,18 +62,18 @@ func openStore(dir string) (*store.Store, error) {
 // aside is the folder that gets the old data.
 const aside = "before-recover"
 
-// finish writes the papers of a node that has what was built, and the map of
-// its cluster, and puts all in its place.
-func (r *renewal) finish(m control.Map) error {
+// finish writes what was done, the map of the cluster, and the papers of a node
+// that has what was built. From then on settle is the only way.
+func (r *renewal) finish(m control.Map, done report) error {
 	err := r.store.Close()
 	r.store = nil
 	if err != nil {
 		return err
 	}
-	if err := r.sign(m); err != nil {
+	if err := done.write(r.dir); err != nil {
 		return err
 	}
-	return settle(r.data)
+	return r.sign(m)
 }
 
 // emptied is the file in the folder of what was built that says that the old
@@ -85,7 +86,7 @@ const emptied = "emptied"
 func settle(data string) error {
 	built, old := filepath.Join(data, unfinished), filepath.Join(data, aside)
 	if _, err := os.Lstat(filepath.Join(built, emptied)); errors.Is(err, fs.ErrNotExist) {
-		names, err := inside(data, unfinished, aside, setup.OwnerFile)
+		names, err := inside(data, unfinished, copied, aside, setup.OwnerFile)
 		if err != nil {
 			return err
 		}
@@ -93,10 +94,7 @@ func settle(data string) error {
 		if err := move(data, old, names); err != nil {
 			return fmt.Errorf("put the old data aside: %w", err)
 		}
-		if err := os.WriteFile(filepath.Join(built, emptied), nil, 0o600); err != nil {
-			return err
-		}
-		if err := syncDir(built); err != nil {
+		if err := durable.Create(filepath.Join(built, emptied), nil); err != nil {
 			return err
 		}
 	}
@@ -141,7 +139,7 @@ func move(from, to string, names []string) error {
 		if err := os.Rename(filepath.Join(from, name), filepath.Join(to, name)); err != nil {
 			return err
 		}
-		if err := errors.Join(syncDir(to), syncDir(from)); err != nil {
+		if err := errors.Join(durable.Names(to), durable.Names(from)); err != nil {
 			return err
 		}
 	}
@@ -184,7 +182,7 @@ func (r *renewal) sign(m control.Map) error {
 			return err
 		}
 	}
-	return errors.Join(os.Remove(desk), syncDir(r.dir))
+	return errors.Join(os.Remove(desk), durable.Names(r.dir))
 }
 
 // abandon removes what was built. It does nothing after finish.
@@ -194,12 +192,4 @@ func (r *renewal) abandon() {
 	}
 	_ = r.store.Close()
 	_ = os.RemoveAll(r.dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

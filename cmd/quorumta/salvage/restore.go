@@ -36,11 +36,18 @@ type Restored struct {
 }
 
 // Restore gives a founder of a new cluster, before its first start, its part of
-// a backup. The same file must be restored on all founders.
+// a backup. The same file must be restored on all founders. After it was cut off
+// it begins anew or, where all was built, goes on.
 func Restore(f *config.File, file, version string, told func(string)) (*Restored, error) {
-	first, err := blank(f)
+	cutOff, ok, err := pending(f.Data)
 	if err != nil {
 		return nil, err
+	}
+	var first setup.FirstStart
+	if !ok {
+		if first, err = blank(f); err != nil {
+			return nil, err
+		}
 	}
 	in, err := os.Open(file)
 	if err != nil {
@@ -51,6 +58,9 @@ func Restore(f *config.File, file, version string, told func(string)) (*Restored
 	head, sections, err := backup.Verify(in)
 	if err != nil {
 		return nil, err
+	}
+	if ok {
+		return putInPlace(f, cutOff, head, told)
 	}
 	if len(sections) == 0 {
 		return nil, errors.New("the backup has no shards")
@@ -76,10 +86,33 @@ func Restore(f *config.File, file, version string, told func(string)) (*Restored
 	if out.Messages, err = r.messages(); err != nil {
 		return nil, err
 	}
-	if err := r.finish(m); err != nil {
+	if err := r.finish(m, report{Restored: out}); err != nil {
 		return nil, err
 	}
-	return out, setup.KeepFirstStart(filepath.Dir(f.Path()), f.Data)
+	return out, place(f)
+}
+
+// putInPlace puts in its place what an earlier restore of the same backup has
+// built.
+func putInPlace(f *config.File, r report, head backup.Header, told func(string)) (*Restored, error) {
+	switch out := r.Restored; {
+	case out == nil:
+		return nil, Check(f.Data)
+	case out.From != head.Cluster || !out.Made.Equal(head.Made):
+		return nil, fmt.Errorf("a restore was cut off at its very end, of the backup of cluster %s made %s, and this is another: restore that one again, it goes on where it was",
+			out.From, out.Made.Format(time.RFC3339))
+	}
+	told("an earlier restore was cut off at its very end: going on with it")
+	return r.Restored, place(f)
+}
+
+// place puts what was built in its place, and with it the file of the first
+// start: it is beside the configuration until nothing but this can follow.
+func place(f *config.File) error {
+	if err := setup.KeepFirstStart(filepath.Dir(f.Path()), filepath.Join(f.Data, unfinished)); err != nil {
+		return err
+	}
+	return settle(f.Data)
 }
 
 // blank checks that the node is a founder before its first start.

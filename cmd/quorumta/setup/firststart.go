@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"quorumta/cmd/quorumta/durable"
 )
 
 // FirstStartFile is the one-time file beside a node's configuration: without
@@ -41,12 +43,7 @@ func (s FirstStart) Write(dir string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, FirstStartFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("write the file of the first start: %w", err)
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := durable.Create(filepath.Join(dir, FirstStartFile), append(text, '\n')); err != nil {
 		return fmt.Errorf("write the file of the first start: %w", err)
 	}
 	return nil
@@ -79,16 +76,25 @@ func ReadFirstStart(dir, node string) (FirstStart, error) {
 func KeepFirstStart(dir, data string) error {
 	from, to := filepath.Join(dir, FirstStartFile), filepath.Join(data, FirstStartFile)
 	err := os.Rename(from, to)
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	// Another file system: copying is as good, as long as the first goes.
-	text, err := os.ReadFile(from)
-	if err != nil {
+	if err != nil { // another file system: copying is as good, as long as the first goes
+		err = copyAway(from, to)
+	}
+	if err = errors.Join(err, durable.Names(data), durable.Names(dir)); err != nil {
 		return fmt.Errorf("keep the file of the first start: %w", err)
 	}
-	if err := os.WriteFile(to, text, 0o600); err != nil {
-		return fmt.Errorf("keep the file of the first start: %w", err)
+	return nil
+}
+
+func copyAway(from, to string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := durable.Replace(to, text); err != nil {
+		return err
 	}
 	return os.Remove(from)
 }
