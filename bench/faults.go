@@ -44,7 +44,7 @@ func (c *faultsCmd) Run(ctx context.Context) error {
 		For: c.For, Rate: c.Rate, Plain: c.Plain,
 	}, func(line string) { fmt.Fprintln(os.Stderr, line) })
 	if len(report.Results) > 0 {
-		err = errors.Join(err, report.Print(os.Stdout), c.write(report))
+		err = errors.Join(err, report.Print(os.Stdout), writeJSON(c.JSON, report))
 	}
 	if err == nil && !report.OK() {
 		err = errVerdict
@@ -60,13 +60,14 @@ func (c *faultsCmd) list() error {
 	return w.Flush()
 }
 
-func (c *faultsCmd) write(report faults.Report) error {
-	if c.JSON == "" {
+// writeJSON writes a report to a file; "" is none.
+func writeJSON(path string, report any) error {
+	if path == "" {
 		return nil
 	}
 	text, err := json.MarshalIndent(report, "", "  ")
 	if err == nil {
-		err = os.WriteFile(c.JSON, text, 0o644)
+		err = os.WriteFile(path, text, 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)

@@ -29,6 +29,7 @@ type cli struct {
 	Memory   memoryCmd   `cmd:"" help:"What a large message and idle connections cost in memory."`
 	Backlog  backlogCmd  `cmd:"" help:"Queue mail for hosts that refuse or are silent, then drain."`
 	Faults   faultsCmd   `cmd:"" help:"Do to a cluster under load what kills clusters, and judge."`
+	Members  membersCmd  `cmd:"" help:"Have nodes join and leave while mail flows."`
 }
 
 // errVerdict: the relay broke its promise; the verdict has said how.

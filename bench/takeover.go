@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"time"
@@ -36,14 +35,8 @@ func (c *takeoverCmd) Run(ctx context.Context) error {
 	if err := report.Print(os.Stdout); err != nil {
 		return err
 	}
-	if c.JSON != "" {
-		text, err := json.MarshalIndent(report, "", "  ")
-		if err == nil {
-			err = os.WriteFile(c.JSON, text, 0o644)
-		}
-		if err != nil {
-			return fmt.Errorf("write the report: %w", err)
-		}
+	if err := writeJSON(c.JSON, report); err != nil {
+		return err
 	}
 	if !report.OK() {
 		return errVerdict
