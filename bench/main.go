@@ -30,6 +30,10 @@ type cli struct {
 	Backlog  backlogCmd  `cmd:"" help:"Queue mail for hosts that refuse or are silent, then drain."`
 	Faults   faultsCmd   `cmd:"" help:"Do to a cluster under load what kills clusters, and judge."`
 	Members  membersCmd  `cmd:"" help:"Have nodes join and leave while mail flows."`
+	Accept   acceptCmd   `cmd:"" help:"How fast clusters accept, nothing leaving them."`
+	Relay    relayCmd    `cmd:"" help:"How fast clusters relay, end to end."`
+	Peers    peersCmd    `cmd:"" help:"The same work for clusters and for other mail servers, in turn."`
+	Rejoin   rejoinCmd   `cmd:"" help:"Wipe a node under full load and see what taking it back costs."`
 }
 
 // errVerdict: the relay broke its promise; the verdict has said how.

@@ -203,20 +203,6 @@ func (n *Node) Memory() (now, peak int64, err error) {
 	return now, peak, nil
 }
 
-// Written is how many bytes the process has sent to its disk so far.
-func (n *Node) Written() (int64, error) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(n.PID()) + "/io")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if v, ok := strings.CutPrefix(line, "write_bytes:"); ok {
-			return strconv.ParseInt(strings.TrimSpace(v), 10, 64)
-		}
-	}
-	return 0, errors.New("no write_bytes in /proc/PID/io")
-}
-
 // CPU is the processor time the process has used so far.
 func (n *Node) CPU() (time.Duration, error) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(n.PID()) + "/stat")

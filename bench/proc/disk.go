@@ -1,0 +1,53 @@
+package proc
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Written is how many bytes the process has sent to its disk so far.
+func (n *Node) Written() (int64, error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(n.PID()) + "/io")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if v, ok := strings.CutPrefix(line, "write_bytes:"); ok {
+			return strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+		}
+	}
+	return 0, errors.New("no write_bytes in /proc/PID/io")
+}
+
+// DiskUse is the bytes of all files below a folder.
+func DiskUse(dir string) int64 {
+	var sum int64
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil // files come and go while we walk
+		}
+		if info, err := d.Info(); err == nil {
+			sum += info.Size()
+		}
+		return nil
+	})
+	return sum
+}
+
+// Logged counts the lines of the logs of all its runs that hold a text.
+func (n *Node) Logged(text string) (int, error) {
+	lines, err := os.ReadFile(n.LogFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	return bytes.Count(lines, []byte(text)), err
+}
+
+// Snapshots is how many snapshots of other members the node has installed in
+// all its runs.
+func (n *Node) Snapshots() (int, error) { return n.Logged("nstalled remote snapshot") }
