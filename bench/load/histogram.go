@@ -50,6 +50,24 @@ func upper(i int) time.Duration {
 	return time.Duration(uint64(i-e*16+1)<<e) * time.Microsecond
 }
 
+// Bucket is how many latencies lay between its neighbour's bound and its own.
+type Bucket struct {
+	// UpTo is the bound, milliseconds.
+	UpTo  float64 `json:"up_to_ms"`
+	Count int64   `json:"count"`
+}
+
+// buckets are those that are not empty, ascending.
+func (h *histogram) buckets() []Bucket {
+	var out []Bucket
+	for i, n := range h.counts {
+		if n > 0 {
+			out = append(out, Bucket{UpTo: float64(upper(i).Microseconds()) / 1000, Count: n})
+		}
+	}
+	return out
+}
+
 // Latency sums up a histogram, in milliseconds.
 type Latency struct {
 	P50 float64 `json:"p50_ms"`

@@ -14,6 +14,8 @@ type Report struct {
 	// Rate is acknowledged messages per second.
 	Rate float64 `json:"rate"`
 	Tally
+	// Histogram has the latencies that Latency sums up.
+	Histogram []Bucket `json:"histogram,omitempty"`
 	// Targets are in the order of Options.
 	Targets []TargetReport `json:"targets"`
 	// Refusals are the first of them, each with its time; the targets count
@@ -191,6 +193,7 @@ func (t *tally) report(now time.Time) Report {
 		r.Rate = float64(r.Acknowledged) / s
 	}
 	r.Latency = t.total.hist.latency()
+	r.Histogram = t.total.hist.buckets()
 	r.Targets = slices.Clone(r.Targets)
 	for i := range r.Targets {
 		r.Targets[i].Latency = t.each[i].hist.latency()
