@@ -35,8 +35,12 @@ type Cluster struct {
 	random   *rand.Rand
 	net      *sim.Network
 	log      *diary
-	names    []string
+	operator *operator
+
+	mu       sync.Mutex // guards the rest; the owner alone writes, and reads without it
+	names    []string   // the members, those that are about to be, and those that still are
 	machines map[string]*machine
+
 	// graves are the processes that are dead already and run on unheard.
 	graves sync.WaitGroup
 }
@@ -44,8 +48,14 @@ type Cluster struct {
 // machine is one machine: what survives its process, and that.
 type machine struct {
 	name string
-	disk *sim.Disk
-	run  atomic.Pointer[process] // nil while none runs
+	// incarnations are those that init wrote for it: all founders', or its own
+	// where it has joined. seeds are name and address of whom it asks first.
+	incarnations map[string]string
+	seeds        map[string]string
+	joined       bool // else it is a founder
+	idle         bool // it is not to be started: not yet, or never again
+	disk         *sim.Disk
+	run          atomic.Pointer[process] // nil while none runs
 }
 
 // process is one run of a node.
@@ -94,13 +104,17 @@ type room struct {
 	err   error // read after ended
 }
 
-// NewCluster starts a cluster of so many nodes, and as many shards.
+// NewCluster starts a cluster of so many nodes, which has as many shards as it
+// has nodes.
 func NewCluster(t *testing.T, nodes int, random *rand.Rand, log *diary) *Cluster {
 	c := &Cluster{t: t, random: random, net: sim.NewNetwork(), log: log, machines: map[string]*machine{}}
+	c.operator = &operator{cluster: c, random: rand.New(rand.NewPCG(random.Uint64(), 0)), named: nodes}
+	incarnations, seeds := map[string]string{}, map[string]string{}
 	for i := range nodes {
 		name := fmt.Sprintf("n%d", i+1)
+		incarnations[name], seeds[name] = "i"+name, name+":7900"
 		c.names = append(c.names, name)
-		c.machines[name] = &machine{name: name, disk: sim.NewDisk()}
+		c.machines[name] = &machine{name: name, incarnations: incarnations, seeds: seeds, disk: sim.NewDisk()}
 	}
 	for _, name := range c.names {
 		c.Start(name)
@@ -108,10 +122,30 @@ func NewCluster(t *testing.T, nodes int, random *rand.Rand, log *diary) *Cluster
 	return c
 }
 
-// Start starts the node, if it does not run.
+// process is what runs on the machine of that name; nil if nothing does. It may
+// be called from any goroutine.
+func (c *Cluster) process(name string) *process {
+	c.mu.Lock()
+	m := c.machines[name]
+	c.mu.Unlock()
+	if m == nil {
+		return nil
+	}
+	return m.run.Load()
+}
+
+// someone is the name of a member that the number picks. It may be called from
+// any goroutine.
+func (c *Cluster) someone(n int) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.names[n%len(c.names)]
+}
+
+// Start starts the node, if it does not run and may.
 func (c *Cluster) Start(name string) {
 	m := c.machines[name]
-	if m.run.Load() != nil {
+	if m == nil || m.idle || m.run.Load() != nil {
 		return
 	}
 	p, err := c.open(m)
@@ -141,12 +175,11 @@ func (p *process) start() {
 
 // Stop ends the node in good order: nothing may be lost or doubted by it.
 func (c *Cluster) Stop(name string) {
-	m := c.machines[name]
-	p := m.run.Load()
+	p := c.process(name)
 	if p == nil {
 		return
 	}
-	if p.fatal.Load() != nil {
+	if p.fatal.Load() != nil || p.removed() {
 		c.Crash(name)
 		return
 	}
@@ -160,11 +193,11 @@ func (c *Cluster) Stop(name string) {
 	_ = p.node.Drain(ctx) // the others elect
 	for _, r := range p.rooms {
 		r.end()
-		if r.err != nil && !errors.Is(r.err, context.Canceled) && p.fatal.Load() == nil {
+		if r.err != nil && !errors.Is(r.err, context.Canceled) && !p.removed() && p.fatal.Load() == nil {
 			c.log.complain("%s of %s: %v", r.name, name, r.err)
 		}
 	}
-	m.run.Store(nil)
+	c.machines[name].run.Store(nil)
 	if err := p.node.Close(); err != nil && p.fatal.Load() == nil {
 		c.log.complain("close %s: %v", name, err)
 	}
@@ -174,6 +207,18 @@ func (c *Cluster) Stop(name string) {
 func (r *room) end() {
 	r.stop()
 	<-r.ended
+}
+
+// removed reports whether the process has ended itself because its node is no
+// member any more.
+func (p *process) removed() bool {
+	inner := p.rooms[len(p.rooms)-1]
+	select {
+	case <-inner.ended:
+		return errors.Is(inner.err, cluster.ErrRemoved)
+	default:
+		return false
+	}
 }
 
 // Crash kills the node's process; its machine goes on.
@@ -186,11 +231,11 @@ func (c *Cluster) PowerLoss(name string, kept int) { c.kill(name, kept) }
 // kill ends the node for the rest of the world at once. What goes on running
 // of it is cut off from the network and from the disk.
 func (c *Cluster) kill(name string, kept int) {
-	m := c.machines[name]
-	p := m.run.Swap(nil)
+	m, p := c.machines[name], c.process(name)
 	if p == nil {
 		return
 	}
+	m.run.Store(nil)
 	p.dead.Store(true)
 	c.net.Crash(name)
 	c.net.Resume(name)
@@ -204,29 +249,47 @@ func (c *Cluster) kill(name string, kept int) {
 		for _, r := range p.rooms {
 			<-r.ended
 		}
+		p.door.drain()
 		_ = p.node.Close() // nobody reads that disk again
 	})
 }
 
 // Pause stops the node's process as SIGSTOP does, but for its timers.
 func (c *Cluster) Pause(name string) {
-	c.net.Pause(name)
-	c.machines[name].disk.Hang()
+	if c.process(name) != nil {
+		c.net.Pause(name)
+		c.machines[name].disk.Hang()
+	}
 }
 
-// Resume ends Pause.
+// Hang keeps the disk of the node's machine from writing.
+func (c *Cluster) Hang(name string) {
+	if c.process(name) != nil {
+		c.machines[name].disk.Hang()
+	}
+}
+
+// Resume ends Pause and Hang.
 func (c *Cluster) Resume(name string) {
 	c.net.Resume(name)
-	c.machines[name].disk.Resume()
+	if m := c.machines[name]; m != nil {
+		m.disk.Resume()
+	}
 }
 
 // Bury takes away the processes that have ended themselves for want of a disk
-// to trust, and says whose they were.
+// to trust, and says whose they were, and those that are not needed any more.
 func (c *Cluster) Bury() (names []string) {
 	for _, name := range c.names {
-		if p := c.machines[name].run.Load(); p != nil && p.fatal.Load() != nil {
+		switch p := c.process(name); {
+		case p == nil:
+		case p.fatal.Load() != nil:
 			c.Crash(name)
 			names = append(names, name)
+		case p.removed():
+			c.log.note("%s has left, and ends", name)
+			c.Crash(name)
+			c.machines[name].idle = true
 		}
 	}
 	return names
@@ -240,12 +303,12 @@ func (c *Cluster) Close() {
 	c.graves.Wait()
 }
 
-// Leader is the name of the node that leads the shard as most would say, or
-// any that runs.
+// Leader is the name of the node that holds the shard's office, or any that
+// runs.
 func (c *Cluster) Leader(shard cluster.ShardID) string {
 	any := c.names[0]
 	for _, name := range c.names {
-		p := c.machines[name].run.Load()
+		p := c.process(name)
 		if p == nil {
 			continue
 		}
@@ -263,8 +326,8 @@ func (c *Cluster) open(m *machine) (*process, error) {
 	log := slog.New(c.log.on(m.name))
 	host := c.net.Host(m.name)
 	o := cluster.Options{
-		Name: m.name, Listen: m.name + ":7900", Members: map[string]string{}, Incarnations: map[string]string{},
-		ClusterID: "c1", Shards: len(c.names), Dir: "data", FS: m.disk, Network: host, MemoryBytes: 8 << 20,
+		Name: m.name, Listen: m.seeds[m.name], Members: m.seeds, Incarnations: m.incarnations, Joining: m.joined,
+		ClusterID: "c1", Dir: "data", FS: m.disk, Network: host, MemoryBytes: 8 << 20,
 		SnapshotBytes: 512 << 10, TrailingBytes: 256 << 10, // so that snapshots are taken and sent
 		Version: "sim", Log: log,
 		Fatal: func(err error) {
@@ -272,9 +335,6 @@ func (c *Cluster) open(m *machine) (*process, error) {
 				log.Error("fatal", "error", err)
 			}
 		},
-	}
-	for _, n := range c.names {
-		o.Members[n], o.Incarnations[n] = n+":7900", "i"+n
 	}
 	var err error
 	if p.node, err = cluster.Open(o); err != nil {

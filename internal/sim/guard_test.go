@@ -74,7 +74,7 @@ func (c *Cluster) electTwice() {
 // mark has the node propose what nobody confirms, if it takes itself for a
 // leader.
 func (c *Cluster) mark(name string) {
-	p := c.machines[name].run.Load()
+	p := c.process(name)
 	if p == nil {
 		return
 	}
@@ -166,7 +166,7 @@ func TestOldDecisionsAreRefused(t *testing.T) {
 // many.
 func (c *Cluster) claimLate() (tried int) {
 	for _, name := range c.names {
-		p := c.machines[name].run.Load()
+		p := c.process(name)
 		if p == nil {
 			continue
 		}

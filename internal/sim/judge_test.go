@@ -44,7 +44,7 @@ type doubted struct {
 func (c *Cluster) read(name string) (*record, error) {
 	rec := newRecord()
 	envelopes := map[mail.MessageID]mail.Envelope{}
-	err := c.machines[name].run.Load().queue.Events(context.Background(), "", false, func(r state.Record) bool {
+	err := c.process(name).queue.Events(context.Background(), "", false, func(r state.Record) bool {
 		switch e := r.Event.(type) {
 		case *event.Accepted:
 			if e.ID != r.ID {
@@ -85,18 +85,18 @@ func (c *Cluster) drained(patience time.Duration) error {
 
 // empty says what is left in the queue.
 func (c *Cluster) empty() error {
-	p := c.machines[c.names[0]].run.Load()
+	p := c.process(c.names[0])
 	totals, err := p.queue.Count(context.Background())
 	if err != nil {
 		return err
 	}
 	uploads := uint64(0)
 	for _, s := range p.node.Status() {
-		m := c.machines[s.Leader]
-		if m == nil || m.run.Load() == nil {
+		p := c.process(s.Leader)
+		if p == nil {
 			return fmt.Errorf("shard %d has no leader: %+v", s.ID, s)
 		}
-		view, done, err := m.run.Load().node.View(s.ID)
+		view, done, err := p.node.View(s.ID)
 		if err != nil {
 			return err
 		}
@@ -124,7 +124,7 @@ func (c *Cluster) equal() (faults []string) {
 func (c *Cluster) compare() (faults []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	node := c.machines[c.names[0]].run.Load().node
+	node := c.process(c.names[0]).node
 	digests, err := node.Digest(ctx, true)
 	if err != nil {
 		return []string{err.Error()}
@@ -146,7 +146,7 @@ func (c *Cluster) compare() (faults []string) {
 // counted compares counters and indexes of all replicas with a scan.
 func (c *Cluster) counted() (faults []string) {
 	for _, name := range c.names {
-		p := c.machines[name].run.Load()
+		p := c.process(name)
 		if p == nil {
 			continue
 		}

@@ -102,7 +102,7 @@ func (s *load) draw() *letter {
 	l := &letter{
 		id:   fmt.Sprint(len(s.letters) + 1),
 		at:   time.Now(),
-		node: s.cluster.names[r.IntN(len(s.cluster.names))],
+		node: s.cluster.someone(r.IntN(60)),
 		smtp: r.IntN(3) > 0,
 		size: 100 + r.IntN(3000),
 	}
@@ -130,7 +130,7 @@ func (s *load) send(l *letter) {
 		}
 		return
 	}
-	p := s.cluster.machines[l.node].run.Load()
+	p := s.cluster.process(l.node)
 	if p == nil || !p.door.enter() {
 		l.fate, l.told = refused, "the node is down"
 		return

@@ -41,7 +41,7 @@ func (c *Cluster) lead(shard cluster.ShardID, name string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	c.log.note("move shard %d to %s", shard, name)
-	return c.machines[name].run.Load().node.Transfer(ctx, shard, name)
+	return c.process(name).node.Transfer(ctx, shard, name)
 }
 
 // bootTime is what a node may take from its start until it takes mail.

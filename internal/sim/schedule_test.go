@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -8,13 +9,14 @@ import (
 	"time"
 
 	"quorumta/cluster"
+	"quorumta/internal/sim"
 )
 
 // fault is one thing that goes wrong for a while.
 type fault struct {
 	at, lasts time.Duration
 	name      string
-	begin     func(c *Cluster, s *sink) (end func())
+	begin     func(c *Cluster, s *sink) (end func()) // nil: it ends by itself
 }
 
 // schedule is what goes wrong in a run, in order of time.
@@ -29,7 +31,7 @@ func (s schedule) String() string {
 	return b.String()
 }
 
-// draw draws a schedule for so many nodes and so long a time.
+// draw draws a schedule for so many founders and so long a time.
 func draw(r *rand.Rand, nodes int, lasts time.Duration) schedule {
 	var s schedule
 	for at := 3 * time.Second; at < lasts; at += between(r, 2*time.Second, 12*time.Second) {
@@ -46,58 +48,57 @@ func draw(r *rand.Rand, nodes int, lasts time.Duration) schedule {
 	return s
 }
 
+// with is both schedules in one.
+func (s schedule) with(other schedule) schedule {
+	return slices.SortedStableFunc(slices.Values(slices.Concat(s, other)), func(a, b fault) int { return cmp.Compare(a.at, b.at) })
+}
+
 func between(r *rand.Rand, least, most time.Duration) time.Duration {
 	return (least + time.Duration(r.Int64N(int64(most-least)))).Truncate(time.Millisecond)
 }
 
-// drawFault draws what goes wrong.
+// drawFault draws what goes wrong. Nodes and shards are drawn as numbers: which
+// ones there are is seen when it begins.
 func drawFault(r *rand.Rand, nodes int) fault {
-	name := func() string { return fmt.Sprintf("n%d", 1+r.IntN(nodes)) }
-	two := func() (string, string) {
-		a := r.IntN(nodes)
-		return fmt.Sprintf("n%d", 1+a), fmt.Sprintf("n%d", 1+(a+1+r.IntN(nodes-1))%nodes)
+	one := func() int { return r.IntN(nodes) }
+	two := func() (int, int) {
+		a, others := r.IntN(nodes), max(nodes-1, 1)
+		return a, (a + 1 + r.IntN(others)) % nodes
 	}
-	shard := cluster.ShardID(1 + r.IntN(nodes))
+	shard := one()
 	kept := []int{0, 0, 30, 70}[r.IntN(4)]
 	switch n := r.IntN(22); n {
 	case 0, 1:
 		a, b := two()
-		return fault{name: "cut " + a + " from " + b, begin: func(c *Cluster, _ *sink) func() {
-			c.net.Cut(a, b)
-			return c.net.Heal
-		}}
+		return cutBetween("cut %s from %s", a, b, (*sim.Network).Cut)
 	case 2, 3:
 		a, b := two()
-		return fault{name: "cut one way from " + a + " to " + b, begin: func(c *Cluster, _ *sink) func() {
-			c.net.CutOneWay(a, b)
-			return c.net.Heal
-		}}
+		return cutBetween("cut one way from %s to %s", a, b, (*sim.Network).CutOneWay)
 	case 4, 5:
-		return isolate(name(), []string{"out", "in", "both"}[r.IntN(3)])
+		return isolate(one(), []string{"out", "in", "both"}[r.IntN(3)])
 	case 6, 7, 8:
-		f := stop(fmt.Sprintf("pause the leader of shard %d", shard), shard, (*Cluster).Pause, (*Cluster).Resume)
+		f := stop("pause the leader", shard, (*Cluster).Pause, (*Cluster).Resume)
 		f.lasts = between(r, 500*time.Millisecond, 9*time.Second)
 		return f
 	case 9:
-		f := stop(fmt.Sprintf("hang the disk of the leader of shard %d", shard), shard,
-			func(c *Cluster, name string) { c.machines[name].disk.Hang() },
-			func(c *Cluster, name string) { c.machines[name].disk.Resume() })
+		f := stop("hang the disk of the leader", shard, (*Cluster).Hang, (*Cluster).Resume)
 		f.lasts = between(r, time.Second, 20*time.Second)
 		return f
 	case 10, 11, 12:
-		return stop(fmt.Sprintf("kill the leader of shard %d", shard), shard, (*Cluster).Crash, (*Cluster).Start)
+		return stop("kill the leader", shard, (*Cluster).Crash, (*Cluster).Start)
 	case 13, 14:
-		return stop(fmt.Sprintf("power lost on the leader of shard %d, %d %% kept", shard, kept), shard,
+		return stop(fmt.Sprintf("lose power, %d %% kept, on the leader", kept), shard,
 			func(c *Cluster, name string) { c.PowerLoss(name, kept) }, (*Cluster).Start)
 	case 15, 16:
-		return outage(fmt.Sprintf("power lost everywhere, %d %% kept", kept), kept, 0)
+		return outage(fmt.Sprintf("power lost everywhere, %d %% kept", kept), kept, func(int) int { return 0 })
 	case 17:
-		return outage(fmt.Sprintf("power lost on a majority, %d %% kept", kept), kept, (nodes-1)/2)
+		return outage(fmt.Sprintf("power lost on a majority, %d %% kept", kept), kept, func(nodes int) int { return (nodes - 1) / 2 })
 	case 18:
-		a := name()
-		return fault{name: "restart " + a + " in good order", begin: func(c *Cluster, _ *sink) func() {
-			c.Stop(a)
-			return func() { c.Start(a) }
+		a := one()
+		return fault{name: fmt.Sprintf("restart %s in good order", nth(a)), begin: func(c *Cluster, _ *sink) func() {
+			name := c.someone(a)
+			c.Stop(name)
+			return func() { c.Start(name) }
 		}}
 	case 19:
 		return fault{name: "the sinks die", begin: func(_ *Cluster, s *sink) func() {
@@ -109,9 +110,25 @@ func drawFault(r *rand.Rand, nodes int) fault {
 	}
 }
 
+// nth is how a node is called that was drawn by its number.
+func nth(n int) string { return fmt.Sprintf("node #%d", n+1) }
+
+// cutBetween cuts something between two nodes.
+func cutBetween(what string, a, b int, cut func(n *sim.Network, a, b string)) fault {
+	return fault{name: fmt.Sprintf(what, nth(a), nth(b)), begin: func(c *Cluster, _ *sink) func() {
+		if a, b := c.someone(a), c.someone(b); a != b {
+			c.log.note("they are %s and %s", a, b)
+			cut(c.net, a, b)
+		}
+		return c.net.Heal
+	}}
+}
+
 // isolate cuts a node off from all others, sinks included.
-func isolate(name, way string) fault {
-	return fault{name: "cut " + name + " off, " + way, begin: func(c *Cluster, _ *sink) func() {
+func isolate(node int, way string) fault {
+	return fault{name: fmt.Sprintf("cut %s off, %s", nth(node), way), begin: func(c *Cluster, _ *sink) func() {
+		name := c.someone(node)
+		c.log.note("it is %s", name)
 		others := slices.Clone(c.names)
 		if way == "both" {
 			others = append(others, "sink1", "sink2")
@@ -131,20 +148,32 @@ func isolate(name, way string) fault {
 	}}
 }
 
-// stop does something to whoever leads the shard then.
-func stop(what string, shard cluster.ShardID, begin, end func(*Cluster, string)) fault {
-	return fault{name: what, begin: func(c *Cluster, _ *sink) func() {
-		name := c.Leader(shard)
-		c.log.note("it is %s", name)
+// stop does something to whoever leads a shard then.
+func stop(what string, shard int, begin, end func(*Cluster, string)) fault {
+	return fault{name: fmt.Sprintf("%s of shard #%d", what, shard+1), begin: func(c *Cluster, _ *sink) func() {
+		id := c.shard(shard)
+		name := c.Leader(id)
+		c.log.note("it is %s, of shard %d", name, id)
 		begin(c, name)
 		return func() { end(c, name) }
 	}}
 }
 
+// shard is a shard that the number picks.
+func (c *Cluster) shard(n int) cluster.ShardID {
+	for _, name := range c.names {
+		if p := c.process(name); p != nil && len(p.node.Shards()) > 0 {
+			all := p.node.Shards()
+			return all[n%len(all)]
+		}
+	}
+	return 1
+}
+
 // outage cuts the power of all but some.
-func outage(what string, kept, spared int) fault {
+func outage(what string, kept int, spared func(nodes int) int) fault {
 	return fault{name: what, begin: func(c *Cluster, _ *sink) func() {
-		for _, name := range c.names[spared:] {
+		for _, name := range c.names[spared(len(c.names)):] {
 			c.PowerLoss(name, kept)
 		}
 		return func() {
@@ -195,6 +224,9 @@ func (s schedule) play(c *Cluster, k *sink) {
 	for _, f := range s {
 		add(deed{f.at, f.name, func() {
 			end := f.begin(c, k)
+			if end == nil {
+				return
+			}
 			add(deed{time.Since(began) + f.lasts, "end: " + f.name, end})
 		}})
 	}
@@ -205,6 +237,7 @@ func (s schedule) play(c *Cluster, k *sink) {
 			c.log.note("%s has ended itself", name)
 			add(deed{time.Since(began) + restartTime, "start " + name, func() { c.Start(name) }})
 		}
+		c.operator.look()
 		if d := agenda[0]; d.at <= time.Since(began) {
 			agenda = agenda[1:]
 			c.log.complainOf(c.counted())
