@@ -61,13 +61,16 @@ const (
 // configuration read again. It fails when the node cannot start or one of its
 // rooms breaks.
 func runNode(ctx context.Context, f *config.File, version string, reload <-chan os.Signal) error {
+	n := &node{file: f, version: version, farewell: farewell{drain: make(chan struct{}, 1)}}
+	n.loudness.Set(logLevel(f.Log.Level))
 	t, err := telemetry.Start(ctx, telemetry.Options{
 		Service: "quorumta", Version: version, Node: f.Node,
-		LogFormat: f.Log.Format, LogLevel: logLevel(f.Log.Level),
+		LogFormat: f.Log.Format, LogLevel: &n.loudness,
 	})
 	if err != nil {
 		return err
 	}
+	n.telemetry, n.log = t, t.Log()
 	t.Install()
 	defer func() {
 		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbyeBound)
@@ -76,7 +79,6 @@ func runNode(ctx context.Context, f *config.File, version string, reload <-chan 
 			t.Log().Warn("not all telemetry was delivered", "error", err)
 		}
 	}()
-	n := &node{file: f, version: version, telemetry: t, log: t.Log(), farewell: farewell{drain: make(chan struct{}, 1)}}
 	if err := n.wire(); err != nil {
 		if n.cluster != nil {
 			err = errors.Join(err, n.cluster.Close())

@@ -10,7 +10,7 @@ import (
 )
 
 // reloaded are the keys that a reload takes over.
-var reloaded = []string{"nets", "lists", "limits", "policy", "routers", "retry", "dsn", "dns", "drain_grace"}
+var reloaded = []string{"nets", "lists", "limits", "policy", "routers", "retry", "dsn", "dns", "log.level", "drain_grace"}
 
 // onceRead are the keys that only a first start reads.
 var onceRead = []string{"cluster.members", "cluster.shards"}
@@ -31,6 +31,9 @@ func (n *node) reload() {
 		n.log.Error("the configuration is not taken: the old one stays", "error", err)
 		return
 	}
+	level := logLevel(f.Log.Level)
+	n.loudness.Set(min(level, n.loudness.Level())) // the change itself is told
+	defer n.loudness.Set(level)
 	for _, w := range f.Warnings() {
 		n.log.Warn(w)
 	}

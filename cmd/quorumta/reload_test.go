@@ -108,6 +108,35 @@ func TestReload(t *testing.T) {
 	arrives("mail after a bad file", other, 3)
 }
 
+// The level of the log follows the file, and the change itself is told at any.
+func TestLogLevelIsReloaded(t *testing.T) {
+	tr := try(t, trial.Options{Nodes: 1})
+	node := tr.Cluster.Nodes[0]
+	logged := func(level string) string {
+		said := reload(t, node, func(text string) string {
+			return logLine.ReplaceAllString(text, "log: {format: json, level: "+level+"}")
+		})
+		if !strings.Contains(said, `"changed":"log.level"`) || strings.Contains(said, "restart") {
+			t.Errorf("level %s: %s", level, said)
+		}
+		before, count := logOf(t, node), tr.Sink.Stats().Messages
+		if err := submit(node.SMTP, "a@b.example", "c@sink.example", "X-Bench-ID: "+level+"\r\n\r\nx\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "the message to arrive", func(context.Context) bool { return tr.Sink.Stats().Messages > count })
+		return strings.TrimPrefix(logOf(t, node), before)
+	}
+	if text := logged("warn"); text != "" {
+		t.Errorf("at warn there is logged:\n%s", text)
+	}
+	if text := logged("debug"); !strings.Contains(text, `"accepted"`) {
+		t.Errorf("at debug no message is logged:\n%s", text)
+	}
+}
+
+// logLine is what init writes about the log.
+var logLine = regexp.MustCompile(`(?m)^log: .*$`)
+
 // sinkFor is another sink beside the trial's.
 func sinkFor(t *testing.T) *sink.Sink {
 	t.Helper()

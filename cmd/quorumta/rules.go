@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -34,6 +35,8 @@ type live struct {
 	// long /readyz says no before the listeners close, nanoseconds.
 	env   atomic.Pointer[policy.Env]
 	grace atomic.Int64
+	// loudness is the lowest level that is logged.
+	loudness slog.LevelVar
 }
 
 // rulesOf compiles what a file says of delivery.
