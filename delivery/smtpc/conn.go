@@ -14,12 +14,17 @@ import (
 	"quorumta/internal/mail"
 )
 
+// blockSize is how much content is written at once, and what of it leaves
+// together with the dot.
+const blockSize = 32 << 10
+
 // Extensions are what a server offers in its answer to EHLO.
 type Extensions struct {
 	Pipelining bool // RFC 2920
 	EightBit   bool // RFC 6152
 	UTF8       bool // RFC 6531
 	DSN        bool // RFC 3461
+	Chunking   bool // RFC 3030
 	StartTLS   bool // RFC 3207
 	// Size is the largest message the server takes (RFC 1870), in bytes; 0 if
 	// it does not say. Sized tells whether MAIL may have SIZE.
@@ -35,6 +40,7 @@ type Conn struct {
 	nc         net.Conn
 	r          *bufio.Reader
 	w          *bufio.Writer
+	buf        []byte // content on its way; nil before the first
 	o          Options
 	ext        Extensions
 	tls        *tls.ConnectionState
@@ -128,7 +134,7 @@ func (c *Conn) Close() {
 func (c *Conn) attach(nc net.Conn) {
 	c.nc = nc
 	c.r = bufio.NewReaderSize(nc, maxReplyLine)
-	c.w = bufio.NewWriterSize(timedWriter{c}, 32<<10)
+	c.w = bufio.NewWriterSize(timedWriter{c}, blockSize)
 	if tc, ok := nc.(*tls.Conn); ok {
 		state := tc.ConnectionState()
 		c.tls = &state
@@ -150,6 +156,14 @@ func (c *Conn) arm(limit time.Duration) {
 	if c.ctx.Err() != nil {
 		_ = c.nc.SetDeadline(time.Unix(1, 0))
 	}
+}
+
+// block is what content is read into.
+func (c *Conn) block() []byte {
+	if c.buf == nil {
+		c.buf = make([]byte, blockSize)
+	}
+	return c.buf
 }
 
 // timedWriter bounds each write of a block.
@@ -234,6 +248,8 @@ func parseExtensions(lines []string) Extensions {
 			e.UTF8 = true
 		case "DSN":
 			e.DSN = true
+		case "CHUNKING":
+			e.Chunking = true
 		case "STARTTLS":
 			e.StartTLS = true
 		case "SIZE":

@@ -1,28 +1,31 @@
 package smtpc
 
 import (
-	"bufio"
 	"bytes"
 	"io"
 )
 
-// stuffer writes content in the form DATA wants it: dots at the start of a
-// line doubled (RFC 5321, section 4.5.2), CRLF the only line ending, one at the
-// end. A bare CR or LF, which the queue never holds, becomes CRLF: passed on
-// as it is it could end the message early at a server that takes it for one.
-type stuffer struct {
-	w *bufio.Writer
+// lines writes content in lines that end with CRLF and in nothing else, with
+// one at the end. A bare CR or LF, which the queue never holds, becomes CRLF:
+// passed on as it is it could end the message early at a server that takes it
+// for one. What is as it should be leaves in pieces of many lines.
+type lines struct {
+	w io.Writer
+	// dots has a dot at the start of a line doubled, as DATA wants it (RFC
+	// 5321, section 4.5.2).
+	dots bool
 	// inLine: the last byte written is not the LF of a CRLF.
 	inLine bool
 	// cr: a CR was read that has not been written yet.
 	cr bool
+	// mixed: a bare LF was seen; each line is looked at from then on.
+	mixed bool
 }
 
-// ReadFrom sends all of r and returns how much that was. A failure of the
-// reader comes back as sourceError.
-func (s *stuffer) ReadFrom(r io.Reader) (int64, error) {
+// from sends all of r by way of buf and returns how much that was. A failure
+// of the reader comes back as sourceError.
+func (s *lines) from(r io.Reader, buf []byte) (int64, error) {
 	var total int64
-	buf := make([]byte, 32<<10)
 	for {
 		n, err := r.Read(buf)
 		total += int64(n)
@@ -38,52 +41,83 @@ func (s *stuffer) ReadFrom(r io.Reader) (int64, error) {
 	}
 }
 
-// write sends one chunk, line by line.
-func (s *stuffer) write(p []byte) error {
+// write sends what was read.
+func (s *lines) write(p []byte) error {
 	for len(p) > 0 {
-		if s.cr {
-			s.cr = false
-			if p[0] == '\n' {
-				p = p[1:]
-			}
-			if err := s.endLine(); err != nil {
-				return err
-			}
-			continue
+		n := s.run(p)
+		var err error
+		if n > 0 {
+			s.inLine = p[n-1] != '\n'
+			_, err = s.w.Write(p[:n])
+		} else {
+			n, err = s.piece(p)
 		}
-		end := bytes.IndexByte(p, '\n')
-		line := p
-		if end >= 0 {
-			line = p[:end]
-		}
-		if cr := bytes.IndexByte(line, '\r'); cr >= 0 {
-			line, end = line[:cr], cr
-			s.cr = true
-		}
-		if err := s.text(line); err != nil {
+		if err != nil {
 			return err
 		}
-		if end < 0 {
-			return nil
-		}
-		p = p[end+1:]
-		if s.cr {
-			continue
-		}
-		if err := s.endLine(); err != nil {
-			return err
-		}
+		p = p[n:]
 	}
 	return nil
 }
 
+// run is how many of the first bytes of p can leave as they are. It costs one
+// search a line, and that no LF stands alone shows in their number.
+func (s *lines) run(p []byte) int {
+	if s.cr || s.mixed || s.dots && !s.inLine && p[0] == '.' {
+		return 0
+	}
+	n, ends := 0, 0
+	for n < len(p) {
+		i := bytes.IndexByte(p[n:], '\r')
+		if i < 0 {
+			n = len(p)
+			break
+		}
+		if n += i; n+1 == len(p) || p[n+1] != '\n' {
+			break
+		}
+		n += len("\r\n")
+		if ends++; s.dots && n < len(p) && p[n] == '.' {
+			break
+		}
+	}
+	if bytes.Count(p[:n], []byte("\n")) != ends {
+		s.mixed = true
+		return 0
+	}
+	return n
+}
+
+// piece sends the end of a line, or what comes before one.
+func (s *lines) piece(p []byte) (int, error) {
+	if s.cr {
+		s.cr = false
+		n := 0
+		if p[0] == '\n' {
+			n = 1
+		}
+		return n, s.endLine()
+	}
+	end := bytes.IndexAny(p, "\r\n")
+	if end < 0 {
+		return len(p), s.text(p)
+	}
+	if err := s.text(p[:end]); err != nil {
+		return 0, err
+	}
+	if s.cr = p[end] == '\r'; s.cr {
+		return end + 1, nil
+	}
+	return end + 1, s.endLine()
+}
+
 // text writes a piece of a line.
-func (s *stuffer) text(p []byte) error {
+func (s *lines) text(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	if !s.inLine && p[0] == '.' {
-		if err := s.w.WriteByte('.'); err != nil {
+	if s.dots && !s.inLine && p[0] == '.' {
+		if _, err := io.WriteString(s.w, "."); err != nil {
 			return err
 		}
 	}
@@ -92,14 +126,14 @@ func (s *stuffer) text(p []byte) error {
 	return err
 }
 
-func (s *stuffer) endLine() error {
+func (s *lines) endLine() error {
 	s.inLine = false
-	_, err := s.w.WriteString("\r\n")
+	_, err := io.WriteString(s.w, "\r\n")
 	return err
 }
 
 // finish ends the last line.
-func (s *stuffer) finish() error {
+func (s *lines) finish() error {
 	if !s.inLine && !s.cr {
 		return nil
 	}

@@ -15,6 +15,9 @@ type Options struct {
 	// Hostname is the argument of EHLO: a name, or an address literal.
 	Hostname string
 	Timeouts Timeouts
+	// Chunked is the size in bytes from which on content goes by BDAT (RFC
+	// 3030) to a server that offers it; 0 means 256 KiB, less: none does.
+	Chunked int64
 }
 
 // Timeouts bound the phases of a session; each zero means the value of RFC
@@ -26,7 +29,7 @@ type Timeouts struct {
 	Mail     time.Duration // 5 min
 	Rcpt     time.Duration // 5 min
 	Data     time.Duration // 2 min, for the reply to DATA
-	Block    time.Duration // 3 min, for each block that is written
+	Block    time.Duration // 3 min, for each block that is written, and the reply to a chunk
 	Dot      time.Duration // 10 min, for the reply to the final dot
 	Quit     time.Duration // 5 s: nothing depends on it
 }
@@ -135,6 +138,9 @@ type Message struct {
 	// Size is the content's length in bytes.
 	Size    int64
 	Content io.Reader
+	// Plain has the content go by DATA whatever the server offers: for a
+	// further attempt, where BDAT may have been what went wrong.
+	Plain bool
 	// BeforeDot is called once, after all content has been written and before
 	// the final dot: the last look. If it fails there is no dot and the
 	// connection is closed. Nil agrees.
@@ -145,13 +151,15 @@ type Message struct {
 // never given.
 type Result struct {
 	// Mail, Rcpts (one for each recipient) and Data are the replies to the
-	// commands; Data is 354 where the content went out.
+	// commands; Data is 354 where the content went out by DATA, and was never
+	// given where it went by BDAT.
 	Mail  mail.Reply
 	Rcpts []mail.Reply
 	Data  mail.Reply
-	// Final is the reply to the final dot.
+	// Final is the reply to the final dot, or to BDAT 0 LAST in its place; or
+	// that to the first chunk which was refused.
 	Final mail.Reply
-	// Dot says that the final dot may have reached the server.
+	// Dot says that the final dot, or BDAT 0 LAST, may have reached the server.
 	Dot bool
 	// Sent counts the bytes of content written, as they were before
 	// dot-stuffing.

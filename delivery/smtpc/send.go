@@ -26,15 +26,18 @@ const window = 100
 func (c *Conn) Send(ctx context.Context, m *Message) (Result, error) {
 	defer c.begin(ctx)()
 	res := Result{Rcpts: make([]mail.Reply, len(m.Recipients))}
-	content := bufio.NewReaderSize(m.Content, 64<<10)
-	if refusal, ok := c.cannot(m, content); ok {
+	content := m.Content
+	if refusal, ok := c.cannot(m, &content); ok {
 		res.Mail = refusal
 		return res, nil
 	}
-	if err := c.envelope(m, &res); err != nil {
+	chunked := c.chunked(m)
+	if err := c.envelope(m, chunked, &res); err != nil {
 		return res, err
 	}
 	switch {
+	case chunked && res.accepted():
+		return res, c.chunks(m, content, &res)
 	case res.Data.Code == 354 && res.accepted():
 		return res, c.content(m, content, &res)
 	case res.Data.Code == 354:
@@ -52,13 +55,19 @@ func (c *Conn) Send(ctx context.Context, m *Message) (Result, error) {
 
 // cannot tells that this server will not get this message, in our own words:
 // it is too large for it (RFC 1870, section 6.1), or needs SMTPUTF8 which it
-// does not offer (RFC 6531, section 3.5).
-func (c *Conn) cannot(m *Message, content *bufio.Reader) (mail.Reply, bool) {
+// does not offer (RFC 6531, section 3.5). It may look at the beginning of the
+// content, and puts a reader in its place that has it again.
+func (c *Conn) cannot(m *Message, content *io.Reader) (mail.Reply, bool) {
 	if c.ext.Size > 0 && m.Size > c.ext.Size {
 		text := fmt.Sprintf("message of %d bytes is larger than the %d that the server takes", m.Size, c.ext.Size)
 		return mail.Reply{Code: 552, Enhanced: "5.3.4", Text: text}, true
 	}
-	if m.UTF8 && !c.ext.UTF8 && needsUTF8(m, content) {
+	if !m.UTF8 || c.ext.UTF8 {
+		return mail.Reply{}, false
+	}
+	head := bufio.NewReaderSize(m.Content, 64<<10)
+	*content = head
+	if needsUTF8(m, head) {
 		return mail.Reply{Code: 553, Enhanced: "5.6.7", Text: "message needs SMTPUTF8, which the server does not offer"}, true
 	}
 	return mail.Reply{}, false
@@ -88,8 +97,8 @@ type step struct {
 	into  *mail.Reply
 }
 
-// steps are the commands of a transaction up to DATA.
-func (c *Conn) steps(m *Message, res *Result) []step {
+// steps are the commands of a transaction up to DATA, or the first BDAT.
+func (c *Conn) steps(m *Message, chunked bool, res *Result) []step {
 	steps := make([]step, 0, len(m.Recipients)+3)
 	if c.needsReset {
 		steps = append(steps, step{PhaseMail, "RSET", new(mail.Reply)})
@@ -99,16 +108,19 @@ func (c *Conn) steps(m *Message, res *Result) []step {
 	for i := range m.Recipients {
 		steps = append(steps, step{PhaseRcpt, c.rcptCommand(&m.Recipients[i]), &res.Rcpts[i]})
 	}
+	if chunked {
+		return steps
+	}
 	return append(steps, step{PhaseData, "DATA", &res.Data})
 }
 
-// envelope says everything up to DATA, a window at a time.
-func (c *Conn) envelope(m *Message, res *Result) error {
+// envelope says everything up to DATA, or the first BDAT, a window at a time.
+func (c *Conn) envelope(m *Message, chunked bool, res *Result) error {
 	size := 1
 	if c.ext.Pipelining {
 		size = window
 	}
-	steps := c.steps(m, res)
+	steps := c.steps(m, chunked, res)
 	for len(steps) > 0 && !hopeless(steps[0], res) {
 		n := min(size, len(steps))
 		for _, s := range steps[:n] {
@@ -153,26 +165,37 @@ func (c *Conn) limit(p Phase) time.Duration {
 	return c.o.Timeouts.Mail
 }
 
-// content sends the content, asks whether it may end it, and ends it.
+// content sends the content, asks whether it may end it, and ends it. What is
+// left in the buffer by then leaves in one write with the dot.
 func (c *Conn) content(m *Message, content io.Reader, res *Result) error {
 	var err error
-	out := stuffer{w: c.w}
-	if res.Sent, err = out.ReadFrom(content); err == nil {
-		err = c.w.Flush()
-	}
-	if errors.As(err, new(sourceError)) {
+	out := lines{w: c.w, dots: true}
+	if res.Sent, err = out.from(content, c.block()); errors.As(err, new(sourceError)) {
 		return c.fail(PhaseContent, mail.Reply{}, err)
 	}
 	if err != nil {
 		return c.fail(PhaseContent, c.lastWord(), err)
 	}
+	return c.end(m, res, ".")
+}
+
+// end has the last look, says what ends the content, and hears what became of
+// the message.
+func (c *Conn) end(m *Message, res *Result, word string) error {
 	if m.BeforeDot != nil {
 		if err := m.BeforeDot(); err != nil {
 			return c.fail(PhaseContent, mail.Reply{}, sourceError{err})
 		}
 	}
 	res.Dot = true
-	if res.Final, err = c.ask(".", c.o.Timeouts.Dot); err != nil {
+	_, _ = c.w.WriteString(word + "\r\n") // Flush tells the error
+	if err := c.w.Flush(); err != nil {
+		// A write that fails has not handed over its last byte.
+		res.Dot = false
+		return c.fail(PhaseContent, c.lastWord(), err)
+	}
+	var err error
+	if res.Final, _, err = c.read(c.o.Timeouts.Dot); err != nil {
 		return c.fail(PhaseDot, mail.Reply{}, err)
 	}
 	if res.Final.Code == 421 {
