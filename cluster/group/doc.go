@@ -9,7 +9,8 @@
 // of answered appends.
 //
 // The guards that are not in package transport, each with a test that fails
-// without it: a dead leader is followed at once (takeover.go), a log that lost
+// without it: a dead leader is followed at once (takeover.go), one whose disk
+// hangs offers the office to another (resign.go, succession), a log that lost
 // its tail does not vote (open.go), an install over a longer log reopens
 // (open.go), a transfer that never ends reopens (office.go), no future is left
 // behind (futures).

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/hashicorp/raft"
 	"go.opentelemetry.io/otel/metric/noop"
 
@@ -72,6 +73,7 @@ type bench struct {
 	t       *testing.T
 	name    string
 	fs      *vfs.MemFS
+	disk    hang
 	store   *store.Store
 	port    *wire.Port
 	o       Options
@@ -134,7 +136,7 @@ func newMember(t *testing.T, net *sim.Network, name string, names, founders []st
 	meter := noop.NewMeterProvider().Meter("")
 	b.port, err = wire.New(wire.Options{Self: name + "/i", Cluster: "c", Listen: name + ":1", Members: members, Network: net.Host(name), Log: log, Meter: meter})
 	must(err)
-	b.store, err = store.Open(store.Options{Dir: "d", FS: fs, MemoryBytes: 8 << 20, Log: log, Fatal: func(err error) { t.Error(err) }})
+	b.store, err = store.Open(store.Options{Dir: "d", FS: errorfs.Wrap(fs, &b.disk), MemoryBytes: 8 << 20, Log: log, Fatal: func(err error) { t.Error(err) }})
 	must(err)
 	b.o = Options{
 		Shard: 1, Self: raft.ServerID(name + "/i"), Flush: b.store.FlushState, Failed: func() error { return nil },

@@ -18,6 +18,7 @@ type instruments struct {
 	entries  metric.Int64Counter
 	offices  metric.Int64Counter
 	takeover metric.Int64Counter
+	resigns  metric.Int64Counter
 	reopens  metric.Int64Counter
 	skips    metric.Int64Counter
 	term     metric.Int64Gauge
@@ -50,6 +51,7 @@ func newInstruments(m metric.Meter, shard uint16) (*instruments, error) {
 	i.entries = counter("quorumta_raft_entries_applied", "Entries folded.")
 	i.offices = counter("quorumta_raft_offices", "Times this node took the office.")
 	i.takeover = counter("quorumta_raft_takeovers", "Elections begun early because the leader was dead.")
+	i.resigns = counter("quorumta_raft_resignations", "Times the office was offered to another because this node's disk hung.")
 	i.reopens = counter("quorumta_raft_reopens", "Times the replica was closed and opened again in place.")
 	i.skips = counter("quorumta_raft_entries_skipped", "Entries that were skipped because their fold panics.")
 	i.term = gauge("quorumta_raft_term", "Raft's term.")
@@ -73,6 +75,7 @@ func (i *instruments) applied(d time.Duration, entries int) {
 
 func (i *instruments) entered()  { i.offices.Add(context.Background(), 1, i.shard) }
 func (i *instruments) tookOver() { i.takeover.Add(context.Background(), 1, i.shard) }
+func (i *instruments) resigned() { i.resigns.Add(context.Background(), 1, i.shard) }
 func (i *instruments) skipped()  { i.skips.Add(context.Background(), 1, i.shard) }
 func (i *instruments) reopened() { i.reopens.Add(context.Background(), 1, i.shard) }
 

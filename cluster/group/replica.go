@@ -91,10 +91,16 @@ func (g *Group) open() (*replica, error) {
 	r.agent = fetch.NewAgent(fetch.Options{
 		Shard: g.o.Shard, Snapshots: g.o.Snapshots, Stock: g.stock, Fetcher: g.fetcher, Begin: begin, Leads: r.leads, Log: g.o.Log,
 	}, stream)
+	var started atomic.Pointer[raft.Raft] // requests may come before Raft is there
 	r.trans = transport.New(transport.Options{
-		Stream:  stream,
-		Lease:   r.lease,
-		Term:    func() uint64 { return r.raft.CurrentTerm() },
+		Stream: stream,
+		Lease:  r.lease,
+		Term: func() uint64 {
+			if now := started.Load(); now != nil {
+				return now.CurrentTerm()
+			}
+			return 0
+		},
 		Silent:  g.silent,
 		Passive: g.o.Passive,
 		Modesty: 3 * r.g.o.Heartbeat,
@@ -112,6 +118,8 @@ func (g *Group) open() (*replica, error) {
 		_ = r.trans.Close()
 		return nil, fmt.Errorf("start Raft: %w", err)
 	}
+	started.Store(r.raft)
+	r.serve(stream)
 	r.hurry()
 	return r, nil
 }
@@ -147,6 +155,7 @@ func (r *replica) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r.helpers.Go(func() { r.keepOffice(ctx) })
+	r.helpers.Go(func() { r.watchDisk(ctx) })
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	size := r.g.o.Entries.Size()

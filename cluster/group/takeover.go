@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-
-	"quorumta/cluster/group/journal"
 )
 
 const (
@@ -169,9 +167,7 @@ func (r *replica) standing(ctx context.Context, leader raft.ServerID) Standing {
 	if r.grace.After(end) {
 		end = r.grace
 	}
-	last, term := r.g.o.Entries.Tail()
-	label, labelTerm := r.g.o.Snapshots.Label()
-	at := journal.Position{Term: term, Index: last}.Later(journal.Position{Term: labelTerm, Index: label})
+	at := r.end()
 	return Standing{Agrees: true, Term: at.Term, Index: at.Index, Wait: max(time.Until(end), 0)}
 }
 

@@ -59,16 +59,16 @@ func (c *contacts) fail(peer raft.ServerID) (answered <-chan struct{}, again boo
 	return c.silent[peer], false
 }
 
-// hold keeps an append that failed until the peer answers or is no member any
+// hold keeps an append that failed until the peer answers, nobody needs it any
 // more, this node acts in another term, or done is closed.
-func (c *contacts) hold(peer raft.ServerID, term uint64, member func(raft.ServerID) bool, done <-chan struct{}) {
+func (c *contacts) hold(peer raft.ServerID, term uint64, needed func() bool, done <-chan struct{}) {
 	answered, again := c.fail(peer)
 	if !again {
 		return
 	}
 	tick := time.NewTicker(holdTick)
 	defer tick.Stop()
-	for c.newest.Load() <= term && member(peer) {
+	for c.newest.Load() <= term && needed() {
 		select {
 		case <-answered:
 			return

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
 
 // An append that fails again is held until there is a reason to try it once
@@ -26,7 +24,7 @@ func TestAppendsToASilentPeerAreHeld(t *testing.T) {
 				var all contacts
 				all.acts(5)
 				var removed atomic.Bool
-				member := func(raft.ServerID) bool { return !removed.Load() }
+				member := func() bool { return !removed.Load() }
 				done, held := make(chan struct{}), make(chan struct{})
 				all.hold("n2", 5, member, done) // the first returns at once
 				go func() {

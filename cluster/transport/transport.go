@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -20,8 +21,9 @@ const (
 )
 
 var (
-	errSilent  = errors.New("withheld: this node's disk is slow")
-	errPassive = errors.New("withheld: this node takes no office")
+	errSilent   = errors.New("withheld: this node's disk is slow")
+	errPassive  = errors.New("withheld: this node takes no office")
+	errResigned = errors.New("withheld: this node has offered the office to another")
 )
 
 // Options says what a transport is; every field is needed.
@@ -52,9 +54,11 @@ type Options struct {
 // Transport is Raft's network transport with our guards around it.
 type Transport struct {
 	*raft.NetworkTransport
-	o        Options
-	modesty  modesty
-	contacts contacts
+	o         Options
+	modesty   modesty
+	contacts  contacts
+	campaigns campaigns
+	resigned  atomic.Uint64 // the newest term that Resign gave up
 
 	rpcs  chan raft.RPC
 	done  chan struct{}
@@ -78,10 +82,11 @@ func New(o Options) *Transport {
 			MaxRPCsInFlight: 1, // a pipeline never resumes after a failed append (#612)
 			Timeout:         Timeout,
 		}),
-		o:       o,
-		modesty: modesty{length: o.Modesty},
-		rpcs:    make(chan raft.RPC),
-		done:    make(chan struct{}),
+		o:         o,
+		modesty:   modesty{length: o.Modesty},
+		campaigns: campaigns{offers: make(chan offer)},
+		rpcs:      make(chan raft.RPC),
+		done:      make(chan struct{}),
 	}
 	t.close = sync.OnceFunc(func() {
 		close(t.done)
@@ -100,15 +105,15 @@ func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
 // AppendEntries implements raft.Transport.
 func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if t.o.Silent() {
-		return errSilent
+	if err := t.mute(args.Term); err != nil {
+		return err
 	}
 	trim(args)
 	t.contacts.acts(args.Term)
 	sent := time.Now()
 	if err := t.NetworkTransport.AppendEntries(id, target, args, resp); err != nil {
 		if !beats(args) {
-			t.contacts.hold(id, args.Term, t.o.Member, t.done)
+			t.hold(id, args.Term)
 		}
 		return err
 	}
@@ -117,6 +122,33 @@ func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 		t.o.Lease.answered(args.Term, id, sent)
 	}
 	return nil
+}
+
+// hold keeps a request that failed until it may be tried again.
+func (t *Transport) hold(id raft.ServerID, term uint64) {
+	t.contacts.hold(id, term, func() bool { return t.o.Term() <= term && t.o.Member(id) }, t.done)
+}
+
+// mute is why nothing is sent as the leader of the term, or nil. A leader that
+// has resigned has no lease any more, and is not to be followed; Raft steps down
+// when nobody answers it.
+func (t *Transport) mute(term uint64) error {
+	switch {
+	case t.o.Silent():
+		return errSilent
+	case term <= t.resigned.Load():
+		return errResigned
+	}
+	return nil
+}
+
+// Resign ends the lease of the term for good and sends nothing more as its
+// leader: the office is about to be offered to others.
+func (t *Transport) Resign(term uint64) {
+	t.o.Lease.End(term)
+	for old := t.resigned.Load(); old < term && !t.resigned.CompareAndSwap(old, term); {
+		old = t.resigned.Load()
+	}
 }
 
 // beats reports whether the append is a heartbeat, which Raft sends beside the
@@ -148,6 +180,9 @@ func (t *Transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress,
 	t.contacts.acts(args.Term)
 	sent, err := t.o.Send(id, args, data)
 	if err == nil {
+		err = t.mute(args.Term)
+	}
+	if err == nil {
 		err = t.NetworkTransport.InstallSnapshot(id, target, args, resp, sent)
 	}
 	for _, r := range []io.Reader{sent, data} {
@@ -156,7 +191,7 @@ func (t *Transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress,
 		}
 	}
 	if err != nil {
-		t.contacts.hold(id, args.Term, t.o.Member, t.done)
+		t.hold(id, args.Term)
 		return err
 	}
 	t.contacts.answered(id)
@@ -211,21 +246,38 @@ func (t *Transport) pass() {
 			if t.withhold(rpc) {
 				continue
 			}
-			select {
-			case t.rpcs <- rpc:
-			case <-t.done:
+			t.note(rpc)
+			if !t.give(rpc) {
 				return
 			}
+		case o := <-t.campaigns.offers:
+			t.campaign(o)
 		case <-t.done:
 			return
 		}
 	}
 }
 
+// give waits until Raft's main loop has taken the request; false when the
+// transport is closed.
+func (t *Transport) give(rpc raft.RPC) bool {
+	select {
+	case t.rpcs <- rpc:
+		return true
+	case <-t.done:
+		return false
+	}
+}
+
+// header is that of what this node says.
+func (t *Transport) header() raft.RPCHeader {
+	return raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.LocalAddr()), Addr: []byte(t.LocalAddr())}
+}
+
 // withhold answers a request for a vote with no, within the grace and while
 // the replica is blank.
 func (t *Transport) withhold(rpc raft.RPC) bool {
-	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.LocalAddr()), Addr: []byte(t.LocalAddr())}
+	header := t.header()
 	grace := time.Now().Before(t.o.Grace)
 	switch req := rpc.Command.(type) {
 	case *raft.RequestVoteRequest:

@@ -213,6 +213,7 @@ func TestBlankReplicaGivesNoVote(t *testing.T) {
 			case <-to.done:
 			}
 		}()
+		from.campaigns.granted.Store(5)
 		vote := &raft.RequestVoteRequest{Term: 5, LeadershipTransfer: true}
 		var voted raft.RequestVoteResponse
 		if err := from.RequestVote("n2/i", "n2/i", vote, &voted); err != nil || voted.Granted {
@@ -252,6 +253,7 @@ func TestAppendsAreCut(t *testing.T) {
 // is given until that has run out, but to whom the leader itself named.
 func TestVotesAreWithheldAfterARestart(t *testing.T) {
 	join(t, func(from, to *Transport) {
+		from.campaigns.granted.Store(9)
 		grant := func() {
 			rpc := <-to.Consumer()
 			switch rpc.Command.(type) {

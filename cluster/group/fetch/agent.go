@@ -71,21 +71,30 @@ type Agent struct {
 	until time.Time
 }
 
-// NewAgent makes the agent of a replica whose stream layer is stream. It ends
-// with Close.
+// NewAgent makes the agent of a replica whose stream layer is stream; Answer is
+// given what comes over it. It ends with Close.
 func NewAgent(o Options, stream raft.StreamLayer) *Agent {
 	a := &Agent{o: o}
 	a.ctx, a.end = context.WithCancel(context.Background())
-	layer, ok := stream.(Caller)
-	if !ok {
-		return a
+	if layer, ok := stream.(Caller); ok {
+		a.layer = layer
 	}
-	a.layer = layer
-	layer.Serve(func(_ context.Context, from string, request []byte) ([]byte, error) {
-		back := func(ctx context.Context, request []byte) ([]byte, error) { return layer.Call(ctx, from, request) }
-		return o.Fetcher.serve(request, back, a.start)
-	})
 	return a
+}
+
+// Answer answers what another replica asks; from is its Raft id.
+func (a *Agent) Answer(from string, request []byte) ([]byte, error) {
+	back := func(ctx context.Context, request []byte) ([]byte, error) { return a.Call(ctx, from, request) }
+	return a.o.Fetcher.serve(request, back, a.start)
+}
+
+// Call asks another replica of the shard. It fails with wire.ErrNoMethod where
+// replicas cannot ask each other.
+func (a *Agent) Call(ctx context.Context, peer string, request []byte) ([]byte, error) {
+	if a.layer == nil {
+		return nil, wire.ErrNoMethod
+	}
+	return a.layer.Call(ctx, peer, request)
 }
 
 // Close ends what the agent is doing.
@@ -118,10 +127,7 @@ func (a *Agent) Send(peer raft.ServerID, args *raft.InstallSnapshotRequest, data
 	if !ok {
 		return data, nil
 	}
-	err := wire.ErrNoMethod
-	if a.layer != nil {
-		err = a.deliver(peer, args, p.manifest)
-	}
+	err := a.deliver(peer, args, p.manifest)
 	if err == nil {
 		return bytes.NewReader(p.manifest), nil
 	}
@@ -141,7 +147,7 @@ func (a *Agent) deliver(peer raft.ServerID, args *raft.InstallSnapshotRequest, m
 	call := func(ctx context.Context, request []byte) ([]byte, error) {
 		ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 		defer cancel()
-		return a.layer.Call(ctx, string(peer), request)
+		return a.Call(ctx, string(peer), request)
 	}
 	for pause := firstPoll; ; pause = min(2*pause, sendPoll) {
 		a.keep(args.LastLogIndex)
