@@ -19,6 +19,8 @@ type Options struct {
 	// Faults are the names of those to try; nil means all, in a sequence that
 	// Seed decides.
 	Faults []string
+	// Repeat is how often the sequence is gone through; 0 means once.
+	Repeat int
 	// Seed decides the sequence, and what is drawn within a round.
 	Seed uint64
 	// For is how long load flows in a round: a fifth before the fault, and a
@@ -41,6 +43,9 @@ func (o Options) filled() Options {
 	if o.Rate == 0 {
 		o.Rate = 50
 	}
+	if o.Repeat == 0 {
+		o.Repeat = 1
+	}
 	return o
 }
 
@@ -51,11 +56,6 @@ func (o Options) hold() time.Duration   { return o.For - o.before() - o.after() 
 // sequence is the faults to try in their order.
 func (o Options) sequence() ([]fault, error) {
 	all := table()
-	if o.Faults == nil {
-		random := rand.New(rand.NewPCG(o.Seed, 0))
-		random.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
-		return all, nil
-	}
 	var chosen []fault
 	for _, name := range o.Faults {
 		i := slices.IndexFunc(all, func(f fault) bool { return f.name == name })
@@ -64,5 +64,10 @@ func (o Options) sequence() ([]fault, error) {
 		}
 		chosen = append(chosen, all[i])
 	}
-	return chosen, nil
+	if o.Faults == nil {
+		chosen = all
+		random := rand.New(rand.NewPCG(o.Seed, 0))
+		random.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
+	}
+	return slices.Repeat(chosen, o.filled().Repeat), nil
 }
