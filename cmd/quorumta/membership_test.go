@@ -226,6 +226,21 @@ func TestGrowsAndShrinksUnderLoad(t *testing.T) {
 	must(t, "cluster", "digest", "--deep", "--config", second.config)
 }
 
+// A cluster is founded with the replicas that its files say, and keeps as much
+// log.
+func TestFoundedWithItsReplicas(t *testing.T) {
+	tr := try(t, trial.Options{Nodes: 3, Edit: func(_ string, config []byte) []byte {
+		return []byte(replaceOnce(t, string(config), "  members:", "  replicas: 1\n  log_keep: 16MB\n  members:"))
+	}})
+	settles(t, tr.Cluster.Nodes[0].Config, 3, 3, 1)
+	said := reload(t, tr.Cluster.Nodes[0], func(text string) string {
+		return replaceOnce(t, replaceOnce(t, text, "replicas: 1", "replicas: 5"), "log_keep: 16MB", "log_keep: 1GB")
+	})
+	if !strings.Contains(said, `"keys":"cluster.log_keep"`) { // alone
+		t.Errorf("after a change: %s", said)
+	}
+}
+
 func TestWhoIsNotLetInAgain(t *testing.T) {
 	tr := try(t, trial.Options{Nodes: 3})
 	if _, err := tr.Load(t.Context(), load.Options{Sessions: 5, Count: 100}); err != nil {

@@ -54,26 +54,28 @@ func (n *node) wireCluster() error {
 		Pattern: func() (*enroll.Pattern, error) { return pattern(f) }, Log: n.log, Now: time.Now,
 	}
 	n.cluster, err = cluster.Open(cluster.Options{
-		Name:         f.Node,
-		Listen:       f.Cluster.Listen,
-		Members:      seeds(f.Cluster.Members, first.Members, f.Node),
-		Incarnations: first.Incarnations,
-		ClusterID:    first.Cluster,
-		Joining:      first.Joining,
-		Shards:       f.Cluster.Shards,
-		Level:        event.Newest,
-		Dir:          f.Data,
-		TLS:          mutual,
-		Join:         desk.Handle,
-		CA:           ca,
-		Heartbeat:    time.Duration(f.Cluster.Heartbeat),
-		FreeDisk:     uint64(f.Keep.FreeDisk),
-		MemoryBytes:  storeMemory,
-		Version:      n.version,
-		Log:          n.log,
-		Tracer:       n.telemetry.Tracer("raft"),
-		Meter:        n.telemetry.Meter("raft"),
-		Fatal:        n.fatal,
+		Name:          f.Node,
+		Listen:        f.Cluster.Listen,
+		Members:       seeds(f.Cluster.Members, first.Members, f.Node),
+		Incarnations:  first.Incarnations,
+		ClusterID:     setup.Founding(first, f),
+		Joining:       first.Joining,
+		Shards:        f.Cluster.Shards,
+		Replication:   f.Cluster.Replicas,
+		Level:         event.Newest,
+		Dir:           f.Data,
+		TLS:           mutual,
+		Join:          desk.Handle,
+		CA:            ca,
+		Heartbeat:     time.Duration(f.Cluster.Heartbeat),
+		FreeDisk:      uint64(f.Keep.FreeDisk),
+		TrailingBytes: int64(f.Cluster.LogKeep),
+		MemoryBytes:   storeMemory,
+		Version:       n.version,
+		Log:           n.log,
+		Tracer:        n.telemetry.Tracer("raft"),
+		Meter:         n.telemetry.Meter("raft"),
+		Fatal:         n.fatal,
 	})
 	if err != nil {
 		return err
@@ -143,6 +145,9 @@ func pattern(f *config.File) (*enroll.Pattern, error) {
 	p := &enroll.Pattern{Domain: domain, Shared: string(shared)}
 	if f.Cluster.Heartbeat != 0 {
 		p.Heartbeat = time.Duration(f.Cluster.Heartbeat).String()
+	}
+	if f.Cluster.LogKeep != config.DefaultLogKeep {
+		p.LogKeep = f.Cluster.LogKeep.String()
 	}
 	for _, l := range f.Listeners {
 		p.Listeners = append(p.Listeners, enroll.Listener{Name: l.Name, Address: l.Address, TLS: l.TLS, Proxy: l.Proxy})

@@ -13,7 +13,7 @@ import (
 var reloaded = []string{"nets", "lists", "limits", "policy", "routers", "retry", "dsn", "dns", "log.level", "drain_grace"}
 
 // onceRead are the keys that only a first start reads.
-var onceRead = []string{"cluster.members", "cluster.shards"}
+var onceRead = []string{"cluster.members", "cluster.shards", "cluster.replicas"}
 
 // reload reads the file again and exchanges what can be while mail flows;
 // sessions, transactions and attempts that have begun go on. Of a file that is

@@ -28,6 +28,7 @@ var (
 func (c *checker) check() {
 	f := c.file
 	c.identity()
+	c.groups()
 	c.address("cluster.listen", f.Cluster.Listen, true)
 	c.address("admin.listen", f.Admin.Listen, false)
 	c.address("admin.metrics", f.Admin.Metrics, false)
@@ -79,8 +80,24 @@ func (c *checker) identity() {
 		}
 		c.address("cluster.members."+name, address, true)
 	}
-	if f.Cluster.Shards < 0 || f.Cluster.Shards > 4095 {
+}
+
+// leastLog is the least that a shard keeps of its log: less, and a short restart
+// costs a copy of the whole state.
+const leastLog = 16_000_000
+
+// groups checks what is said of Raft groups.
+func (c *checker) groups() {
+	f := c.file.Cluster
+	if f.Shards < 0 || f.Shards > 4095 {
 		c.faultAt("cluster.shards", "there are 1 to 4095 shards", "")
+	}
+	if r := f.Replicas; r != 1 && r != 3 && r != 5 {
+		c.faultAt("cluster.replicas", fmt.Sprintf("%d replicas are not possible", r),
+			"write 1, 3 or 5: an even number survives no more losses than one fewer")
+	}
+	if f.LogKeep < leastLog {
+		c.faultAt("cluster.log_keep", "a shard keeps at least 16MB of log", "a node that was away longer is sent the whole state")
 	}
 }
 

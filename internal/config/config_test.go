@@ -19,6 +19,8 @@ cluster:
   listen: 10.0.0.1:7900
   members: {n1: 10.0.0.1:7900, n2: 10.0.0.2:7900, n3: 10.0.0.3:7900}
   tls: {ca: ca.pem, cert: n1.pem, key: n1.key}
+  replicas: 5
+  log_keep: 2GB
 admin: {socket: /run/quorumta/admin.sock, listen: 10.0.0.1:7980, metrics: 127.0.0.1:9125}
 nets:  {trusted: [127.0.0.0/8, "::1", 10.20.0.0/16], balancers: [10.0.0.250]}
 lists: {ours: [corp.example, example.com]}
@@ -73,6 +75,8 @@ func TestExampleLoads(t *testing.T) {
 		{"socket", f.Admin.Socket, "/run/quorumta/admin.sock"},
 		{"key", f.Cluster.TLS.Key, filepath.Join(dir, "n1.key")},
 		{"message", f.Limits.Message, Size(50_000_000)},
+		{"replicas", f.Cluster.Replicas, 5},
+		{"log_keep", f.Cluster.LogKeep, Size(2_000_000_000)},
 		{"max_body", f.DSN.MaxBody, Size(50_000)},
 		{"history", f.Keep.History, Duration(7 * 24 * time.Hour)},
 		{"drain_grace", f.DrainGrace, Duration(90 * time.Second)},
@@ -83,6 +87,15 @@ func TestExampleLoads(t *testing.T) {
 	} {
 		if diff := cmp.Diff(c.want, c.got); diff != "" {
 			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+}
+
+func TestSizesAreWrittenAsTheyAreRead(t *testing.T) {
+	for text, size := range map[string]Size{"0": 0, "512": 512, "50KB": 50_000, "1500KB": 1_500_000, "2GB": 2e9, "3TB": 3e12} {
+		got, err := ParseSize(text)
+		if err != nil || got != size || size.String() != text {
+			t.Errorf("%s: %d, %v, written %s", text, got, err, size)
 		}
 	}
 }
@@ -106,24 +119,27 @@ func TestOneFileForAllNodes(t *testing.T) {
 func TestFaults(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
 		{"unknown key", "hostname:", "hostnam:", `2:1: unknown key "hostnam", did you mean hostname?`},
-		{"unknown inner key", "max_body: 50KB", "maxbody: 50KB", `26:42: unknown key "maxbody", did you mean max_body?`},
-		{"size", "50MB", "50 megs", `15:19: "50 megs" does not fit, a size is written as`},
-		{"duration", "7d", "a week", `27:17: "a week" does not fit, a duration is written as`},
-		{"prefix", "10.20.0.0/16", "10.20.0.1/16", `10:39: "10.20.0.1/16" does not fit, 10.20.0.1/16 has bits beyond its length`},
-		{"misspelt net", "nets.trusted, do", "nets.trustd, do", `18:39: unknown name nets.trustd; did you mean nets.trusted?`},
-		{"not a bool", "rcpt.domain in lists.ours, do", "rcpt.domain, do", `20:27: `},
-		{"verdict", "do: reject", "do: rejct", `19:50: "rejct" is not possible, did you mean reject?`},
-		{"router of neither kind", "mx: {}", "tls: off", `23:5: a router has either hosts or mx`},
+		{"unknown inner key", "max_body: 50KB", "maxbody: 50KB", `28:42: unknown key "maxbody", did you mean max_body?`},
+		{"size", "50MB", "50 megs", `17:19: "50 megs" does not fit, a size is written as`},
+		{"duration", "7d", "a week", `29:17: "a week" does not fit, a duration is written as`},
+		{"prefix", "10.20.0.0/16", "10.20.0.1/16", `12:39: "10.20.0.1/16" does not fit, 10.20.0.1/16 has bits beyond its length`},
+		{"misspelt net", "nets.trusted, do", "nets.trustd, do", `20:39: unknown name nets.trustd; did you mean nets.trusted?`},
+		{"not a bool", "rcpt.domain in lists.ours, do", "rcpt.domain, do", `22:27: `},
+		{"verdict", "do: reject", "do: rejct", `21:50: "rejct" is not possible, did you mean reject?`},
+		{"router of neither kind", "mx: {}", "tls: off", `25:5: a router has either hosts or mx`},
 		{"unquoted IPv6", `"[::1]:26"`, `::1:26:`, `not YAML`},
 		{"host", "mail1.corp.example:25", "mail1.corp.example:smtp", `is not a host, the port is not between 1 and 65535`},
 		{"listener without address", `address: ":25", `, ``, `listeners[0].address is missing`},
 		{"unknown proxy net", "proxy: balancers", "proxy: lb", `there is no net lb`},
 		{"name twice", "name: inbound", "name: inside", `the name inside is used twice`},
 		{"list expected", "steps: [F 2h 15m, G 16h 1h 1.5, F 4d 6h]", "steps: F 2h", `a list is expected here`},
-		{"alias", "do: reject", "do: *reject", `19:50: not YAML: *reject refers to nothing`},
+		{"alias", "do: reject", "do: *reject", `21:50: not YAML: *reject refers to nothing`},
 		{"missing file", "mx.pem", "none.pem", `cannot read`},
 		{"twice", "data: data", "data: data\ndata: more", `key "data" stands here twice`},
 		{"recipients", "recipients: 1000", "recipients: 10", `fewer than 100 recipients are not allowed`},
+		{"even replicas", "replicas: 5", "replicas: 4", `9:13: 4 replicas are not possible, write 1, 3 or 5: an even number`},
+		{"no replicas", "replicas: 5", "replicas: 0", `9:13: 0 replicas are not possible`},
+		{"no log", "log_keep: 2GB", "log_keep: 15MB", `10:13: a shard keeps at least 16MB of log`},
 		{"not a number", "recipients: 1000", "recipients: many", `"many" is not a number`},
 		{"second document", "log:", "---\nlog:", `a second document`},
 		{"broken", "lists: {", "lists: {{", `not YAML`},

@@ -62,6 +62,10 @@ type Cluster struct {
 	TLS     Triple            `yaml:"tls"`
 	// Shards of a new cluster; 0 means one per member.
 	Shards int `yaml:"shards"`
+	// Replicas of a shard of a new cluster, where there are members enough.
+	Replicas int `yaml:"replicas"`
+	// LogKeep is how much log a shard keeps for replicas that were away.
+	LogKeep Size `yaml:"log_keep"`
 	// Heartbeat is raised where a round trip takes more than 20 ms.
 	Heartbeat Duration `yaml:"heartbeat"`
 }
@@ -196,10 +200,17 @@ type Reply mail.Reply
 // a group of one, a list in the list is a group of equal preference.
 type Hosts [][]string
 
+// What stands in nodes' own part of a file and need not be said.
+const (
+	DefaultReplicas = 3
+	DefaultLogKeep  = Size(1_000_000_000)
+)
+
 // defaults are what a file need not say.
 func defaults() *File {
 	return &File{
 		Data:       "/var/lib/quorumta",
+		Cluster:    Cluster{Replicas: DefaultReplicas, LogKeep: DefaultLogKeep},
 		Admin:      Admin{Socket: "/run/quorumta/admin.sock"},
 		Limits:     Limits{Message: 50_000_000, Recipients: 1000, Connections: 2000, PerClient: 50, Received: 50},
 		Retry:      []Retry{{Name: "default", Steps: []string{"F 2h 15m", "G 16h 1h 1.5", "F 4d 6h"}}},

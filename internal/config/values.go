@@ -63,6 +63,19 @@ func (b *Size) parse(s string) error {
 	return err
 }
 
+// String is the shortest form that parses to the size.
+func (b Size) String() string {
+	for _, unit := range []struct {
+		size Size
+		name string
+	}{{1e12, "TB"}, {1e9, "GB"}, {1e6, "MB"}, {1e3, "KB"}} {
+		if b >= unit.size && b%unit.size == 0 {
+			return strconv.FormatInt(int64(b/unit.size), 10) + unit.name
+		}
+	}
+	return strconv.FormatInt(int64(b), 10)
+}
+
 // ParseSize reads 512, 50KB, 50MB or 5GB.
 func ParseSize(s string) (Size, error) {
 	digits := strings.TrimRight(s, "kKMGTB")

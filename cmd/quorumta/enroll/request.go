@@ -57,7 +57,9 @@ type Pattern struct {
 	// Domain completes the node's host name.
 	Domain string `json:"domain"`
 	// Heartbeat is as the file has it; "" for the default.
-	Heartbeat string     `json:"heartbeat,omitempty"`
+	Heartbeat string `json:"heartbeat,omitempty"`
+	// LogKeep is as the file has it; "" for the default.
+	LogKeep   string     `json:"log_keep,omitempty"`
 	Listeners []Listener `json:"listeners"`
 	// Shared are the keys that are the same everywhere, YAML; "" where they are
 	// too long to be sent.

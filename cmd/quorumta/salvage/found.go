@@ -65,8 +65,8 @@ func servers(s control.Shard) raft.Configuration {
 // chart is the first map of a cluster with these shards, the same on every
 // founder. All that this program writes may be written: no older one is a
 // member.
-func chart(members []control.Member, shards []uint16) control.Map {
-	m := control.Found(members, 0, len(shards))
+func chart(members []control.Member, replication int, shards []uint16) control.Map {
+	m := control.Found(members, replication, len(shards))
 	m.WantShards, m.Level, m.Next = 0, event.Newest, 1
 	for i, id := range shards {
 		m.Shards[i].ID = id

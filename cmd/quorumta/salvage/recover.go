@@ -85,7 +85,7 @@ func Recover(f *config.File, version string, deliver bool, told func(string)) (*
 	if len(shards) == 0 {
 		return nil, fmt.Errorf("%s holds no shard: recover on another survivor", f.Data)
 	}
-	m := chart([]control.Member{self}, shards)
+	m := chart([]control.Member{self}, before.Replication, shards)
 	m.Next = max(m.Next, before.Next)
 	from, err := liken(f.Data)
 	if err != nil {

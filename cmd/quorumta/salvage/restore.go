@@ -68,12 +68,12 @@ func Restore(f *config.File, file, version string, told func(string)) (*Restored
 	if _, err := in.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	out := &Restored{Node: f.Node, Cluster: derive(first.Cluster, head, sections), From: head.Cluster, Made: head.Made, Here: []uint16{}}
+	out := &Restored{Node: f.Node, Cluster: derive(setup.Founding(first, f), head, sections), From: head.Cluster, Made: head.Made, Here: []uint16{}}
 	for _, s := range sections {
 		out.Shards = append(out.Shards, s.Shard)
 	}
 	slices.Sort(out.Shards)
-	m := chart(founders(f, first, version), out.Shards)
+	m := chart(founders(f, first, version), f.Cluster.Replicas, out.Shards)
 	r, err := renew(f.Data, f.Node, out.Cluster, first.Incarnations[f.Node])
 	if err != nil {
 		return nil, err

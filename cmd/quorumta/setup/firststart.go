@@ -2,6 +2,7 @@ package setup
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 
 	"quorumta/cmd/quorumta/durable"
+	"quorumta/internal/config"
 )
 
 // FirstStartFile is the one-time file beside a node's configuration: without
@@ -68,6 +70,19 @@ func ReadFirstStart(dir, node string) (FirstStart, error) {
 		return first, fmt.Errorf("%s is for node %s, this is %s: take the file that init wrote for %[3]s", path, first.Node, node)
 	}
 	return first, nil
+}
+
+// Founding is the id of the cluster that a node founds or joins at its first
+// start; "" after it. Founders whose files differ in what the cluster is founded
+// with are of different clusters, and do not let each other in: their Raft groups
+// would begin with different members, and each side could have a majority.
+func Founding(s FirstStart, f *config.File) string {
+	usual := f.Cluster.Replicas == config.DefaultReplicas && f.Cluster.Shards == 0
+	if s.Cluster == "" || s.Joining || usual {
+		return s.Cluster
+	}
+	h := sha256.Sum256(fmt.Appendf(nil, "quorumta %s with %d shards of %d replicas", s.Cluster, f.Cluster.Shards, f.Cluster.Replicas))
+	return hex.EncodeToString(h[:16])
 }
 
 // KeepFirstStart moves the file from the folder of the configuration into the

@@ -155,7 +155,7 @@ func (j joined) node() (Node, error) {
 func (j joined) writeConfig(n Node, hostname, path string) error {
 	p := j.Answer.Pattern
 	page := head{
-		Name: n.Name, Hostname: hostname, Listen: j.Address, Heartbeat: p.Heartbeat,
+		Name: n.Name, Hostname: hostname, Listen: j.Address, Heartbeat: p.Heartbeat, LogKeep: p.LogKeep,
 		Admin: net.JoinHostPort(n.Host, strconv.Itoa(n.Admin)), Metrics: n.Metrics, Guest: true,
 	}
 	for _, name := range slices.Sorted(maps.Keys(j.Answer.Members)) {

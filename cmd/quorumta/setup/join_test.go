@@ -46,7 +46,7 @@ func admitted(t *testing.T, p Plan, address string) joined {
 		Answer: &enroll.Answer{
 			Cluster: "c1", Name: "n4", CA: string(ca.PEM()), Certificate: string(cert), Members: members,
 			Pattern: &enroll.Pattern{
-				Domain: "example.com", Heartbeat: "2s", Shared: string(shared),
+				Domain: "example.com", Heartbeat: "2s", LogKeep: "2GB", Shared: string(shared),
 				Listeners: []enroll.Listener{{Name: "mx", Address: f.Listeners[0].Address, TLS: "offer"}, {Name: "sub", Address: ":587"}},
 			},
 		},
@@ -72,7 +72,7 @@ func TestJoinedNodeIsConfiguredAsTheOthers(t *testing.T) {
 			text, _ := os.ReadFile(path)
 			t.Fatalf("%v in\n%s", err, text)
 		}
-		if f.Node != "n4" || f.Hostname != "n4.example.com" || time.Duration(f.Cluster.Heartbeat) != 2*time.Second || len(f.Cluster.Members) != 4 {
+		if f.Node != "n4" || f.Hostname != "n4.example.com" || time.Duration(f.Cluster.Heartbeat) != 2*time.Second || f.Cluster.LogKeep != 2e9 || len(f.Cluster.Members) != 4 {
 			t.Errorf("%+v", f)
 		}
 		if f.Listeners[0].Address != want[0] || f.Admin.Listen != want[1] || f.Cluster.Listen != address || f.Routers[0].Name != "smarthost" {

@@ -172,6 +172,7 @@ type head struct {
 	Name, Hostname string
 	Listen         string // host:port between nodes
 	Heartbeat      string // "" for the default
+	LogKeep        string // "" for the default
 	Members        []member
 	Admin          string // host:port
 	Metrics        int    // port on loopback

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"quorumta/internal/config"
 )
 
 func plan(t *testing.T) Plan {
@@ -89,6 +91,28 @@ func TestFirstStartNamesAllMembers(t *testing.T) {
 	}
 	if seen["n1"].Incarnations["n2"] != seen["n2"].Incarnations["n2"] || seen["n1"].Incarnations["n1"] == seen["n1"].Incarnations["n2"] {
 		t.Errorf("incarnations differ or repeat: %v", seen)
+	}
+}
+
+func TestWhatDiffersFoundsAnotherCluster(t *testing.T) {
+	file := func(shards, replicas int) *config.File {
+		return &config.File{Cluster: config.Cluster{Shards: shards, Replicas: replicas}}
+	}
+	first := FirstStart{Cluster: "c1"}
+	if id := Founding(first, file(0, 3)); id != "c1" {
+		t.Errorf("what nobody says makes it %s", id)
+	}
+	seen := map[string]bool{"c1": true}
+	for _, f := range []*config.File{file(0, 1), file(0, 5), file(6, 3), file(6, 5)} {
+		id := Founding(first, f)
+		if seen[id] || len(id) != 32 || id != Founding(first, f) {
+			t.Errorf("%d shards of %d replicas: %s", f.Cluster.Shards, f.Cluster.Replicas, id)
+		}
+		seen[id] = true
+	}
+	first.Joining = true
+	if id := Founding(first, file(6, 5)); id != "c1" {
+		t.Errorf("who joins c1 joins %s", id)
 	}
 }
 
