@@ -49,6 +49,8 @@ const (
 	// hopTakes is how long the next hop takes for a message, so that mail is
 	// under way when a fault strikes.
 	hopTakes = 100 * time.Millisecond
+	// logKeep makes a node that was away need a snapshot soon.
+	logKeep = "16MB"
 	// startWithin bounds the start of a bed.
 	startWithin = 45 * time.Second
 )
@@ -140,6 +142,7 @@ func (b *bed) member(name string) *member {
 // bed.
 func (b *bed) configure(node string, config []byte) []byte {
 	m := b.member(node)
+	config = proc.KeepLog(config, logKeep)
 	for from, to := range map[string]string{
 		"F 2h 15m":        "F 2h 1s",
 		"free_disk: 5GB":  "free_disk: 100MB",

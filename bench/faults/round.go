@@ -150,7 +150,11 @@ func (r *round) judge(ctx context.Context, result *Result) error {
 	}
 	for _, m := range r.members {
 		for _, word := range alarms {
-			if logged(m, word) > 0 {
+			n, err := m.Logged(word)
+			if err != nil {
+				return err
+			}
+			if n > 0 {
 				return fmt.Errorf("%s logged %q: see %s", m.Name, word, m.LogFile)
 			}
 		}

@@ -319,6 +319,15 @@ func (n *Node) edit(o Options) error {
 	return os.WriteFile(n.Config, text, 0o644)
 }
 
+// KeepLog has a node keep so much of each shard's log, a size as
+// cluster.log_keep has it, unless the member that it joins has said how much.
+func KeepLog(config []byte, size string) []byte {
+	if size == "" || bytes.Contains(config, []byte("\n  log_keep:")) {
+		return config
+	}
+	return bytes.Replace(config, []byte("\ncluster:\n"), []byte("\ncluster:\n  log_keep: "+size+"\n"), 1)
+}
+
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // joiners is how many nodes may join later.

@@ -117,10 +117,7 @@ func (o Options) configure(dead string) func(string, []byte) []byte {
 		} {
 			config = bytes.Replace(config, []byte(from), []byte(to), 1)
 		}
-		if o.LogKeep != "" {
-			config = bytes.Replace(config, []byte("\ncluster:\n"), []byte("\ncluster:\n  log_keep: "+o.LogKeep+"\n"), 1)
-		}
-		return config
+		return proc.KeepLog(config, o.LogKeep)
 	}
 }
 
