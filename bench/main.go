@@ -32,8 +32,11 @@ type cli struct {
 	Members  membersCmd  `cmd:"" help:"Have nodes join and leave while mail flows."`
 	Accept   acceptCmd   `cmd:"" help:"How fast clusters accept, nothing leaving them."`
 	Relay    relayCmd    `cmd:"" help:"How fast clusters relay, end to end."`
+	Floor    floorCmd    `cmd:"" help:"The least that a relay with our promise can do: three synced logs, no more."`
 	Peers    peersCmd    `cmd:"" help:"The same work for clusters and for other mail servers, in turn."`
 	Rejoin   rejoinCmd   `cmd:"" help:"Wipe a node under full load and see what taking it back costs."`
+
+	FloorNode floorNodeCmd `cmd:"" hidden:""`
 }
 
 // errVerdict: the relay broke its promise; the verdict has said how.

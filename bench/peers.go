@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"quorumta/bench/floor"
 	"quorumta/bench/load"
 	"quorumta/bench/measure"
 	"quorumta/bench/peers"
@@ -40,7 +41,7 @@ func (c *peersCmd) Run(ctx context.Context) error {
 	}
 	p := c.plan()
 	p.Held, p.Share, p.Of = c.Held, c.Share, c.Of
-	p.Kinds = c.kinds()
+	p.Kinds = append(c.kinds(), floor.Kind(c.Held))
 	if len(c.Peer) == 0 {
 		c.Peer = peers.Names()
 	}
@@ -56,7 +57,7 @@ func (c *peersCmd) Run(ctx context.Context) error {
 	if err := c.prove(ctx, p.Kinds); err != nil {
 		return err
 	}
-	return c.compare(ctx, p, "postfix")
+	return c.compare(ctx, p, "postfix", "floor")
 }
 
 func (c *peersCmd) rooms() (string, error) {

@@ -76,11 +76,11 @@ func (r Result) Memory() int64 {
 // Complete reports whether everything accepted arrived, once.
 func (r Result) Complete() bool { return r.Delivered == r.Accepted && r.Copies == 0 }
 
-// standstill is how long nothing may arrive before we give the rest up, and
+// Standstill is how long nothing may arrive before we give the rest up, and
 // settling how long after the last arrival the subject may write down that it
 // was one.
 const (
-	standstill = 5 * time.Second
+	Standstill = 5 * time.Second
 	settling   = 300 * time.Millisecond
 )
 
@@ -155,7 +155,7 @@ func send(ctx context.Context, s subject.Subject, h *Hop, c Cell, o Options) (r 
 	if o.Held {
 		return r, r.Ended, nil
 	}
-	last, _ = h.Wait(ctx, seen, r.Acknowledged, standstill, o.Drain)
+	last, _ = h.Wait(ctx, seen, r.Acknowledged, Standstill, o.Drain)
 	select {
 	case <-time.After(settling):
 	case <-ctx.Done():
