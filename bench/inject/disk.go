@@ -61,9 +61,19 @@ func NewDisk(ctx context.Context, image, dir string, size int64) (*Disk, error) 
 	return d, d.mount(ctx)
 }
 
+// mount mounts the image over a loop device of its own. mount(8) would take
+// that of a former time up again, with the file system that failed, where a
+// mount namespace that somebody made meanwhile keeps it.
 func (d *Disk) mount(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, "losetup", "--find", "--show", d.image).Output()
+	if err != nil {
+		return fmt.Errorf("losetup: %w", err)
+	}
+	device := string(bytes.TrimSpace(out))
 	// Files that are removed give their room in the image back.
-	return run(ctx, "mount", "-o", "loop,discard", d.image, d.Dir)
+	err = run(ctx, "mount", "-o", "discard", device, d.Dir)
+	// The device goes with its last user.
+	return errors.Join(err, run(ctx, "losetup", "--detach", device))
 }
 
 // From linux/fs.h and ext4.h: FIFREEZE, FITHAW, EXT4_IOC_SHUTDOWN.

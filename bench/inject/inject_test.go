@@ -78,6 +78,36 @@ func TestWhatWasSyncedSurvivesAFailedDisk(t *testing.T) {
 	}
 }
 
+func TestADiskComesBackThoughANamespaceKeepsIt(t *testing.T) {
+	d := newDisk(t)
+	keeper := exec.Command("unshare", "--mount", "cat")
+	in, err := keeper.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := keeper.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = errors.Join(in.Close(), keeper.Wait()) })
+	if _, err := in.Write([]byte{'x'}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil { // it is in its namespace now
+		t.Fatal(err)
+	}
+	if err := errors.Join(write(d, "synced", true), d.Fail(), d.Remount(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(d.Dir, "synced"))
+	if string(text) != "text" {
+		t.Errorf("what was synced is now %q: %v", text, err)
+	}
+}
+
 func TestAFullDiskHasNoRoom(t *testing.T) {
 	d := newDisk(t)
 	if err := d.Fill(0); err != nil {
