@@ -19,6 +19,10 @@ import (
 const (
 	// proxyTime is what a balancer may take to send its PROXY header.
 	proxyTime = 5 * time.Second
+	// partingTime is what it may take to tell a client that it is not served,
+	// and mostPartings how many are told at a time beyond those who are served.
+	partingTime  = 3 * time.Second
+	mostPartings = 64
 	// acceptPause is waited when the system has no more sockets for us.
 	acceptPause = 100 * time.Millisecond
 )
@@ -77,7 +81,7 @@ func (p *port) run() error {
 			return fmt.Errorf("listener %s: %w", p.Name, err)
 		}
 		if err := p.server.enter(); err != nil {
-			p.turnAway(conn, err)
+			p.turnAway(conn, err, false)
 			continue
 		}
 		go func() {
@@ -101,13 +105,42 @@ func (p *port) short(err error) bool {
 	return true
 }
 
-// turnAway closes a connection that is one too many. A few octets fit into the
-// socket's buffer, so this does not wait for the client.
-func (p *port) turnAway(conn net.Conn, why error) {
+// turnAway tells the client of a connection that is one too many. In the clear
+// this does not wait. Who needs a handshake first, or has a PROXY header to
+// send, hears it from a goroutine of its own, of which there are few: the
+// server has enough to do.
+func (p *port) turnAway(conn net.Conn, why error, headerRead bool) {
 	p.server.metrics.connection(p.Name, why)
-	if p.TLS == TLSImplicit || p.Proxy != "" {
+	if p.TLS != TLSImplicit && (headerRead || p.Proxy == "") {
+		refuse(conn, why)
+		return
+	}
+	if !p.server.partings.TryAcquire(1) {
 		_ = conn.Close()
 		return
+	}
+	p.server.partingWords.Go(func() {
+		defer p.server.partings.Release(1)
+		p.part(conn, why, headerRead)
+	})
+}
+
+// part tells the client of a connection that is not served why, when it has
+// read the PROXY header and under TLS, if the port has either.
+func (p *port) part(conn net.Conn, why error, headerRead bool) {
+	ctx, cancel := context.WithTimeout(p.server.hard, partingTime)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	if !headerRead {
+		proxied, err := p.behindProxy(conn)
+		if err != nil {
+			_ = conn.Close()
+			return
+		}
+		conn = proxied
+	}
+	if p.TLS == TLSImplicit {
+		conn = tls.Server(conn, p.server.o.TLS)
 	}
 	refuse(conn, why)
 }
@@ -119,7 +152,7 @@ func refuse(conn net.Conn, why error) {
 	if why == errDraining || why == errPressed {
 		code = gosmtp.EnhancedCode{4, 3, 2}
 	}
-	wire.Refuse(conn, code, why.Error())
+	wire.Refuse(conn, code, why.Error(), partingTime)
 }
 
 // serve speaks with one client. Its goroutine is counted by enter and leave.
@@ -133,17 +166,13 @@ func (p *port) serve(conn net.Conn) {
 	}
 	addr := addrOf(conn)
 	client := clientNet(addr)
+	spoken := conn
 	if p.TLS == TLSImplicit {
-		conn = tls.Server(conn, p.server.o.TLS)
+		spoken = tls.Server(conn, p.server.o.TLS)
 	}
-	c := wire.NewConn(withPeer(p.server.hard, addr), conn, p.wire.Load())
+	c := wire.NewConn(withPeer(p.server.hard, addr), spoken, p.wire.Load())
 	if err := p.server.join(c, client); err != nil {
-		p.server.metrics.connection(p.Name, err)
-		if p.TLS == TLSImplicit {
-			_ = conn.Close()
-			return
-		}
-		refuse(conn, err)
+		p.turnAway(conn, err, true)
 		return
 	}
 	p.server.metrics.connection(p.Name, nil)

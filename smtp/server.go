@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"quorumta/smtp/wire"
 )
@@ -26,6 +27,11 @@ type Server struct {
 	// hard ends the connections; stop calls it.
 	hard context.Context
 	stop context.CancelFunc
+
+	// partings bounds those who are told why they are not served, and
+	// partingWords are the goroutines that tell them.
+	partings     *semaphore.Weighted
+	partingWords sync.WaitGroup
 
 	mu       sync.Mutex
 	draining bool
@@ -47,9 +53,10 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, metrics: m,
-		conns:   map[*wire.Conn]struct{}{},
-		clients: map[netip.Prefix]int{},
-		idle:    make(chan struct{}),
+		partings: semaphore.NewWeighted(mostPartings),
+		conns:    map[*wire.Conn]struct{}{},
+		clients:  map[netip.Prefix]int{},
+		idle:     make(chan struct{}),
 	}
 	s.hard, s.stop = context.WithCancel(context.Background())
 	s.SetPolicy(o.Policy)
@@ -109,6 +116,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.awaitDrain(ctx)
 	}
 	<-s.idle
+	s.partingWords.Wait()
 	return err
 }
 

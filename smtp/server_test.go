@@ -307,9 +307,41 @@ func TestConnectionLimits(t *testing.T) {
 	c.hear("421 4.7.0 too many connections from your address")
 	c.gone()
 	from("2001:db8:0:1::1").hear("220")
-	from("2001:db8:0:2::1").gone() // one too many over all
+	c = from("2001:db8:0:2::1")
+	c.hear("421 4.7.0 too many connections, try again later")
+	c.gone()
 	first.ask("QUIT", "221")
 	first.gone()
+}
+
+// TestTurnedAwayUnderTLS: who is one too many hears it under TLS, too, over
+// all and from one address, and who draws it out is cut off.
+func TestTurnedAwayUnderTLS(t *testing.T) {
+	h := open(t, func(o *smtp.Options) {
+		o.TLS, o.Listeners[0].TLS = serverTLS(t), smtp.TLSImplicit
+		o.Limits.PerClient, o.Limits.Connections = 1, 3
+	})
+	secured := func() *client {
+		c := h.dial()
+		c.conn = tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true})
+		return c
+	}
+	first := secured()
+	first.hear("220")
+	c := secured()
+	c.hear("421 4.7.0 too many connections from your address")
+	c.gone()
+	h.server.SetLimits(smtp.Limits{Connections: 1})
+	c = secured()
+	c.hear("421 4.7.0 too many connections, try again later")
+	c.gone()
+	began := time.Now()
+	silent := h.dial()
+	silent.gone()
+	if took := time.Since(began); took < 2*time.Second {
+		t.Errorf("cut off after %v", took)
+	}
+	first.ask("QUIT", "221")
 }
 
 // TestLittleMemory: who comes while memory is short is turned away, who is

@@ -59,11 +59,12 @@ func (c *Conn) handshake(conn *tls.Conn) bool {
 }
 
 // Refuse tells a client that is not to be served why, by 421 with the enhanced
-// code, and closes. It waits a second at most.
-func Refuse(conn net.Conn, code gosmtp.EnhancedCode, text string) {
+// code, and closes. It takes patience at most, which a *tls.Conn needs for its
+// handshake; in the clear a few octets fit into the socket's buffer.
+func Refuse(conn net.Conn, code gosmtp.EnhancedCode, text string, patience time.Duration) {
 	w := replies{}
 	w.add(421, code, text)
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	_, _ = conn.Write(w.buf)
 	_ = conn.Close()
 }
