@@ -64,7 +64,11 @@ func (f gridFlags) compare(ctx context.Context, p work.Plan, bases ...string) er
 		return errors.Join(err, errors.New("nothing was measured"))
 	}
 	report.Medians = work.Medians(report.Results)
-	return errors.Join(err, work.Print(os.Stdout, report.Medians, bases...), writeOut(f.Out, report))
+	err = errors.Join(err, work.Print(os.Stdout, report.Medians, bases...), writeOut(f.Out, report))
+	if f.Out == "" {
+		return err
+	}
+	return errors.Join(err, drawComparison(f.Out, report))
 }
 
 // workDir makes a folder for data below dir, "" for the place of temporary
