@@ -1,6 +1,7 @@
 // Package lane brings groups into the log of an office: those that wait while
-// entries are under way share the next one, so that many small decisions cost
-// few entries, and a single one does not wait.
+// an entry is under way share the next one, so that many small decisions cost
+// few entries, and a single one does not wait. Only what fills an entry goes
+// beside others.
 package lane
 
 import (
@@ -17,7 +18,8 @@ const (
 	MostGroups = 200
 	mostBytes  = event.MaxPart
 	// mostWaiting bounds the groups that wait for an entry, and mostHeavy the
-	// bytes that they take.
+	// bytes that they take. New mail gets three quarters: what became of the
+	// mail that is there always has a way into the log.
 	mostWaiting = 16384
 	mostHeavy   = 32 << 20
 )
@@ -75,9 +77,10 @@ type Lane struct {
 	closed  bool
 }
 
-// New makes a lane with at most that many entries under way; one keeps the
-// order of the groups. commit proposes an entry and settles its groups; spawn
-// runs a goroutine, or reports false if none may be run any more.
+// New makes a lane with at most that many entries under way; the order of the
+// groups is kept in an entry, and among entries where there is but one at a
+// time. commit proposes an entry and settles its groups; spawn runs a
+// goroutine, or reports false if none may be run any more.
 func New(flights int, spawn func(func()) bool, commit func([]Waiting)) *Lane {
 	return &Lane{flights: flights, spawn: spawn, commit: commit}
 }
@@ -98,10 +101,15 @@ func (l *Lane) Enqueue(w Waiting) error {
 		return ErrNoOffice
 	}
 	bytes := weight(w.Group)
-	if len(l.waiting) >= mostWaiting || l.heavy+bytes > mostHeavy {
+	groups, heavy := mostWaiting, mostHeavy
+	if isNewMail(w.Group) {
+		groups, heavy = groups/4*3, heavy/4*3
+	}
+	if len(l.waiting) >= groups || l.heavy+bytes > heavy {
 		return ErrBusy
 	}
-	if l.flying < l.flights {
+	full := len(l.waiting)+1 >= MostGroups || l.heavy+bytes >= mostBytes/2
+	if l.flying == 0 || full && l.flying < l.flights {
 		if !l.spawn(l.fly) {
 			return ErrNoOffice
 		}
@@ -155,6 +163,15 @@ func (l *Lane) Close() {
 	for _, w := range left {
 		w.Settled(Verdict{Err: ErrNoOffice})
 	}
+}
+
+// isNewMail reports whether the group brings mail in from outside.
+func isNewMail(g event.Group) bool {
+	if len(g.Events) == 0 {
+		return false
+	}
+	kind := g.Events[0].Kind()
+	return kind == event.KindBodyPart || kind == event.KindAccepted
 }
 
 // weight is about how many bytes a group takes in an entry.

@@ -109,6 +109,7 @@ func TestWhatWaitsIsBoundedInBytes(t *testing.T) {
 	l := New(1, h.spawn, h.commit)
 	var mu sync.Mutex
 	settled := 0
+	fact := Waiting{event.Group{Events: []event.Event{&event.Released{}}}, func(Verdict) {}}
 	part := Waiting{
 		Group: event.Group{ID: "a", Events: []event.Event{&event.BodyPart{Content: make([]byte, event.MaxPart)}}},
 		Settled: func(Verdict) {
@@ -121,11 +122,14 @@ func TestWhatWaitsIsBoundedInBytes(t *testing.T) {
 	for l.Enqueue(part) == nil {
 		taken++
 	}
-	if most := mostHeavy/event.MaxPart + 1; taken < most-2 || taken > most {
+	if most := mostHeavy/4*3/event.MaxPart + 1; taken < most-2 || taken > most {
 		t.Errorf("%d parts are taken, want about %d", taken, most)
 	}
 	if err := l.Enqueue(part); !errors.Is(err, ErrBusy) {
 		t.Errorf("err = %v", err)
+	}
+	if err := l.Enqueue(fact); err != nil {
+		t.Errorf("what became of mail has no way into the log: %v", err)
 	}
 	close(h.gate)
 	h.running.Wait()
@@ -138,5 +142,38 @@ func TestWhatWaitsIsBoundedInBytes(t *testing.T) {
 	h.running.Wait()
 	if l.heavy != 0 {
 		t.Errorf("%d bytes wait", l.heavy)
+	}
+}
+
+// While an entry is under way others wait and share the next one; what fills
+// an entry does not wait.
+func TestOnlyFullEntriesGoBesideOthers(t *testing.T) {
+	const flights = 4
+	h := &harness{gate: make(chan struct{})}
+	l := New(flights, h.spawn, h.commit)
+	add := func(ev event.Event) {
+		l.Add(event.Group{ID: "a", Events: []event.Event{ev}}, func(Verdict) {})
+	}
+	flying := func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.flying
+	}
+	for range 20 {
+		add(&event.Released{})
+	}
+	if n := flying(); n != 1 {
+		t.Errorf("%d entries under way for a few small groups", n)
+	}
+	for range 2 * flights {
+		add(&event.BodyPart{Content: make([]byte, event.MaxPart)})
+	}
+	if n := flying(); n != flights {
+		t.Errorf("%d entries under way for %d parts, want %d", n, 2*flights, flights)
+	}
+	close(h.gate)
+	h.running.Wait()
+	if n := flying(); n != 0 {
+		t.Errorf("%d entries under way when nothing waits", n)
 	}
 }

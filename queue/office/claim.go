@@ -91,7 +91,7 @@ func (o *Office) propound(id mail.MessageID, recipients []uint32) (*claiming, er
 	entered, err := o.overlay.enter(load, recipients, func(m *state.Message, number uint32) error {
 		c.Number, c.more = number, countPending(m) > len(recipients)
 		claimed := &event.Claimed{Number: number, Recipients: c.Recipients, By: o.opt.Self}
-		return o.claims.Enqueue(lane.Waiting{
+		return o.lane.Enqueue(lane.Waiting{
 			Group:   event.Group{ID: id, Events: []event.Event{claimed}},
 			Settled: func(v lane.Verdict) { o.claimed(c, v) },
 		})
@@ -138,7 +138,7 @@ func (o *Office) claimed(c *claiming, v lane.Verdict) {
 // giveBack returns a claim of this office that nobody works on.
 func (o *Office) giveBack(c Claim, why string) {
 	returned := &event.Returned{Number: c.Number, Recipients: c.Recipients, Why: why}
-	o.facts.Add(event.Group{ID: c.ID, Events: []event.Event{returned}}, func(lane.Verdict) {})
+	o.lane.Add(event.Group{ID: c.ID, Events: []event.Event{returned}}, func(lane.Verdict) {})
 }
 
 // MaySend is the last look before a final dot: the office's lease runs, the

@@ -24,7 +24,7 @@ func Known(level int, g event.Group) error {
 	return nil
 }
 
-// Propose hands groups to the office's lanes and waits for all verdicts.
+// Propose hands groups to the office's lane and waits for all verdicts.
 func (o *Office) Propose(ctx context.Context, groups []event.Group) []lane.Verdict {
 	all := make([]lane.Verdict, len(groups))
 	waiting := make([]chan lane.Verdict, len(groups))
@@ -35,7 +35,7 @@ func (o *Office) Propose(ctx context.Context, groups []event.Group) []lane.Verdi
 			settled <- lane.Verdict{Err: err}
 			continue
 		}
-		o.lane(g).Add(g, func(v lane.Verdict) { settled <- v })
+		o.lane.Add(g, func(v lane.Verdict) { settled <- v })
 	}
 	for i := range waiting {
 		select {

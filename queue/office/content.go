@@ -187,6 +187,6 @@ func (o *Office) damaged(a *event.Accepted) error {
 	o.opt.Counters.Damaged.Add(o.ctx, 1)
 	o.opt.Log.Error("the content of a message is damaged on every replica that answers; it is held", "id", a.ID)
 	held := &event.Held{By: "quorumta", Why: "the stored content is damaged"}
-	o.facts.Add(event.Group{ID: a.ID, Events: []event.Event{held}}, func(lane.Verdict) {})
+	o.lane.Add(event.Group{ID: a.ID, Events: []event.Event{held}}, func(lane.Verdict) {})
 	return fmt.Errorf("%w: message %s", ErrDamaged, a.ID)
 }

@@ -26,7 +26,7 @@ func (o *Office) sweep(ctx context.Context) {
 		// The time comes first: a clock that has jumped until then is not trusted.
 		if now := o.opt.Now(); o.opt.Trusted() && o.inOffice() {
 			for _, ev := range o.Outdated(now) {
-				o.facts.Add(event.Group{Events: []event.Event{ev}}, func(lane.Verdict) {})
+				o.lane.Add(event.Group{Events: []event.Event{ev}}, func(lane.Verdict) {})
 			}
 		}
 		if !clock.Pause(ctx, every) {
