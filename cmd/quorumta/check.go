@@ -16,14 +16,7 @@ type checkCmd struct {
 
 // Run prints everything that is wrong, a line each.
 func (c *checkCmd) Run(s streams) error {
-	f, err := config.Load(c.Config, c.Node)
-	var faults config.Faults
-	if errors.As(err, &faults) {
-		for _, fault := range faults {
-			fmt.Fprintln(s.Err, fault)
-		}
-		return errSaid
-	}
+	f, err := load(s, c.Config, c.Node)
 	if err != nil {
 		return err
 	}
@@ -35,4 +28,18 @@ func (c *checkCmd) Run(s streams) error {
 	}
 	_, err = fmt.Fprintln(s.Out, c.Config, "is fine")
 	return err
+}
+
+// load reads a configuration, and prints everything that is wrong with it, a
+// line each.
+func load(s streams, path, node string) (*config.File, error) {
+	f, err := config.Load(path, node)
+	var faults config.Faults
+	if errors.As(err, &faults) {
+		for _, fault := range faults {
+			fmt.Fprintln(s.Err, fault)
+		}
+		return nil, errSaid
+	}
+	return f, err
 }

@@ -64,6 +64,26 @@ func tryWith(t *testing.T, program string, o trial.Options) *trial.Trial {
 	return tr
 }
 
+// started runs a cluster of real processes until the test ends.
+func started(t *testing.T, o proc.Options) *proc.Cluster {
+	t.Helper()
+	o.Binary, o.Dir = binary, filepath.Join(t.TempDir(), "cluster")
+	c, err := proc.New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Kill()
+		if t.Failed() {
+			t.Log(tails(o.Dir))
+		}
+	})
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // tails are the ends of the nodes' logs.
 func tails(dir string) string {
 	var out strings.Builder
@@ -385,20 +405,7 @@ func TestPausedLeaderSendsNoSecondCopy(t *testing.T) {
 
 func TestPostfixAsClientAndAsNextHop(t *testing.T) {
 	hop := startPostfix(t, "hop.test", "sink.example", "", "none")
-	dir := filepath.Join(t.TempDir(), "cluster")
-	c, err := proc.New(t.Context(), proc.Options{Binary: binary, Dir: dir, Nodes: 3, Smarthost: hop.address})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		c.Kill()
-		if t.Failed() {
-			t.Log(tails(dir))
-		}
-	})
-	if err := c.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c := started(t, proc.Options{Nodes: 3, Smarthost: hop.address})
 	// "may": Postfix takes our STARTTLS.
 	client := startPostfix(t, "client.test", "none.example", c.Nodes[0].SMTP, "may")
 	waitFor(t, "the cluster to take mail", func(context.Context) bool {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http/httptest"
-	"path/filepath"
 	"regexp"
 	"sync"
 	"testing"
@@ -60,27 +59,13 @@ func keep(t *testing.T, l *letters) string {
 // relay runs a relay of one node in front of a next hop that it trusts.
 func relay(t *testing.T, next, collector string) *proc.Cluster {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "relay")
-	c, err := proc.New(t.Context(), proc.Options{
-		Binary: binary, Dir: dir, Nodes: 1, Smarthost: next,
+	return started(t, proc.Options{
+		Nodes: 1, Smarthost: next,
 		Edit: func(_ string, config []byte) []byte { return hosts.ReplaceAll(config, []byte("$0, trace: true")) },
 		Env: []string{
 			"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "OTEL_METRICS_EXPORTER=none",
 		},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		c.Kill()
-		if t.Failed() {
-			t.Log(tails(dir))
-		}
-	})
-	if err := c.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 var traceparent = regexp.MustCompile(`(?m)^traceparent: 00-([0-9a-f]{32})-([0-9a-f]{16})-01\r?$`)

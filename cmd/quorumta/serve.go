@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
-
-	"quorumta/internal/config"
 )
 
 // serveCmd runs one node.
@@ -20,14 +16,7 @@ type serveCmd struct {
 
 // Run runs the node until SIGTERM has drained it.
 func (c *serveCmd) Run(ctx context.Context, s streams) error {
-	f, err := config.Load(c.Config, c.Node)
-	var faults config.Faults
-	if errors.As(err, &faults) {
-		for _, fault := range faults {
-			fmt.Fprintln(s.Err, fault)
-		}
-		return errSaid
-	}
+	f, err := load(s, c.Config, c.Node)
 	if err != nil {
 		return err
 	}

@@ -30,24 +30,29 @@ type Commands struct {
 	Restore  restoreCmd  `cmd:"" help:"Give a node of a new cluster, before its first start, the queue of a backup."`
 }
 
+// target is the target of a command that has something done.
+type target struct{ console.Target }
+
+// do has it done and says so: by the answer in the stable form, or in words.
+func (t *target) do(ctx context.Context, s console.Streams, answer api.Done, words string, f func(*api.Client, context.Context) error) error {
+	return console.Ask(ctx, &t.Target, s,
+		func(client *api.Client, ctx context.Context) (api.Done, error) { return answer, f(client, ctx) },
+		func(api.Done) error {
+			_, err := fmt.Fprintln(s.Out, words)
+			return err
+		})
+}
+
 type statusCmd struct {
 	console.Target
 }
 
 // Run prints the status.
 func (c *statusCmd) Run(ctx context.Context, s console.Streams) error {
-	client, err := c.Dial()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	status, err := client.Status(ctx)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return console.PrintJSON(s.Out, status)
-	}
+	return console.Ask(ctx, &c.Target, s, (*api.Client).Status, func(status *api.Status) error { return tellStatus(s, status) })
+}
+
+func tellStatus(s console.Streams, status *api.Status) error {
 	w := tabwriter.NewWriter(s.Out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "NODE\tADDRESS\tALIVE\tLEADS\tVERSION")
 	for _, n := range status.Nodes {
@@ -174,23 +179,16 @@ func (c *drainCmd) Run(ctx context.Context, s console.Streams) error {
 }
 
 type transferCmd struct {
-	console.Target
+	target
 	Shard uint16 `arg:"" help:"Number of the shard."`
 	Node  string `arg:"" help:"Name of the node that is to lead it."`
 }
 
 // Run hands the lead over.
 func (c *transferCmd) Run(ctx context.Context, s console.Streams) error {
-	client, err := c.Dial()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	if err := client.Transfer(ctx, c.Shard, c.Node); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(s.Out, "shard %d is led by %s\n", c.Shard, c.Node)
-	return err
+	return c.do(ctx, s, api.Done{}, fmt.Sprintf("shard %d is led by %s", c.Shard, c.Node), func(client *api.Client, ctx context.Context) error {
+		return client.Transfer(ctx, c.Shard, c.Node)
+	})
 }
 
 func alive(nodes []api.Node, name string) bool {

@@ -25,21 +25,12 @@ func (c *tokenCmd) Run(ctx context.Context, s console.Streams) error {
 	if life < time.Second {
 		return console.UsageError{Text: "--for " + c.For + ": a token is good for a second at least"}
 	}
-	client, err := c.Dial()
-	if err != nil {
+	draw := func(client *api.Client, ctx context.Context) (*api.Token, error) { return client.Token(ctx, life) }
+	return console.Ask(ctx, &c.Target, s, draw, func(t *api.Token) error {
+		fmt.Fprintf(s.Err, "good once, until %s; on the new machine: quorumta init --join HOST:PORT --token TOKEN --dir DIR\n", t.Expires.Format(time.RFC3339))
+		_, err := fmt.Fprintln(s.Out, t.Token)
 		return err
-	}
-	defer client.Close()
-	t, err := client.Token(ctx, life)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return console.PrintJSON(s.Out, t)
-	}
-	fmt.Fprintf(s.Err, "good once, until %s; on the new machine: quorumta init --join HOST:PORT --token TOKEN --dir DIR\n", t.Expires.Format(time.RFC3339))
-	_, err = fmt.Fprintln(s.Out, t.Token)
-	return err
+	})
 }
 
 type removeCmd struct {
@@ -114,7 +105,7 @@ func member(status *api.Status, name string) bool {
 }
 
 type shardsCmd struct {
-	console.Target
+	target
 	Count int `arg:"" help:"How many; 0 means one per member."`
 }
 
@@ -123,19 +114,8 @@ func (c *shardsCmd) Run(ctx context.Context, s console.Streams) error {
 	if c.Count < 0 || c.Count > 4095 {
 		return console.UsageError{Text: fmt.Sprintf("%d shards: 0 to 4095 are possible", c.Count)}
 	}
-	client, err := c.Dial()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	if err := client.SetShards(ctx, c.Count); err != nil {
-		return err
-	}
-	if c.JSON {
-		return console.PrintJSON(s.Out, api.Done{Count: c.Count})
-	}
-	_, err = fmt.Fprintln(s.Out, "new shards open, or surplus ones retire and go when they are empty: quorumta cluster status")
-	return err
+	return c.do(ctx, s, api.Done{Count: c.Count}, "new shards open, or surplus ones retire and go when they are empty: quorumta cluster status",
+		func(client *api.Client, ctx context.Context) error { return client.SetShards(ctx, c.Count) })
 }
 
 type upgradeCmd struct {
@@ -149,18 +129,10 @@ type upgradeStatusCmd struct {
 
 // Run prints the members' programs.
 func (c *upgradeStatusCmd) Run(ctx context.Context, s console.Streams) error {
-	client, err := c.Dial()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	u, err := client.Upgrade(ctx)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return console.PrintJSON(s.Out, u)
-	}
+	return console.Ask(ctx, &c.Target, s, (*api.Client).Upgrade, func(u *api.Upgrade) error { return tellUpgrade(s, u) })
+}
+
+func tellUpgrade(s console.Streams, u *api.Upgrade) error {
 	w := tabwriter.NewWriter(s.Out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "NODE\tVERSION\tLEVEL")
 	for _, r := range u.Members {
@@ -184,44 +156,23 @@ type upgradeFinishCmd struct {
 
 // Run finishes the upgrade.
 func (c *upgradeFinishCmd) Run(ctx context.Context, s console.Streams) error {
-	client, err := c.Dial()
-	if err != nil {
+	return console.Ask(ctx, &c.Target, s, (*api.Client).FinishUpgrade, func(u *api.Upgrade) error {
+		_, err := fmt.Fprintf(s.Out, "level %d is written from now on\n", u.Level)
+		if err == nil && u.Ready < u.Newest {
+			fmt.Fprintf(s.Err, "some members know level %d, others do not: upgrade those and finish again\n", u.Newest)
+		}
 		return err
-	}
-	defer client.Close()
-	u, err := client.FinishUpgrade(ctx)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return console.PrintJSON(s.Out, u)
-	}
-	_, err = fmt.Fprintf(s.Out, "level %d is written from now on\n", u.Level)
-	if err == nil && u.Ready < u.Newest {
-		fmt.Fprintf(s.Err, "some members know level %d, others do not: upgrade those and finish again\n", u.Newest)
-	}
-	return err
+	})
 }
 
 type skipCmd struct {
-	console.Target
+	target
 	Shard uint16 `arg:"" help:"Number of the shard."`
 	Index uint64 `arg:"" help:"Index of the entry, as the log of the stopped replica names it."`
 }
 
 // Run leaves the entry out.
 func (c *skipCmd) Run(ctx context.Context, s console.Streams) error {
-	client, err := c.Dial()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	if err := client.Skip(ctx, c.Shard, c.Index); err != nil {
-		return err
-	}
-	if c.JSON {
-		return console.PrintJSON(s.Out, api.Done{})
-	}
-	_, err = fmt.Fprintf(s.Out, "entry %d of shard %d is left out; what it was about is held: quorumta queue list --state held\n", c.Index, c.Shard)
-	return err
+	done := fmt.Sprintf("entry %d of shard %d is left out; what it was about is held: quorumta queue list --state held", c.Index, c.Shard)
+	return c.do(ctx, s, api.Done{}, done, func(client *api.Client, ctx context.Context) error { return client.Skip(ctx, c.Shard, c.Index) })
 }

@@ -3,6 +3,7 @@
 package console
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -73,6 +74,23 @@ func certPool(path string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("%s holds no certificate", path)
 	}
 	return pool, nil
+}
+
+// Ask asks the target and prints the answer: in the stable form, or as tell does.
+func Ask[A any](ctx context.Context, t *Target, s Streams, ask func(*api.Client, context.Context) (A, error), tell func(A) error) error {
+	client, err := t.Dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	answer, err := ask(client, ctx)
+	if err != nil {
+		return err
+	}
+	if t.JSON {
+		return PrintJSON(s.Out, answer)
+	}
+	return tell(answer)
 }
 
 // PrintJSON prints the stable form.

@@ -126,24 +126,16 @@ type countCmd struct {
 
 // Run prints the counts.
 func (c *countCmd) Run(ctx context.Context, s console.Streams) error {
-	client, err := c.Dial()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	t, err := client.Count(ctx)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return console.PrintJSON(s.Out, t)
-	}
+	return console.Ask(ctx, &c.Target, s, (*api.Client).Count, func(t *api.Totals) error { return tellTotals(s, t) })
+}
+
+func tellTotals(s console.Streams, t *api.Totals) error {
 	warnStale(s, t.Stale)
 	for _, why := range t.Suspended {
 		fmt.Fprintf(s.Err, "shard %d was restored on %s from a backup of %s: what it held waits for queue release --restored\n",
 			why.Shard, why.At.Format(time.RFC3339), why.Backup.Format(time.RFC3339))
 	}
-	_, err = fmt.Fprintf(s.Out, "total %d\ndue %d\ndeferred %d\nheld %d\nin flight %d\n", t.Total, t.Due, t.Deferred, t.Held, t.InFlight)
+	_, err := fmt.Fprintf(s.Out, "total %d\ndue %d\ndeferred %d\nheld %d\nin flight %d\n", t.Total, t.Due, t.Deferred, t.Held, t.InFlight)
 	return err
 }
 
@@ -158,18 +150,13 @@ func (c *showCmd) Run(ctx context.Context, s console.Streams) error {
 	if err != nil {
 		return console.UsageError{Text: fmt.Sprintf("%s: %v", c.ID, err)}
 	}
-	client, err := c.Dial()
-	if err != nil {
-		return err
+	ask := func(client *api.Client, ctx context.Context) (*api.Show, error) {
+		return client.Show(ctx, api.ShowRequest{ID: id})
 	}
-	defer client.Close()
-	show, err := client.Show(ctx, api.ShowRequest{ID: id})
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return console.PrintJSON(s.Out, show)
-	}
+	return console.Ask(ctx, &c.Target, s, ask, func(show *api.Show) error { return tellMessage(s, id, show) })
+}
+
+func tellMessage(s console.Streams, id mail.MessageID, show *api.Show) error {
 	if m := show.Message; m == nil {
 		fmt.Fprintf(s.Out, "%s has ended\n", id)
 	} else if err := printMessages(s.Out, []api.Message{*m}); err != nil {
