@@ -169,10 +169,11 @@ type skipCmd struct {
 	target
 	Shard uint16 `arg:"" help:"Number of the shard."`
 	Index uint64 `arg:"" help:"Index of the entry, as the log of the stopped replica names it."`
+	Force bool   `help:"Even if no replica that answers has stopped at this entry. What an entry says that could be folded is lost then."`
 }
 
 // Run leaves the entry out.
 func (c *skipCmd) Run(ctx context.Context, s console.Streams) error {
 	done := fmt.Sprintf("entry %d of shard %d is left out; what it was about is held: quorumta queue list --state held", c.Index, c.Shard)
-	return c.do(ctx, s, api.Done{}, done, func(client *api.Client, ctx context.Context) error { return client.Skip(ctx, c.Shard, c.Index) })
+	return c.do(ctx, s, api.Done{}, done, func(client *api.Client, ctx context.Context) error { return client.Skip(ctx, c.Shard, c.Index, c.Force) })
 }

@@ -93,9 +93,10 @@ func (c *Client) FinishUpgrade(ctx context.Context) (*Upgrade, error) {
 	return call[struct{}, Upgrade](ctx, c, "ClusterUpgradeFinish", &struct{}{})
 }
 
-// Skip has no replica fold the entry.
-func (c *Client) Skip(ctx context.Context, shard uint16, index uint64) error {
-	_, err := call[SkipRequest, Done](ctx, c, "ClusterSkip", &SkipRequest{Shard: shard, Index: index})
+// Skip has no replica fold the entry. A replica must have stopped there, or it is
+// forced.
+func (c *Client) Skip(ctx context.Context, shard uint16, index uint64, force bool) error {
+	_, err := call[SkipRequest, Done](ctx, c, "ClusterSkip", &SkipRequest{Shard: shard, Index: index, Force: force})
 	return err
 }
 

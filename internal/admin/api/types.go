@@ -171,6 +171,8 @@ type Release struct {
 type SkipRequest struct {
 	Shard uint16 `json:"shard"`
 	Index uint64 `json:"index"`
+	// Force skips it although no replica that answers has stopped there.
+	Force bool `json:"force,omitempty"`
 }
 
 // BackupRequest asks for a backup, of at most Rate bytes a second; 0 means no
