@@ -47,6 +47,9 @@ func (r *replica) voters() []raft.ServerID {
 	return voters
 }
 
+// member reports whether the replica is in the newest configuration.
+func (r *replica) member(id raft.ServerID) bool { return slices.ContainsFunc(r.latest(), is(id)) }
+
 // Configuration is who replicates the shard by the newest configuration that
 // this replica knows to be committed, and the index of its entry; both are zero
 // when it knows of none. settled means that its log has none beyond, so that on

@@ -92,47 +92,79 @@ func TestLargeStateIsFetched(t *testing.T) {
 	}
 }
 
-// A leader that missed the answer sends a snapshot once more: the follower, in
-// whose state it is already, restores it again and goes on.
-func TestLargeSnapshotMayComeTwice(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		names := []string{"n1"}
-		b := newMember(t, sim.NewNetwork(), "n1", names, names, vfs.NewCrashableMem())
-		b.run()
-		leader(t, []*bench{b})
-		b.load(0, 40)
-		r, err := b.g.replica()
-		if err != nil {
-			t.Fatal(err)
+// A snapshot may come late, when the replica has gone on: from a leader that
+// missed the answer, or from a goroutine of it that outlived the replica's
+// removal and return. Installed over what came after it would undo that.
+func TestOutdatedSnapshotIsNotInstalled(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, _ *sim.Network, all []*bench) {
+		for _, b := range all {
+			b.run()
 		}
-		index, term := b.g.o.State.Applied()
-		view := b.g.View()
+		first := leader(t, all)
+		for i := range 20 {
+			if err := first.put(fmt.Sprint("k", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		index, term := first.o.State.Applied()
+		view := first.g.View()
 		var stream bytes.Buffer
-		_, err = view.WriteTo(&stream)
+		_, err := view.WriteTo(&stream)
 		view.Close()
 		if err != nil {
 			t.Fatal(err)
 		}
-		sink, err := r.agent.Store().Create(1, index, term, raft.Configuration{}, 1, nil)
+		if err := first.put("later"); err != nil {
+			t.Fatal(err)
+		}
+		follower := except(all, first)[0]
+		wait(t, "the follower has what came later", func() bool { return follower.has("later") })
+		r, err := follower.g.replica()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := sink.Write(stream.Bytes()); err != nil {
-			t.Fatal(err)
-		}
-		if err := sink.Close(); err != nil {
-			t.Fatal(err)
-		}
-		_, data, err := r.agent.Store().Open(sink.ID())
+		leading, err := first.g.replica()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := b.g.fsm.Restore(data); err != nil {
+		send := func(index, term uint64) (resp raft.InstallSnapshotResponse, err error) {
+			self := first.o.Self
+			return resp, leading.trans.InstallSnapshot(follower.o.Self, raft.ServerAddress(follower.o.Self), &raft.InstallSnapshotRequest{
+				RPCHeader: raft.RPCHeader{ProtocolVersion: 3, ID: []byte(self), Addr: []byte(self)}, SnapshotVersion: 1,
+				Term: term, LastLogIndex: index, LastLogTerm: term, Size: int64(stream.Len()),
+				Configuration: raft.EncodeConfiguration(raft.Configuration{Servers: leading.latest()}), ConfigurationIndex: 1,
+			}, &resp, bytes.NewReader(stream.Bytes()))
+		}
+		last, _ := follower.o.Entries.Tail()
+		if resp, err := send(index, term); err != nil || !resp.Success {
+			t.Errorf("what it has up to there: %+v, %v", resp, err)
+		}
+		r.snapshot()
+		if err := follower.o.Entries.DeleteRange(1, index); err != nil { // as its own snapshots do
 			t.Fatal(err)
 		}
-		if !b.loaded(0) || !b.loaded(39) {
-			t.Error("the state is not what it was")
+		if resp, err := send(index, term); err == nil && resp.Success {
+			t.Error("a snapshot before its own is installed")
 		}
-		b.end()
+		sink, err := r.agent.Store().Create(1, last, term, raft.Configuration{}, 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sink.Write(stream.Bytes()); err == nil {
+			t.Error("a snapshot of what the log has is taken")
+		}
+		if err := sink.Cancel(); err != nil {
+			t.Error(err)
+		}
+		if now, _ := follower.o.Entries.Tail(); now < last {
+			t.Errorf("the log ends at %d, and ended at %d", now, last)
+		}
+		if again, _ := follower.g.replica(); again != r {
+			t.Error("the replica was reopened")
+		}
+		if err := first.put("after"); err != nil {
+			t.Error(err)
+		}
+		wait(t, "the follower goes on", func() bool { return follower.has("after") })
 	})
 }

@@ -69,6 +69,23 @@ func (g *Group) blank() bool {
 	return label == 0 && last == 0
 }
 
+// has reports whether the log has the entry, or the snapshot ends there: then
+// the replica has everything up to there.
+func (g *Group) has(index, term uint64) bool {
+	if label, labelTerm := g.o.Snapshots.Label(); label == index && labelTerm == term {
+		return true
+	}
+	var at raft.Log
+	return g.o.Entries.GetLog(index, &at) == nil && at.Term == term
+}
+
+// outdated reports whether a snapshot with that label must not be installed:
+// the replica has what it holds, and what came after would be forgotten.
+func (g *Group) outdated(index, term uint64) bool {
+	label, _ := g.o.Snapshots.Label()
+	return index < label || g.has(index, term)
+}
+
 // restoreReceived restores a snapshot that was received and not restored.
 func (g *Group) restoreReceived() error {
 	id, index, _, ok := g.o.Snapshots.Received()

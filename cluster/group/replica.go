@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,7 +88,8 @@ func (g *Group) open() (*replica, error) {
 	}
 	stream := g.o.Connect(r.connectionLost)
 	r.agent = fetch.NewAgent(fetch.Options{
-		Shard: g.o.Shard, Snapshots: g.o.Snapshots, Stock: g.stock, Fetcher: g.fetcher, Begin: begin, Leads: r.leads, Log: g.o.Log,
+		Shard: g.o.Shard, Snapshots: g.o.Snapshots, Stock: g.stock, Fetcher: g.fetcher, Begin: begin,
+		Leads: r.leads, Member: r.member, Outdated: g.outdated, Log: g.o.Log,
 	}, stream)
 	var started atomic.Pointer[raft.Raft] // requests may come before Raft is there
 	r.trans = transport.New(transport.Options{
@@ -106,7 +106,8 @@ func (g *Group) open() (*replica, error) {
 		Modesty: 3 * r.g.o.Heartbeat,
 		Grace:   r.grace,
 		Blank:   g.blank,
-		Member:  func(id raft.ServerID) bool { return slices.ContainsFunc(r.latest(), is(id)) },
+		Member:  r.member,
+		Holds:   g.has,
 		Send:    r.agent.Send,
 		Log:     config.Logger,
 	})

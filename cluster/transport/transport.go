@@ -45,8 +45,11 @@ type Options struct {
 	Blank func() bool
 	// Member reports whether the peer is in the shard's newest configuration.
 	Member func(peer raft.ServerID) bool
+	// Holds reports whether the replica's log has the entry, or its snapshot
+	// ends there.
+	Holds func(index, term uint64) bool
 	// Send is called before a snapshot is sent, and returns what is sent in place
-	// of data, with the length in args.
+	// of data, with the length in args; it may be a Standing.
 	Send func(peer raft.ServerID, args *raft.InstallSnapshotRequest, data io.Reader) (io.Reader, error)
 	Log  hclog.Logger
 }
@@ -173,31 +176,6 @@ func trim(args *raft.AppendEntriesRequest) {
 	args.LeaderCommitIndex = min(args.LeaderCommitIndex, covered)
 }
 
-// InstallSnapshot implements raft.Transport. Raft tries again as it does with
-// appends, so a snapshot that fails is held like one; data is let go meanwhile,
-// since it pins what the state deletes.
-func (t *Transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
-	t.contacts.acts(args.Term)
-	sent, err := t.o.Send(id, args, data)
-	if err == nil {
-		err = t.mute(args.Term)
-	}
-	if err == nil {
-		err = t.NetworkTransport.InstallSnapshot(id, target, args, resp, sent)
-	}
-	for _, r := range []io.Reader{sent, data} {
-		if c, ok := r.(io.Closer); ok {
-			_ = c.Close()
-		}
-	}
-	if err != nil {
-		t.hold(id, args.Term)
-		return err
-	}
-	t.contacts.answered(id)
-	return nil
-}
-
 // TimeoutNow implements raft.Transport. From here on the target may be elected
 // at any moment.
 func (t *Transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
@@ -243,7 +221,7 @@ func (t *Transport) pass() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
-			if t.withhold(rpc) {
+			if t.withhold(rpc) || t.settled(rpc) {
 				continue
 			}
 			t.note(rpc)

@@ -47,6 +47,7 @@ func join(t *testing.T, f func(from, to *Transport)) {
 				Grace:   time.Now().Add(time.Second),
 				Blank:   func() bool { return false },
 				Member:  func(raft.ServerID) bool { return true },
+				Holds:   func(index, term uint64) bool { return index == 30 && term == 2 },
 				Send: func(_ raft.ServerID, _ *raft.InstallSnapshotRequest, data io.Reader) (io.Reader, error) {
 					return data, nil
 				},

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"quorumta/cluster/group/futures"
+	"quorumta/cluster/transport"
 	"quorumta/cluster/wire"
 )
 
@@ -53,7 +54,12 @@ type Options struct {
 	Begin func() error
 	// Leads reports whether this replica leads in the term.
 	Leads func(term uint64) bool
-	Log   *slog.Logger
+	// Member reports whether the peer is in the shard's newest configuration.
+	Member func(peer raft.ServerID) bool
+	// Outdated reports whether the replica has more than a snapshot with that
+	// label, which must not be installed then.
+	Outdated func(index, term uint64) bool
+	Log      *slog.Logger
 }
 
 // Agent moves the snapshots of one opening of a replica.
@@ -129,7 +135,7 @@ func (a *Agent) Send(peer raft.ServerID, args *raft.InstallSnapshotRequest, data
 	}
 	err := a.deliver(peer, args, p.manifest)
 	if err == nil {
-		return bytes.NewReader(p.manifest), nil
+		return standIn{bytes.NewReader(p.manifest), p.size}, nil
 	}
 	if !errors.Is(err, wire.ErrNoMethod) {
 		return nil, fmt.Errorf("have %s fetch the snapshot: %w", peer, err)
@@ -141,6 +147,17 @@ func (a *Agent) Send(peer raft.ServerID, args *raft.InstallSnapshotRequest, data
 	args.Size = meta.Size
 	return whole, nil
 }
+
+// standIn is a manifest, which is sent in place of what the follower has fetched.
+type standIn struct {
+	*bytes.Reader
+	size int64
+}
+
+var _ transport.Standing = standIn{}
+
+// StandsFor implements transport.Standing.
+func (s standIn) StandsFor() int64 { return s.size }
 
 // deliver returns when the follower has fetched everything.
 func (a *Agent) deliver(peer raft.ServerID, args *raft.InstallSnapshotRequest, manifest []byte) error {
@@ -168,8 +185,11 @@ func (a *Agent) deliver(peer raft.ServerID, args *raft.InstallSnapshotRequest, m
 		case <-a.ctx.Done():
 			return a.ctx.Err()
 		}
-		if !a.o.Leads(args.Term) {
+		switch {
+		case !a.o.Leads(args.Term):
 			return errors.New("this node leads no longer")
+		case !a.o.Member(peer):
+			return fmt.Errorf("%s is no member any more", peer)
 		}
 	}
 }

@@ -33,6 +33,10 @@ const (
 
 	chunkTimeout = 30 * time.Second
 	chunkTries   = 3
+	// askedLife is for how long a snapshot counts as wanted after it was last
+	// asked about: while it is fetched that is every sendPoll, and once it is
+	// there until Raft's main loop has come to it.
+	askedLife = 5 * time.Second
 	// fetchRate leaves the disks to the mail, bytes a second.
 	fetchRate = 64 << 20
 
@@ -93,15 +97,17 @@ func ask(ctx context.Context, call calls, manifest []byte) (p progress, err erro
 	return p, err
 }
 
-// Fetcher fetches one snapshot at a time. Its methods may be called from any
-// goroutine.
+// Fetcher fetches one snapshot at a time, since all arrive in the same place.
+// Its methods may be called from any goroutine.
 type Fetcher struct {
 	stock Stock
 
 	mu      sync.Mutex // guards the rest
 	what    [32]byte   // SHA-256 of the manifest
 	at      progress
+	asked   time.Time // when it was last asked about what
 	running bool
+	taking  bool // what was fetched is being made a snapshot
 	cancel  context.CancelFunc
 	taken   int
 }
@@ -127,15 +133,23 @@ func (f *Fetcher) serve(request []byte, call calls, start func(func(context.Cont
 	return nil, fmt.Errorf("a request of kind %q is not known", request[0])
 }
 
-// fetch begins to fetch, or goes on, and says how far it is.
+// fetch begins to fetch, or goes on, and says how far it is. Two leaders, or two
+// goroutines of one, may ask for two snapshots: the second waits for as long as
+// the first goes on asking, or each would end what the other has begun.
 func (f *Fetcher) fetch(manifest []byte, call calls, start func(func(context.Context)) bool) progress {
-	what := sha256.Sum256(manifest)
+	what, now := sha256.Sum256(manifest), time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	wanted := (f.running || f.at.Done) && now.Sub(f.asked) < askedLife
 	switch {
-	case f.running && f.what != what:
-		f.cancel() // another leader's; the next time this one begins
+	case f.taking || f.what != what && wanted:
 		return progress{}
+	case f.what != what && f.running:
+		f.cancel() // nobody waits for it any more; the next time this one begins
+		return progress{}
+	}
+	f.asked = now
+	switch {
 	case f.what == what && (f.running || f.at.Done):
 		return f.at
 	case f.what == what && f.at.Error != "":
@@ -211,16 +225,24 @@ func (f *Fetcher) note(have int) {
 	f.at.Have = have
 }
 
-// take reports whether the snapshot has been fetched; it can be taken once.
-func (f *Fetcher) take(manifest []byte) bool {
+// take has use make a snapshot of what the manifest says, if that has been
+// fetched; nothing else is fetched meanwhile. It can be taken once.
+func (f *Fetcher) take(manifest []byte, use func() error) error {
+	f.mu.Lock()
+	if f.what != sha256.Sum256(manifest) || !f.at.Done || f.taking {
+		f.mu.Unlock()
+		return errors.New("the snapshot was not fetched")
+	}
+	f.at, f.taking = progress{}, true
+	f.mu.Unlock()
+	err := use()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.what != sha256.Sum256(manifest) || !f.at.Done {
-		return false
+	f.taking = false
+	if err == nil {
+		f.taken++
 	}
-	f.at = progress{}
-	f.taken++
-	return true
+	return err
 }
 
 // Taken is how many of the snapshots that were fetched have been installed.

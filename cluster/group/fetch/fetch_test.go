@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
@@ -65,6 +68,14 @@ func newSender(t *testing.T) *sender {
 		}
 	})
 	return s
+}
+
+// another has the same state under another manifest.
+func (s *sender) another(t *testing.T) *sender {
+	t.Helper()
+	m := *s.manifest
+	m.ID[0] ^= 1
+	return &sender{pins: s.pins, manifest: &m, stream: s.stream}
 }
 
 // real is the stock of a node: what it has pinned, and where it fetches to.
@@ -174,7 +185,8 @@ func TestFetchingGoesOn(t *testing.T) {
 	if at := s.receive(t, f); at.Done || at.Error == "" || at.Have != 2 {
 		t.Fatalf("cut off: %+v", at)
 	}
-	if f.take(s.encoded(t)) {
+	use := func() error { return nil }
+	if f.take(s.encoded(t), use) == nil {
 		t.Error("half a snapshot is taken")
 	}
 	f = New(real{fs: fs}) // the receiver has restarted
@@ -185,7 +197,7 @@ func TestFetchingGoesOn(t *testing.T) {
 	if s.asked != chunks+2 {
 		t.Errorf("%d chunks were asked for, and there are %d", s.asked, chunks)
 	}
-	if f.take([]byte("QTSM")) || !f.take(s.encoded(t)) || f.take(s.encoded(t)) {
+	if f.take([]byte("QTSM"), use) == nil || f.take(s.encoded(t), use) != nil || f.take(s.encoded(t), use) == nil {
 		t.Error("a snapshot is taken once, by its id")
 	}
 }
@@ -198,4 +210,53 @@ func TestBadRequests(t *testing.T) {
 			t.Errorf("%q is answered: %q", request, answer)
 		}
 	}
+}
+
+// One snapshot is fetched at a time: a second waits until nobody asks for the
+// first any more, and while the first is being made a snapshot.
+func TestSecondTransferWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSender(t)
+		f := New(real{fs: vfs.NewMem()})
+		var running sync.WaitGroup
+		start := func(run func(context.Context)) bool {
+			running.Go(func() { run(context.Background()) })
+			return true
+		}
+		began := make(chan struct{})
+		stuck := func(ctx context.Context, _ []byte) ([]byte, error) {
+			began <- struct{}{}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		first, second := s.another(t).encoded(t), s.encoded(t)
+		f.fetch(first, stuck, start)
+		<-began
+		for range 10 {
+			f.fetch(second, s.call, start)
+			time.Sleep(sendPoll)
+			f.fetch(first, stuck, start)
+		}
+		if f.what != sha256.Sum256(first) || !f.running {
+			t.Error("the first was ended though it is asked for")
+		}
+		time.Sleep(askedLife)
+		f.fetch(second, s.call, start)
+		running.Wait()
+		f.fetch(second, s.call, start)
+		running.Wait()
+		if at := f.fetch(second, s.call, start); !at.Done {
+			t.Fatalf("the second was not fetched when nobody asked for the first: %+v", at)
+		}
+		err := f.take(second, func() error {
+			time.Sleep(2 * askedLife)
+			if f.fetch(first, s.call, start); f.running {
+				t.Error("the first is fetched over the second, which is being taken")
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -25,6 +25,7 @@ type parcel struct {
 	*bytes.Reader
 	id       string // the snapshot's
 	manifest []byte
+	size     int64 // of what it stands for
 }
 
 // Close implements io.Closer.
@@ -49,7 +50,7 @@ func (s snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 		return s.whole(id)
 	}
 	meta.Size = int64(len(manifest))
-	return meta, &parcel{bytes.NewReader(manifest), id, manifest}, nil
+	return meta, &parcel{bytes.NewReader(manifest), id, manifest, size}, nil
 }
 
 // whole opens a snapshot as a stream.
@@ -99,6 +100,11 @@ func (s *Sink) Write(b []byte) (int, error) {
 	if s.whole {
 		return s.SnapshotSink.Write(b)
 	}
+	// Only what was received has data. This is Raft's main loop: no append comes
+	// in between.
+	if s.agent.o.Outdated(s.index, s.term) {
+		return 0, fmt.Errorf("the snapshot at entry %d of term %d is outdated: this replica has more", s.index, s.term)
+	}
 	s.head = append(s.head, b...)
 	switch {
 	case len(s.head) < 4: // it cannot be told yet
@@ -130,8 +136,5 @@ func (s *Sink) Close() error {
 
 // take takes what was fetched.
 func (s *Sink) take() error {
-	if !s.agent.o.Fetcher.take(s.head) {
-		return errors.New("the snapshot was not fetched")
-	}
-	return s.agent.o.Stock.Take(s.SnapshotSink, s.head)
+	return s.agent.o.Fetcher.take(s.head, func() error { return s.agent.o.Stock.Take(s.SnapshotSink, s.head) })
 }
