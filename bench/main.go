@@ -35,6 +35,7 @@ type cli struct {
 	Floor    floorCmd    `cmd:"" help:"The least that a relay with our promise can do: three synced logs, no more."`
 	Cost     costCmd     `cmd:"" help:"What a message costs each node: processor time, writes, syncs, network, allocations."`
 	Scale    scaleCmd    `cmd:"" help:"What a message costs clusters of 1 to 9 nodes."`
+	Failover failoverCmd `cmd:"" help:"Rate and latency second by second while a node dies and comes back."`
 	Peers    peersCmd    `cmd:"" help:"The same work for clusters and for other mail servers, in turn."`
 	Rejoin   rejoinCmd   `cmd:"" help:"Wipe a node under full load and see what taking it back costs."`
 
