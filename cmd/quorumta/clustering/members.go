@@ -175,5 +175,7 @@ type skipCmd struct {
 // Run leaves the entry out.
 func (c *skipCmd) Run(ctx context.Context, s console.Streams) error {
 	done := fmt.Sprintf("entry %d of shard %d is left out; what it was about is held: quorumta queue list --state held", c.Index, c.Shard)
-	return c.do(ctx, s, api.Done{}, done, func(client *api.Client, ctx context.Context) error { return client.Skip(ctx, c.Shard, c.Index, c.Force) })
+	return c.do(ctx, s, api.Done{}, done, func(client *api.Client, ctx context.Context) error {
+		return client.Skip(ctx, c.Shard, c.Index, c.Force)
+	})
 }
