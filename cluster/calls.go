@@ -54,6 +54,7 @@ func (n *Node) report() peers.Report {
 		Free:        n.free(),
 		Slow:        n.disk.Slow(),
 		Draining:    n.mover.Draining(),
+		Serves:      n.serves.Load(),
 		Map:         c.Version,
 		Shards:      map[ShardID]peers.Replica{},
 	}

@@ -57,8 +57,10 @@ func (n *Node) newCouncil() *council.Council {
 		},
 		Map:   n.controlMap,
 		First: n.Map,
-		Facts: n.facts,
-		Alive: n.isAlive,
+		Sight: council.Sight{
+			Self: n.o.Name, Incarnation: n.papers.Incarnation(), Peers: n.peers,
+			Map: n.Map, Own: n.report,
+		},
 		Ask: func(ctx context.Context, leader string, o council.Order) error {
 			return n.ask(ctx, leader, methodOrder, o, &struct{}{})
 		},
@@ -68,46 +70,4 @@ func (n *Node) newCouncil() *council.Council {
 		NotLeader: ErrNotLeader,
 		Log:       n.o.Log,
 	})
-}
-
-// facts are what this node, the control leader, has seen of the others.
-func (n *Node) facts() control.Facts {
-	own := n.report()
-	groups := map[ShardID]control.Report{}
-	c := n.atlas.Now()
-	for _, s := range c.Groups() {
-		leader, at := n.peers.Leader(s.ID)
-		o, _ := n.peers.Get(leader)
-		seen := o.Report.Map
-		if mine := own.Shards[s.ID]; mine.Office != nil && mine.Term >= at.Term {
-			at, seen = mine, own.Map
-		}
-		if at.Office != nil {
-			groups[s.ID] = control.Report{Voters: at.Office.Voters, Others: at.Office.Others, Settled: at.Office.Settled, Empty: at.Office.Empty, Seen: seen}
-		}
-	}
-	return control.Facts{
-		Alive: n.isAlive,
-		Seen: func(name string) uint64 {
-			if name == n.o.Name {
-				return own.Map
-			}
-			o, _ := n.peers.Get(name)
-			return o.Report.Map
-		},
-		Groups: groups,
-	}
-}
-
-// isAlive reports whether the member answers and is who the map says.
-func (n *Node) isAlive(name string) bool {
-	x, ok := n.atlas.Now().Member(name)
-	if !ok {
-		return false
-	}
-	if name == n.o.Name {
-		return x.Incarnation == n.papers.Incarnation()
-	}
-	o, _ := n.peers.Get(name)
-	return n.answers(name) && o.Report.Incarnation == x.Incarnation
 }

@@ -19,13 +19,17 @@ type register struct {
 	// empty is what the replica says of its shard.
 	empty  bool
 	closed bool
+	// hold, where it is not nil, holds the fold of every entry until it is
+	// closed.
+	hold chan struct{}
 }
 
 // Empty implements cluster.Emptier.
-func (r *register) Empty(cluster.View) bool {
+func (r *register) Empty(view cluster.View) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.empty
+	_, late := view.Get([]byte("key/late"))
+	return r.empty && !late
 }
 
 // Close implements cluster.Closer.
@@ -45,6 +49,12 @@ func (r *register) set(f func(r *register)) {
 func (r *register) Apply(view cluster.View, batch cluster.Batch, entry cluster.Entry) []cluster.Result {
 	if bytes.Equal(entry.Data, []byte("panic")) {
 		panic("as told")
+	}
+	r.mu.Lock()
+	hold := r.hold
+	r.mu.Unlock()
+	if hold != nil {
+		<-hold
 	}
 	key, value, _ := bytes.Cut(entry.Data, []byte("="))
 	count := append([]byte("count/"), key...)

@@ -49,14 +49,13 @@ func (n *Node) firstMap() (control.Map, error) {
 		if incarnation == "" {
 			return control.Map{}, fmt.Errorf("first start: member %s has no incarnation", name)
 		}
-		members = append(members, control.Member{
-			Name: name, Incarnation: incarnation, Address: n.o.Members[name], Version: n.o.Version, Level: n.o.Level,
-		})
+		x := control.Member{Name: name, Incarnation: incarnation, Address: n.o.Members[name]}
+		if name == n.o.Name {
+			x = n.member() // the others tell what they are
+		}
+		members = append(members, x)
 	}
 	m := control.Found(members, n.o.Replication, n.o.Shards)
-	if n.papers.Fresh() {
-		m.Level = n.o.Level // all members begin with the same program
-	}
 	return m, n.papers.KeepMap(m.Encode())
 }
 

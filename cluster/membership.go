@@ -53,7 +53,8 @@ func (n *Node) FinishUpgrade(ctx context.Context) error {
 }
 
 // Skip has no replica of the shard fold the entry, and lets the replicas that
-// have stopped at it go on (PROTOCOL 22).
-func (n *Node) Skip(ctx context.Context, shard ShardID, index uint64) error {
-	return n.council.Order(ctx, council.Order{Act: council.Skip, Shard: shard, Index: index})
+// have stopped at it go on (PROTOCOL 22). Without force it is refused unless one
+// that answers says that it has stopped there.
+func (n *Node) Skip(ctx context.Context, shard ShardID, index uint64, force bool) error {
+	return n.council.Order(ctx, council.Order{Act: council.Skip, Shard: shard, Index: index, Force: force})
 }

@@ -247,3 +247,30 @@ func TestGrowAndShrink(t *testing.T) {
 		})
 	})
 }
+
+// A member that is to leave ends its sessions first, whoever asked for that, and
+// is not dropped before they have ended.
+func TestAMemberEndsItsSessionsBeforeItLeaves(t *testing.T) {
+	inWorld(t, 4, 1, func(w *world) {
+		begun, sessions := make(chan struct{}), make(chan struct{})
+		w.stop("n4")
+		w.depart = func(context.Context) error {
+			close(begun)
+			<-sessions
+			return nil
+		}
+		w.start("n4")
+		w.put(1, "a=1")
+		time.Sleep(5 * time.Second)
+		if err := w.node("n1").Remove(w.t.Context(), "n4", false); err != nil {
+			w.t.Fatal(err)
+		}
+		<-begun
+		time.Sleep(time.Minute)
+		if _, there := w.node("n1").Map().Member("n4"); !there {
+			w.t.Error("n4 was dropped while it had sessions")
+		}
+		close(sessions)
+		w.remove("n4", false)
+	})
+}

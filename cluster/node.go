@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -40,9 +41,14 @@ type Node struct {
 	mover   *lead.Mover
 	disk    *disk.Watch
 	health  health
+	quieten func(context.Context) error // given by Depart
+	serves  atomic.Bool                 // it has been given, and has not returned
 
 	machine func(ShardID) Machine // given by Host
 	ready   []group.Options       // what was opened before Host
+	// machines are those that were made and not closed; Host's, and then the
+	// keeper's.
+	machines map[ShardID]Machine
 }
 
 // Open opens the node's stores and identity. Nothing runs before Run.
@@ -50,9 +56,9 @@ func Open(o Options) (*Node, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	n := &Node{o: o, desk: desk.New[*replica]()}
+	n := &Node{o: o, desk: desk.New[*replica](), machines: map[ShardID]Machine{}}
 	n.peers = peers.New(n.ping, n.heard)
-	n.council, n.mover = n.newCouncil(), n.newMover()
+	n.mover = n.newMover()
 	var boot [8]byte
 	_, _ = rand.Read(boot[:])
 	n.boot = binary.BigEndian.Uint64(boot[:]) | 1
@@ -63,6 +69,7 @@ func Open(o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.council = n.newCouncil()
 	m, err := n.firstMap()
 	if err != nil {
 		return nil, err
@@ -110,7 +117,8 @@ func Open(o Options) (*Node, error) {
 func (n *Node) Host(machine func(ShardID) Machine) {
 	n.machine = machine
 	for _, spec := range n.ready {
-		if err := n.host(spec); err != nil {
+		s, _ := n.atlas.Now().Shard(spec.Shard)
+		if err := n.host(spec, s.Sealed); err != nil {
 			n.o.Log.Error("cannot open a replica", "shard", spec.Shard, "err", err)
 		}
 	}

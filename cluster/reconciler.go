@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/raft"
 
@@ -43,7 +44,7 @@ func (n *Node) nextStep(shard ShardID) reconcile.Step {
 	if _, holds := r.Term(); !holds || !ok || c.Version == 0 || n.mover.Draining() {
 		return reconcile.Step{}
 	}
-	servers, _, settled := r.Configuration()
+	servers, index, settled := r.Configuration()
 	if !settled {
 		return reconcile.Step{}
 	}
@@ -71,7 +72,9 @@ func (n *Node) nextStep(shard ShardID) reconcile.Step {
 		},
 		CaughtUp: func(id string) bool {
 			at, ok := told(id)
-			return ok && !at.Stopped && !at.Blank && at.Applied > 0 && at.Applied+closeEnough >= commit
+			// What was said before the configuration came to the replica may be of
+			// one that it has deleted since.
+			return ok && !at.Stopped && !at.Blank && at.Applied >= index && at.Applied+closeEnough >= commit
 		},
 	})
 }
@@ -105,7 +108,12 @@ func (n *Node) reportOf(r *replica, c *atlas.Chart) peers.Replica {
 		Applied: s.Applied,
 		Leads:   s.Leads,
 		Stopped: s.Stopped != "",
+		Poison:  s.Poison,
 		Blank:   n.papers.Stage(r.shard) == papers.Blank,
+	}
+	shard, _ := c.Shard(r.shard)
+	if shard.Sealed == r.sealed {
+		at.Sealed = r.sealed
 	}
 	if _, holds := r.Term(); !holds {
 		return at
@@ -119,12 +127,27 @@ func (n *Node) reportOf(r *replica, c *atlas.Chart) peers.Replica {
 			at.Office.Others = append(at.Office.Others, string(server.ID))
 		}
 	}
-	if shard, ok := c.Shard(r.shard); ok && shard.Retiring {
-		if e, can := r.machine.(Emptier); can {
-			v := r.View()
-			at.Office.Empty = e.Empty(v)
-			v.Close()
+	if e, can := r.machine.(Emptier); can && shard.Retiring {
+		ended := at.Sealed != 0 && n.allSealed(at.Office, shard)
+		v := r.View()
+		at.Office.Empty = e.Empty(v)
+		v.Close()
+		if _, still := r.Term(); ended && still && at.Office.Empty {
+			at.Office.Ended = shard.Sealed
 		}
 	}
 	return at
+}
+
+// allSealed reports whether all others that replicate the shard, or are to, have
+// said that it is sealed.
+func (n *Node) allSealed(o *peers.Office, s control.Shard) bool {
+	for _, id := range slices.Concat(o.Voters, o.Others, s.Replicas) {
+		name := control.NameOf(id)
+		said, alive := n.peers.Get(name)
+		if id != n.papers.RaftID() && (!alive || id != name+"/"+said.Report.Incarnation || said.Report.Shards[s.ID].Sealed != s.Sealed) {
+			return false
+		}
+	}
+	return true
 }

@@ -1,9 +1,11 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -12,6 +14,7 @@ import (
 	"quorumta/cluster/group"
 	"quorumta/cluster/papers"
 	"quorumta/cluster/store"
+	"quorumta/cluster/upkeep"
 )
 
 // replica is this node's part in a group, from its opening until it is closed.
@@ -19,10 +22,27 @@ type replica struct {
 	*group.Group
 	shard   ShardID
 	machine Machine
+	sealed  uint64 // the version of the map that had sealed the shard
 }
 
-// Shard implements desk.Replica.
+var _ upkeep.Replica = (*replica)(nil)
+
+// Shard implements desk.Replica and upkeep.Replica.
 func (r *replica) Shard() uint16 { return r.shard }
+
+// Sealed implements upkeep.Replica.
+func (r *replica) Sealed() uint64 { return r.sealed }
+
+// Stopped implements upkeep.Replica.
+func (r *replica) Stopped() (poison uint64, why error) {
+	s := r.Status()
+	if s.Stopped == "" {
+		return 0, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return s.Poison, r.Barrier(ctx) // which fails with why
+}
 
 // openGroup opens the replica that the map gives to this node.
 func (n *Node) openGroup(s control.Shard) error {
@@ -30,7 +50,7 @@ func (n *Node) openGroup(s control.Shard) error {
 	if err != nil {
 		return err
 	}
-	return n.host(spec)
+	return n.host(spec, s.Sealed)
 }
 
 // prepareGroup opens the stores of a replica, and writes the shard's first
@@ -61,13 +81,18 @@ func (n *Node) prepareGroup(s control.Shard) (spec group.Options, err error) {
 	return spec, n.papers.Set(papers.Held, s.ID)
 }
 
-// host makes the group of stores that are open.
-func (n *Node) host(spec group.Options) error {
-	if spec.Shard == 0 {
-		spec.Machine = &chronicle{node: n}
-	} else {
-		spec.Machine = n.machine(spec.Shard)
+// host makes the group of stores that are open, under the seal of the shard.
+// The machine is that of the shard's last opening, if it was opened before.
+func (n *Node) host(spec group.Options, sealed uint64) error {
+	machine := n.machines[spec.Shard]
+	switch {
+	case machine != nil:
+	case spec.Shard == 0:
+		machine = &chronicle{node: n}
+	default:
+		machine = n.machine(spec.Shard)
 	}
+	n.machines[spec.Shard], spec.Machine = machine, machine
 	g, err := group.New(spec)
 	if err != nil {
 		return fmt.Errorf("make the metrics of shard %d: %w", spec.Shard, err)
@@ -75,8 +100,40 @@ func (n *Node) host(spec group.Options) error {
 	if n.papers.Stage(spec.Shard) == papers.Wrong {
 		g.Stop(digest.ErrWrong)
 	}
-	n.desk.Add(&replica{g, spec.Shard, spec.Machine})
+	n.desk.Add(&replica{g, spec.Shard, machine, sealed})
 	return nil
+}
+
+// newUpkeep is what opens, closes and deletes replicas while the node runs.
+func (n *Node) newUpkeep() *upkeep.Upkeep {
+	return upkeep.New(upkeep.Options{
+		Self:   n.papers.RaftID(),
+		Papers: n.papers,
+		Replicas: func() (all []upkeep.Replica) {
+			for _, r := range n.desk.All() {
+				all = append(all, r)
+			}
+			return all
+		},
+		Has: func(shard uint16) bool {
+			_, open := n.desk.Get(shard)
+			return open
+		},
+		Open: n.openGroup,
+		Close: func(shard uint16) bool {
+			_, open := n.desk.Remove(shard)
+			return open
+		},
+		Drop: func(shard uint16) error {
+			if c, ok := n.machines[shard].(Closer); ok {
+				c.Close()
+			}
+			delete(n.machines, shard)
+			return n.store.Drop(shard)
+		},
+		Released: n.released,
+		Log:      n.o.Log,
+	})
 }
 
 // openStores opens what the node has of a shard.
@@ -113,21 +170,19 @@ func (n *Node) openStores(shard ShardID) (spec group.Options, err error) {
 	return spec, err
 }
 
-// dropGroup closes a replica for good and deletes its data.
-func (n *Node) dropGroup(shard ShardID) error {
-	if err := n.papers.Set(papers.Dropping, shard); err != nil {
-		return err
+// stageOf is what the papers say of the shard after the map gave it to this
+// node.
+func (n *Node) stageOf(s control.Shard) (papers.Stage, error) {
+	stage := n.papers.Stage(s.ID)
+	switch {
+	case stage == papers.None && slices.Contains(s.Founders, n.papers.RaftID()):
+		stage = papers.Founding
+	case stage == papers.None || stage == papers.Gone:
+		stage = papers.Blank
+	case stage == papers.Dropping:
+		return stage, fmt.Errorf("what the node had of shard %d before is still to be deleted", s.ID)
 	}
-	if r, open := n.desk.Remove(shard); open {
-		if c, ok := r.machine.(Closer); ok {
-			c.Close()
-		}
-	}
-	if err := n.store.Drop(shard); err != nil {
-		return err
-	}
-	n.o.Log.Info("the replica has been deleted: the shard does without it", "shard", shard)
-	return n.papers.Set(papers.Gone, shard)
+	return stage, n.papers.Set(stage, s.ID)
 }
 
 // openAll opens the stores of what the node has had before, and of what the

@@ -27,6 +27,7 @@ type world struct {
 	shards int
 	tune   func(name string, o *cluster.Options) // nil: as they are
 	joined int
+	depart func(context.Context) error // of the node that is started next; nil: none
 }
 
 // machine is one machine of the world: what survives its process, and that.
@@ -129,6 +130,10 @@ func (w *world) start(name string) {
 		regs[id] = &register{}
 		return regs[id]
 	})
+	if w.depart != nil {
+		node.Depart(w.depart)
+		w.depart = nil
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m.stop = cancel
 	go func() {

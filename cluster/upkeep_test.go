@@ -31,7 +31,11 @@ func TestAPoisonousEntryIsSkipped(t *testing.T) {
 		if !strings.Contains(w.stopped(leader), "panicked") {
 			w.t.Errorf("it stopped with: %s", w.stopped(leader))
 		}
-		if err := w.node("n2").Skip(w.t.Context(), 1, index); err != nil {
+		time.Sleep(time.Second) // that all have heard of it
+		if err := w.node("n2").Skip(w.t.Context(), 1, index-1, false); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%s at entry %d", leader, index)) {
+			w.t.Errorf("skip another entry: %v", err)
+		}
+		if err := w.node("n2").Skip(w.t.Context(), 1, index, false); err != nil {
 			w.t.Fatal(err)
 		}
 		w.put(1, "c=1")
@@ -73,6 +77,24 @@ func TestFinishingAnUpgrade(t *testing.T) {
 		}
 		level["n3"] = 2
 		w.start("n3")
+	})
+}
+
+// A new cluster writes what all its founders know, and its nodes what every
+// program knows until all have said.
+func TestTheFirstLevelIsTheFoundersLeast(t *testing.T) {
+	level := map[string]int{"n1": 3, "n2": 2, "n3": 3}
+	tune := func(name string, o *cluster.Options) { o.Level = level[name] }
+	inTunedWorld(t, 3, 1, tune, func(w *world) {
+		w.stop("n2")
+		w.put(1, "a=1")
+		time.Sleep(10 * time.Second)
+		if got := w.node("n1").Map().Level; got != 0 {
+			w.t.Errorf("before n2 has said what it knows the level is %d", got)
+		}
+		w.start("n2")
+		w.within(20*time.Second, "the level is 2", func() bool { return w.node("n3").Map().Level == 2 && w.node("n2").Map().Level == 2 })
+		w.put(1, "b=1")
 	})
 }
 

@@ -31,7 +31,7 @@ func TestAPoisonousEntryIsPassedOver(t *testing.T) {
 		index = s.Applied + 1
 		return s.Stopped != ""
 	})
-	if err := h.node.Skip(t.Context(), 1, index); err != nil {
+	if err := h.node.Skip(t.Context(), 1, index, false); err != nil {
 		t.Fatal(err)
 	}
 	heir := h.office()

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -100,20 +101,36 @@ func (m Map) Count(shards int) ([]Event, error) {
 // Upgrade decides that events of the newest level that all members know may be
 // written. From then on no older program can be a member.
 func (m Map) Upgrade() ([]Event, error) {
-	least := slices.MinFunc(m.Members, func(a, b Member) int { return a.Level - b.Level })
-	if least.Level <= m.Level {
+	least := leastLevel(m.Members)
+	if least <= m.Level {
 		return nil, nil
 	}
-	return []Event{{Kind: Upgraded, Count: least.Level}}, nil
+	return []Event{{Kind: Upgraded, Count: least}}, nil
 }
 
-// Skip decides that no replica of the shard folds the entry.
-func (m Map) Skip(shard ShardID, index uint64) ([]Event, error) {
+// Skip decides that no replica of the shard folds the entry. stopped are the
+// members whose replica has stopped at an entry, and at which; without force
+// one of them must have stopped at this one: an entry that can be folded is
+// mail.
+func (m Map) Skip(shard ShardID, index uint64, force bool, stopped map[string]uint64) ([]Event, error) {
 	if _, has := m.Shard(shard); !has || shard == 0 {
 		return nil, fmt.Errorf("skip: there is no shard %d", shard)
 	}
 	if m.Skipped(shard, index) {
 		return nil, nil
+	}
+	var at []string
+	seen := force
+	for _, name := range slices.Sorted(maps.Keys(stopped)) {
+		at = append(at, fmt.Sprintf("%s at entry %d", name, stopped[name]))
+		seen = seen || stopped[name] == index
+	}
+	switch {
+	case !seen && len(at) == 0:
+		return nil, fmt.Errorf("skip: no replica of shard %d that answers has stopped at an entry; to skip entry %d all the same, use --force", shard, index)
+	case !seen:
+		return nil, fmt.Errorf("skip: no replica of shard %d has stopped at entry %d, but %s; to skip entry %d all the same, use --force",
+			shard, index, strings.Join(at, ", "), index)
 	}
 	return []Event{{Kind: Skipped, Shard: shard, Index: index}}, nil
 }

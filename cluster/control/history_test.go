@@ -24,8 +24,11 @@ type history struct {
 	last    map[string]string // of the process that ran last
 	config  map[control.ShardID][]reconcile.Server
 	full    map[control.ShardID]bool // holds mail
+	// ended is the seal since which nothing is on its way into a shard.
+	ended   map[control.ShardID]uint64
 	used    map[control.ShardID]bool // ids ever given
 	drawn   int
+	resting bool
 }
 
 func TestHistories(t *testing.T) {
@@ -33,7 +36,7 @@ func TestHistories(t *testing.T) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			h := &history{
 				t: t, rand: rand.New(rand.NewPCG(seed, 1)), process: map[string]string{}, last: map[string]string{},
-				config: map[control.ShardID][]reconcile.Server{}, full: map[control.ShardID]bool{}, used: map[control.ShardID]bool{},
+				config: map[control.ShardID][]reconcile.Server{}, full: map[control.ShardID]bool{}, ended: map[control.ShardID]uint64{}, used: map[control.ShardID]bool{},
 			}
 			h.found(1 + h.rand.IntN(5))
 			for range 300 {
@@ -109,7 +112,7 @@ func (h *history) happen() {
 	default:
 		for id := range h.config {
 			s, ok := h.m.Shard(id)
-			h.full[id] = ok && s.Sealed == 0 && h.rand.IntN(3) == 0
+			h.full[id] = ok && (s.Sealed == 0 || h.ended[id] != s.Sealed) && h.rand.IntN(3) == 0
 		}
 	}
 }
@@ -129,12 +132,18 @@ func (h *history) quorate(id control.ShardID) bool {
 func (h *history) facts() control.Facts {
 	f := control.Facts{
 		Alive:  h.alive,
-		Seen:   func(string) uint64 { return h.m.Version - uint64(h.rand.IntN(2)) },
+		Serves: func(string) bool { return !h.resting && h.rand.IntN(2) == 0 },
 		Groups: map[control.ShardID]control.Report{},
 	}
 	for id, servers := range h.config {
 		if h.quorate(id) && h.rand.IntN(8) > 0 {
 			r := control.Report{Voters: voters(servers), Settled: h.rand.IntN(8) > 0, Empty: !h.full[id], Seen: h.m.Version}
+			if s, _ := h.m.Shard(id); !h.full[id] && h.rand.IntN(3) == 0 {
+				h.ended[id] = s.Sealed
+			}
+			if !h.full[id] {
+				r.Ended = h.ended[id]
+			}
 			for _, s := range servers {
 				if !s.Voter {
 					r.Others = append(r.Others, s.ID)
@@ -256,6 +265,7 @@ func (h *history) rest() {
 		h.boot(x)
 	}
 	clear(h.full)
+	h.resting = true
 	for range 400 {
 		h.decide()
 		h.reconcile()

@@ -40,7 +40,9 @@ type Map struct {
 	WantShards int `json:"want_shards"`
 	// Tokens may be redeemed, each once.
 	Tokens []Token `json:"tokens,omitempty"`
-	// Level is the newest event level that may be written.
+	// Level is the newest event level that may be written. It begins with what
+	// all founders know; 0: that is not known yet, and only what every program
+	// knows may be written.
 	Level int `json:"level"`
 	// Skips are entries that no replica folds (PROTOCOL 22).
 	Skips []Skip `json:"skips,omitempty"`
@@ -98,10 +100,11 @@ type Skip struct {
 }
 
 // Found is the first map of a cluster: so many shards, 0 meaning one per
-// member, spread evenly.
+// member, spread evenly. The members' levels are 0 where they are not known.
 func Found(members []Member, replication, shards int) Map {
 	m := Map{Members: slices.Clone(members), Replication: replication, WantShards: shards, Next: 1}
 	slices.SortFunc(m.Members, byName)
+	m.Level = leastLevel(m.Members)
 	if m.Replication == 0 {
 		m.Replication = DefaultReplication
 	}
@@ -136,6 +139,14 @@ func factor(most, members, has int) int {
 		n--
 	}
 	return max(n, 1)
+}
+
+// leastLevel is the newest level that all members know; 0 while one has not said.
+func leastLevel(members []Member) int {
+	if len(members) == 0 {
+		return 0
+	}
+	return slices.MinFunc(members, func(a, b Member) int { return a.Level - b.Level }).Level
 }
 
 func byName(a, b Member) int { return strings.Compare(a.Name, b.Name) }

@@ -9,8 +9,8 @@ import (
 type Facts struct {
 	// Alive: the member answers, and is of the incarnation that the map names.
 	Alive func(name string) bool
-	// Seen is the version of the map that the member last said it has.
-	Seen func(name string) uint64
+	// Serves: the member answers, and said that it may still take mail.
+	Serves func(name string) bool
 	// Groups are what the leaders of groups, 0 included, said of them.
 	Groups map[ShardID]Report
 }
@@ -25,6 +25,9 @@ type Report struct {
 	// the map that the leader knew when it looked.
 	Empty bool
 	Seen  uint64
+	// Ended is the version that sealed the shard, where the leader has found it
+	// empty after every replica had ended what it proposed before the seal.
+	Ended uint64
 }
 
 // Next is what should happen now: a member that has nothing any more is
@@ -32,6 +35,7 @@ type Report struct {
 // group at a time.
 func Next(m Map, f Facts) []Event {
 	p := &plan{m: m.clone(), Facts: f}
+	p.settleLevel()
 	p.dropMembers()
 	p.countShards()
 	p.closeShards()
@@ -52,10 +56,19 @@ func (p *plan) do(e Event) {
 	}
 }
 
-// dropMembers drops who is leaving and is replica of nothing any more.
+// settleLevel decides on the first level of a new cluster when all its founders
+// have said what they know.
+func (p *plan) settleLevel() {
+	if least := leastLevel(p.m.Members); p.m.Level == 0 && least > 0 {
+		p.do(Event{Kind: Upgraded, Count: least})
+	}
+}
+
+// dropMembers drops who is leaving, is replica of nothing any more and has
+// ended what its clients had under way.
 func (p *plan) dropMembers() {
 	for _, x := range slices.Clone(p.m.Members) {
-		if x.Leaving && !p.holds(x.Name) {
+		if x.Leaving && !p.holds(x.Name) && !p.Serves(x.Name) {
 			p.do(Event{Kind: Left, Name: x.Name})
 		}
 	}
@@ -140,22 +153,22 @@ func (p *plan) load() map[string]int {
 }
 
 // closeShards ends shards that hold nothing any more. One is sealed first: when
-// every replica knows that nothing may be proposed, and the leader still finds
-// it empty, nothing can come in any more.
+// every replica knows that nothing may be proposed, nothing proposed before is
+// still on its way, and the leader finds it empty after that, nothing can come
+// in any more.
 func (p *plan) closeShards() {
 	for _, s := range slices.Clone(p.m.Shards) {
 		r, known := p.Groups[s.ID]
 		if !s.Retiring || !known {
 			continue
 		}
-		unaware := func(id string) bool { return !p.Alive(NameOf(id)) || p.Seen(NameOf(id)) < s.Sealed }
 		switch {
 		case s.Sealed == 0 && r.Empty:
 			p.do(Event{Kind: Sealed, Shard: s.ID})
 		case s.Sealed == 0 || r.Seen < s.Sealed:
 		case !r.Empty:
 			p.do(Event{Kind: Unsealed, Shard: s.ID})
-		case r.Settled && same(r.Voters, s.Replicas) && !slices.ContainsFunc(s.Replicas, unaware):
+		case r.Settled && r.Ended == s.Sealed:
 			p.do(Event{Kind: Closed, Shard: s.ID})
 		}
 	}

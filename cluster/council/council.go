@@ -32,9 +32,8 @@ type Options struct {
 	// Map is the map as this node's replica of the control group has it; First
 	// is the one to begin with.
 	Map, First func() control.Map
-	// Facts are what this node has seen of the others; Alive as in them.
-	Facts func() control.Facts
-	Alive func(name string) bool
+	// Sight is what this node has seen of the others.
+	Sight Sight
 	// Ask has the leader carry an order out, by Here.
 	Ask func(ctx context.Context, leader string, o Order) error
 	// Again reports whether an order that failed so may be given once more.
@@ -58,7 +57,7 @@ func (c *Council) Run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if _, ok := c.o.Term(); ok {
-			err := c.decide(ctx, func(m control.Map) ([]control.Event, error) { return control.Next(m, c.o.Facts()), nil })
+			err := c.decide(ctx, func(m control.Map) ([]control.Event, error) { return control.Next(m, c.o.Sight.facts()), nil })
 			if err != nil && ctx.Err() == nil && !c.o.Again(err) {
 				c.o.Log.Warn("the map cannot be changed", "err", err)
 			}

@@ -38,19 +38,19 @@ func (c *Council) Here(ctx context.Context, o Order) error {
 	return c.decide(ctx, func(m control.Map) ([]control.Event, error) {
 		switch o.Act {
 		case Join:
-			return m.Join(o.Member, c.o.Alive)
+			return m.Join(o.Member, c.o.Sight.Alive)
 		case Remove:
-			return m.Remove(o.Name, o.Force, c.o.Alive)
+			return m.Remove(o.Name, o.Force, c.o.Sight.Alive)
 		case Token:
 			return m.MakeToken(o.Secret, time.Now(), o.Expires)
 		case Redeem:
-			return m.Redeem(o.Secret, time.Now(), o.Member, c.o.Alive)
+			return m.Redeem(o.Secret, time.Now(), o.Member, c.o.Sight.Alive)
 		case Shards:
 			return m.Count(o.Count)
 		case Upgrade:
 			return m.Upgrade()
 		case Skip:
-			return m.Skip(o.Shard, o.Index)
+			return m.Skip(o.Shard, o.Index, o.Force, c.o.Sight.poisoned(o.Shard))
 		case Announce:
 			return m.Announce(o.Member)
 		}

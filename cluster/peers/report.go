@@ -12,6 +12,9 @@ type Report struct {
 	Free        uint64 `json:"free"`
 	Slow        bool   `json:"slow"`
 	Draining    bool   `json:"draining"`
+	// Serves: it may take mail from clients, and has to end that before it
+	// leaves.
+	Serves bool `json:"serves,omitempty"`
 	// Map is the version of the newest map it has.
 	Map    uint64             `json:"map"`
 	Shards map[uint16]Replica `json:"shards"`
@@ -24,6 +27,12 @@ type Replica struct {
 	Applied uint64 `json:"applied"`
 	Leads   bool   `json:"leads"`
 	Stopped bool   `json:"stopped"`
+	// Poison is the entry at which it stopped because that cannot be folded, or 0.
+	Poison uint64 `json:"poison,omitempty"`
+	// Sealed is the version of the map that has sealed the shard: nothing that
+	// the node has begun to propose is still on its way, and after a restart it
+	// will know the seal too.
+	Sealed uint64 `json:"sealed,omitempty"`
 	// Blank: the node was given the shard and has nothing of it yet.
 	Blank bool `json:"blank,omitempty"`
 	// Lost: the replica is damaged and waits to be made anew.
@@ -41,6 +50,10 @@ type Office struct {
 	Settled bool     `json:"settled"`
 	// Empty: the shard is retiring and holds nothing.
 	Empty bool `json:"empty,omitempty"`
+	// Ended is the version of the map that has sealed the shard, where it was
+	// found empty after every replica had said that it is sealed: nothing comes
+	// in any more.
+	Ended uint64 `json:"ended,omitempty"`
 }
 
 // Leads are the shards whose office the node says it holds, ascending. The

@@ -144,7 +144,7 @@ func (s *Server) skip(ctx context.Context, q *api.SkipRequest) (*api.Done, error
 	if q.Index == 0 {
 		return nil, invalid("say which entry: the log of the node that stopped names it")
 	}
-	if err := s.node.Skip(ctx, q.Shard, q.Index); err != nil {
+	if err := s.node.Skip(ctx, q.Shard, q.Index, q.Force); err != nil {
 		return nil, fmt.Errorf("skip entry %d of shard %d: %w", q.Index, q.Shard, err)
 	}
 	return &api.Done{}, nil
