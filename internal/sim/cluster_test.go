@@ -328,7 +328,7 @@ func (c *Cluster) open(m *machine) (*process, error) {
 	o := cluster.Options{
 		Name: m.name, Listen: m.seeds[m.name], Members: m.seeds, Incarnations: m.incarnations, Joining: m.joined,
 		ClusterID: "c1", Dir: "data", FS: m.disk, Network: host, MemoryBytes: 8 << 20,
-		SnapshotBytes: 512 << 10, TrailingBytes: 256 << 10, // so that snapshots are taken and sent
+		SnapshotBytes: 128 << 10, TrailingBytes: 64 << 10, // so that snapshots are taken and sent
 		Version: "sim", Log: log,
 		Fatal: func(err error) {
 			if p.fatal.CompareAndSwap(nil, &err) && !p.dead.Load() {

@@ -228,7 +228,12 @@ func (d *diary) on(name string) slog.Handler {
 	return listener{Handler: text.WithAttrs([]slog.Attr{slog.String("on", name)}), diary: d, on: name}
 }
 
-// listener notes which messages are called unsettled, and tells who listens.
+// differing is how a node says that replicas are not equal. It makes the wrong
+// one anew then, so that nothing is to be seen of it in the end.
+const differing = "the replicas of a shard differ"
+
+// listener notes which messages are called unsettled and whether replicas
+// differ, and tells who listens.
 type listener struct {
 	slog.Handler
 	diary     *diary
@@ -253,6 +258,9 @@ func (l listener) Handle(ctx context.Context, r slog.Record) error {
 		})
 	}
 	err := l.Handler.Handle(ctx, r)
+	if strings.HasPrefix(r.Message, differing) {
+		l.diary.complain("%s says: %s", l.on, r.Message)
+	}
 	if heard := l.diary.listener(); heard != nil {
 		heard(l.on, l.shard, r.Message)
 	}

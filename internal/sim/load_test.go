@@ -10,6 +10,7 @@ import (
 	"net/textproto"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"quorumta/internal/mail"
@@ -73,6 +74,7 @@ type load struct {
 	cluster *Cluster
 	random  *rand.Rand
 	every   time.Duration
+	rests   atomic.Bool // it submits nothing for now
 	sending sync.WaitGroup
 	letters []*letter // read after sending
 }
@@ -84,6 +86,9 @@ func (s *load) run(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
+			if s.rests.Load() {
+				continue
+			}
 			l := s.draw()
 			s.letters = append(s.letters, l)
 			s.sending.Go(func() {
