@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 
+	"quorumta/cluster/store"
 	"quorumta/internal/sim"
 )
 
@@ -304,7 +304,7 @@ func TestJoiningBegins(t *testing.T) {
 			t.Fatal(err)
 		}
 		joiner.run()
-		wait(t, "it stops", func() bool { return strings.Contains(joiner.g.Status().Stopped, "rejoin") })
+		wait(t, "it stops", func() bool { return errors.Is(joiner.g.Err(), store.ErrDamaged) })
 		joiner.stop()
 		var noted atomic.Int32
 		var fails atomic.Bool

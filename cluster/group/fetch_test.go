@@ -3,7 +3,9 @@ package group
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 
+	"quorumta/cluster/store"
 	"quorumta/internal/sim"
 )
 
@@ -166,5 +169,29 @@ func TestOutdatedSnapshotIsNotInstalled(t *testing.T) {
 			t.Error(err)
 		}
 		wait(t, "the follower goes on", func() bool { return follower.has("after") })
+	})
+}
+
+// A replica whose received snapshot cannot be restored stops as one that must be
+// made anew: the state that was to be replaced is gone.
+func TestFailedRestoreIsDamage(t *testing.T) {
+	one(t, func(t *testing.T, b *bench) {
+		u := b.o.State.Update()
+		u.Set([]byte("k"), bytes.Repeat([]byte("v"), 1000))
+		u.Commit(30, 1, [32]byte{})
+		view := b.o.State.View()
+		var whole bytes.Buffer
+		_, err := view.WriteTo(&whole)
+		view.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.run()
+		wait(t, "it runs", func() bool { _, err := b.g.replica(); return err == nil })
+		newer := bytes.Replace(whole.Bytes(), []byte("vvvv"), []byte("vvvw"), 1)
+		if err := b.g.fsm.Restore(io.NopCloser(bytes.NewReader(newer))); err == nil {
+			t.Fatal("a damaged stream is restored")
+		}
+		wait(t, "it stops", func() bool { return errors.Is(b.g.Err(), store.ErrDamaged) })
 	})
 }

@@ -450,7 +450,7 @@ func TestLostTailDoesNotVote(t *testing.T) {
 			t.Fatal(err)
 		}
 		lost.run()
-		wait(t, "it stops", func() bool { return strings.Contains(lost.g.Status().Stopped, "rejoin") })
+		wait(t, "it stops", func() bool { return errors.Is(lost.g.Err(), store.ErrDamaged) })
 		if _, err := lost.g.Propose(context.Background(), 1, []byte("a")); !errors.Is(err, ErrStopped) {
 			t.Errorf("a proposal: %v", err)
 		}
@@ -476,6 +476,9 @@ func TestLostStateDoesNotStart(t *testing.T) {
 		lost := newBench(t, net, "n1", []string{"n1"}, empty.fs)
 		lost.run()
 		wait(t, "it stops", func() bool { return strings.Contains(lost.g.Status().Stopped, "the state ends at") })
+		if err := lost.g.Err(); !errors.Is(err, store.ErrDamaged) {
+			t.Errorf("nobody makes it anew: %v", err)
+		}
 		lost.end()
 	})
 }

@@ -6,11 +6,14 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"quorumta/cluster/group/fold"
 	"quorumta/cluster/group/journal"
+	"quorumta/cluster/store"
 )
 
-// errRejoin ends the words about every replica that cannot vote any more.
-var errRejoin = errors.New("the replica does not vote; let the node rejoin as new: empty its data directory, then quorumta cluster join")
+// errRejoin ends the words about every replica that cannot vote any more: it
+// rejoins as new.
+var errRejoin = fmt.Errorf("the replica does not vote: %w", store.ErrDamaged)
 
 // Bootstrap writes the first configuration of a shard: all members vote. Every
 // member writes the same. A start that was cut off is finished.
@@ -97,14 +100,14 @@ func (g *Group) restoreReceived() error {
 	}
 	_, r, err := g.o.Snapshots.Open(id)
 	if err != nil {
-		return fmt.Errorf("open received snapshot: %w", err)
+		return fold.Unrestorable(fmt.Errorf("open received snapshot: %w", err))
 	}
 	err = errors.Join(g.o.State.Restore(r), r.Close())
 	if err == nil {
 		err = g.o.Snapshots.Restored(id)
 	}
 	if err != nil {
-		return fmt.Errorf("restore received snapshot at entry %d: %w", index, err)
+		return fold.Unrestorable(fmt.Errorf("restore received snapshot at entry %d: %w", index, err))
 	}
 	return nil
 }

@@ -42,6 +42,15 @@ func (g *Group) rest(ctx context.Context, why error) {
 	}
 }
 
+// Err is why the replica has stopped, or nil while it runs. store.ErrDamaged
+// means that nothing of it can be relied on, and that it can only be made anew
+// from the others; a *PoisonError that an entry is to be skipped.
+func (g *Group) Err() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.stopped
+}
+
 // final reports whether the replica was stopped for good.
 func (g *Group) final() bool {
 	select {

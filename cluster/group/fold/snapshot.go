@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/hashicorp/raft"
+
+	"quorumta/cluster/store"
 )
 
 // Snapshot implements raft.FSM.
@@ -21,7 +23,7 @@ func (f *FSM) Restore(r io.ReadCloser) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.o.State.Restore(r); err != nil {
-		err = fmt.Errorf("restore a received snapshot: %w", err)
+		err = Unrestorable(fmt.Errorf("restore a received snapshot: %w", err))
 		f.fail(err)
 		return err
 	}
@@ -32,6 +34,18 @@ func (f *FSM) Restore(r io.ReadCloser) error {
 		}
 	}
 	return nil
+}
+
+// Unrestorable is what a restore failed with, as store.ErrDamaged where trying
+// again would not help: what was received is bad or gone, and the state that it
+// was to replace may be gone too.
+func Unrestorable(err error) error {
+	for _, other := range []error{store.ErrDamaged, store.ErrDead, store.ErrDropped, store.ErrForeign} {
+		if errors.Is(err, other) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", store.ErrDamaged, err)
 }
 
 // marker is a local snapshot: no data, since the state itself is durable.
