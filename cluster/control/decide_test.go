@@ -114,8 +114,8 @@ func TestTokensAreUsedOnce(t *testing.T) {
 
 func TestAnUpgradeGoesAsFarAsAllAre(t *testing.T) {
 	m := founded(t)
-	if events, _ := m.Upgrade(); len(events) != 1 || events[0].Count != 1 {
-		t.Errorf("with n3 at level 1: %+v", events)
+	if events, _ := m.Upgrade(); m.Level != 1 || len(events) != 0 {
+		t.Errorf("with n3 at level 1: level %d, %+v", m.Level, events)
 	}
 	x := member("n3", "c", 2)
 	events, err := m.Announce(x)
@@ -129,6 +129,33 @@ func TestAnUpgradeGoesAsFarAsAllAre(t *testing.T) {
 	x.Incarnation = "other"
 	if _, err := m.Announce(x); err == nil {
 		t.Error("a stranger announces itself")
+	}
+}
+
+// An entry that can be folded is mail: it is skipped only where a replica has
+// stopped at it, or by force.
+func TestASkipNeedsEvidence(t *testing.T) {
+	m := founded(t)
+	for _, c := range []struct {
+		stopped map[string]uint64
+		force   bool
+		refusal string // "": it is decided
+	}{
+		{nil, false, "no replica of shard 1 that answers has stopped"},
+		{map[string]uint64{"n3": 8, "n2": 9}, false, "has stopped at entry 7, but n2 at entry 9, n3 at entry 8"},
+		{map[string]uint64{"n3": 7, "n2": 9}, false, ""},
+		{nil, true, ""},
+	} {
+		events, err := m.Skip(1, 7, c.force, c.stopped)
+		if c.refusal == "" && (err != nil || len(events) != 1) {
+			t.Errorf("%+v: %+v, %v", c, events, err)
+		}
+		if c.refusal != "" && (err == nil || !strings.Contains(err.Error(), c.refusal)) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	if _, err := m.Skip(0, 7, true, nil); err == nil {
+		t.Error("an entry of the control group is skipped")
 	}
 }
 
