@@ -1,13 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -15,6 +15,7 @@ import (
 	"quorumta/bench/load"
 	"quorumta/bench/proc"
 	"quorumta/bench/sink"
+	"quorumta/bench/subject"
 	"quorumta/bench/trial"
 )
 
@@ -48,9 +49,8 @@ func (c *backlogCmd) Run(ctx context.Context) error {
 	t, err := trial.Start(ctx, trial.Options{
 		Binary: c.Binary, Dir: dir, Nodes: 3, Sink: sink.Mode{Action: sink.Refuse},
 		Edit: func(_ string, config []byte) []byte {
-			router := fmt.Sprintf("routers:\n  - {name: silent, if: rcpt.domain == \"silent.example\", hosts: [\"%s\"]}\n", silent.Address())
-			text := strings.Replace(string(config), "routers:\n", router, 1)
-			return []byte(strings.Replace(text, "F 2h 15m", "F 2h 1m", 1))
+			config = bytes.Replace(config, []byte("F 2h 15m"), []byte("F 2h 1m"), 1)
+			return subject.FirstRouter(config, fmt.Sprintf("{name: silent, if: rcpt.domain == \"silent.example\", hosts: [%q]}", silent.Address()))
 		},
 	})
 	if err != nil {

@@ -108,8 +108,8 @@ func writeOut(out string, v any) error {
 type clusterFlags struct {
 	Binary string   `help:"The program: go build -o quorumta ./cmd/quorumta." required:"" type:"existingfile"`
 	Nodes  []int    `help:"Nodes of each cluster." default:"3"`
-	Config []string `help:"A line for each configuration's end, \"keep: {history: 1h}\"; may be given again."`
-	Env    []string `help:"NAME=VALUE for the nodes."`
+	Config []string `help:"\"SECTION.KEY: VALUE\", cluster.shards: 6 say, for each configuration; or a line for its end. May be given again." sep:"none"`
+	Env    []string `help:"NAME=VALUE for the nodes; may be given again." sep:"none"`
 }
 
 // kinds are the clusters.
@@ -124,9 +124,7 @@ func (f clusterFlags) kinds() []subject.Kind {
 func (f clusterFlags) options(nodes int) subject.QuorumtaOptions {
 	o := subject.QuorumtaOptions{Binary: f.Binary, Nodes: nodes, Env: f.Env}
 	if len(f.Config) > 0 {
-		o.Edit = func(_ string, text []byte) []byte {
-			return append(text, "\n"+strings.Join(f.Config, "\n")+"\n"...)
-		}
+		o.Edit = func(_ string, config []byte) []byte { return subject.Configure(config, f.Config...) }
 	}
 	return o
 }

@@ -36,6 +36,8 @@ type cli struct {
 	Cost     costCmd     `cmd:"" help:"What a message costs each node: processor time, writes, syncs, network, allocations."`
 	Scale    scaleCmd    `cmd:"" help:"What a message costs clusters of 1 to 9 nodes."`
 	Failover failoverCmd `cmd:"" help:"Rate and latency second by second while a node dies and comes back."`
+	Depth    depthCmd    `cmd:"" help:"Rates of new mail beside 1,000 to 10 million queued messages."`
+	Recovery recoveryCmd `cmd:"" help:"Kill with a full queue, start again: how soon is it at work?"`
 	Peers    peersCmd    `cmd:"" help:"The same work for clusters and for other mail servers, in turn."`
 	Rejoin   rejoinCmd   `cmd:"" help:"Wipe a node under full load and see what taking it back costs."`
 

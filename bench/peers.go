@@ -35,7 +35,7 @@ func (c *peersCmd) Run(ctx context.Context) error {
 	if os.Geteuid() != 0 {
 		return errors.New("peers are installed in rooms of their own, which wants root")
 	}
-	rooms, err := c.rooms()
+	rooms, err := roomsDir(c.Rooms)
 	if err != nil {
 		return err
 	}
@@ -60,9 +60,10 @@ func (c *peersCmd) Run(ctx context.Context) error {
 	return c.compare(ctx, p, "postfix", "floor")
 }
 
-func (c *peersCmd) rooms() (string, error) {
-	if c.Rooms != "" {
-		return c.Rooms, nil
+// roomsDir is where peers are installed: dir, or with "" the user's cache.
+func roomsDir(dir string) (string, error) {
+	if dir != "" {
+		return dir, nil
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
