@@ -236,6 +236,9 @@ func TestSurvivorBecomesTheCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	holds(t, survivor.Config, count)
+	if _, said, _ := command(t, "queue", "count", "--config", survivor.Config); !strings.Contains(said, "recovered from what a survivor had") {
+		t.Errorf("the count says %s", said)
+	}
 	must(t, "queue", "release", "--restored", "--config", survivor.Config)
 	must(t, "queue", "retry", "--all", "--config", survivor.Config)
 	arrives(t, tr.Sink, count)

@@ -3,7 +3,6 @@ package messages
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"quorumta/cmd/quorumta/console"
 	"quorumta/internal/admin/api"
@@ -69,7 +68,10 @@ func (c *chosen) actOn(ctx context.Context, s console.Streams, act api.Act, sel 
 		}
 		return err
 	}
-	fmt.Fprintf(s.Out, "%s: %d messages\n", strings.TrimSpace(string(act)), total)
+	if act == api.ActResume {
+		act = api.ActRelease // as the command is called
+	}
+	fmt.Fprintf(s.Out, "%s: %d messages\n", act, total)
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"quorumta/cmd/quorumta/console"
+	"quorumta/cmd/quorumta/salvage"
 	"quorumta/internal/admin/api"
 	"quorumta/internal/config"
 	"quorumta/internal/mail"
@@ -132,8 +133,12 @@ func (c *countCmd) Run(ctx context.Context, s console.Streams) error {
 func tellTotals(s console.Streams, t *api.Totals) error {
 	warnStale(s, t.Stale)
 	for _, why := range t.Suspended {
-		fmt.Fprintf(s.Err, "shard %d was restored on %s from a backup of %s: what it held waits for queue release --restored\n",
-			why.Shard, why.At.Format(time.RFC3339), why.Backup.Format(time.RFC3339))
+		how := "restored from a backup"
+		if why.By == salvage.ByRecover {
+			how = "recovered from what a survivor had"
+		}
+		fmt.Fprintf(s.Err, "shard %d was %s as of %s: what it held waits for queue release --restored\n",
+			why.Shard, how, why.Backup.Format(time.RFC3339))
 	}
 	_, err := fmt.Fprintf(s.Out, "total %d\ndue %d\ndeferred %d\nheld %d\nin flight %d\n", t.Total, t.Due, t.Deferred, t.Held, t.InFlight)
 	return err

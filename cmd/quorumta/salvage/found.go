@@ -12,6 +12,12 @@ import (
 	"quorumta/queue/state"
 )
 
+// By whom what waits is on record.
+const (
+	ByRecover = "recover"
+	byRestore = "restore"
+)
+
 // beginning is how a shard of the new cluster begins.
 type beginning struct {
 	shard   control.Shard

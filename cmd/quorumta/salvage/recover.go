@@ -205,7 +205,7 @@ func (r *renewal) takeOver(from *store.Store, cluster string, m control.Map, id 
 		return true
 	})
 	shard, _ := m.Shard(id)
-	b := beginning{shard: shard, lineage: newLineage(), hold: hold, made: out.Last, by: "recover"}
+	b := beginning{shard: shard, lineage: newLineage(), hold: hold, made: out.Last, by: ByRecover}
 	if b.made.IsZero() {
 		b.hold = false // nothing was ever in it
 	}

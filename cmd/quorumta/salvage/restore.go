@@ -178,7 +178,7 @@ func (r *renewal) restore(file io.Reader, m control.Map, sections []backup.Secti
 			continue
 		}
 		told(fmt.Sprintf("restoring shard %d: %d bytes", section.Shard, section.Size))
-		b := beginning{shard: shard, lineage: backup.Lineage(r.owner.Cluster, section), hold: true, made: made, by: "restore"}
+		b := beginning{shard: shard, lineage: backup.Lineage(r.owner.Cluster, section), hold: true, made: made, by: byRestore}
 		if err := r.found(b, r.owner.Cluster, stream); err != nil {
 			return err
 		}
