@@ -27,6 +27,10 @@ func (n *Node) newMover() *lead.Mover {
 			return leadOf(r), nil
 		},
 		Preferred: func(shard uint16) string { return n.atlas.Now().Lead[shard] },
+		Leaving: func(name string) bool {
+			x, ok := n.atlas.Now().Member(name)
+			return !ok || x.Leaving
+		},
 		Transfer: func(ctx context.Context, shard uint16, id string) error {
 			r, err := n.group(shard)
 			if err != nil {

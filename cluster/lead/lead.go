@@ -18,7 +18,8 @@ import (
 
 const (
 	interval = time.Second
-	// restFor is how long a shard's lead stays where it was put (PROTOCOL 29).
+	// restFor is how long a shard's lead stays where it was put (PROTOCOL 29). A
+	// takeover and a drain do not put it: where they left it nobody wanted it.
 	restFor = time.Minute
 	// settled is how long a member must have been answering to be given a lead.
 	settled = 2 * time.Second
@@ -28,6 +29,8 @@ const (
 	transferTimeout = 10 * time.Second
 	// noticeTimeout bounds telling a node that a lead is on its way.
 	noticeTimeout = 300 * time.Millisecond
+	// leavers count as having so many leads more than they have.
+	leavers       = 1 << 16
 	drainInterval = 50 * time.Millisecond
 )
 
@@ -45,8 +48,10 @@ type Options struct {
 	// Groups are the groups here; Group is one of them.
 	Groups func() []Group
 	Group  func(shard uint16) (Group, error)
-	// Preferred is who should lead the shard, "" where nobody in particular.
+	// Preferred is who should lead the shard, "" where nobody in particular;
+	// Leaving reports that the member is to leave the cluster.
 	Preferred func(shard uint16) string
+	Leaving   func(name string) bool
 	// Transfer hands the lead of a shard to the voter of that Raft id.
 	Transfer func(ctx context.Context, shard uint16, id string) error
 	// Ask calls a method of another node.
@@ -105,7 +110,11 @@ func (m *Mover) place(ctx context.Context, g Group) {
 	if to == "" || to == m.o.Self || !m.fit(to, g) {
 		return
 	}
-	if err := m.Move(ctx, g.Shard, to); err != nil && ctx.Err() == nil {
+	move := m.Move
+	if m.Draining() {
+		move = m.flee
+	}
+	if err := move(ctx, g.Shard, to); err != nil && ctx.Err() == nil {
 		m.o.Log.Info("the lead was not moved", "shard", g.Shard, "to", to, "err", err)
 	}
 }
@@ -128,7 +137,9 @@ func (m *Mover) voter(g Group, name string) string {
 	return ""
 }
 
-// refuge is the fit member with the fewest leads, or "".
+// refuge is the member that a lead goes to which cannot stay here, or "": of
+// those that are fit the one that should have it, or that with the fewest leads.
+// One that leaves the cluster is the last choice: the lead would soon move again.
 func (m *Mover) refuge(g Group) string {
 	best, fewest := "", 0
 	for _, name := range m.o.Peers.Names() {
@@ -136,15 +147,36 @@ func (m *Mover) refuge(g Group) string {
 			continue
 		}
 		o, _ := m.o.Peers.Get(name)
-		if leads := len(o.Report.Leads()); best == "" || leads < fewest {
+		leads := m.moves.with(name, o.Report.Leads())
+		switch {
+		case m.o.Leaving(name):
+			leads += leavers
+		case name == m.o.Preferred(g.Shard):
+			leads = -1
+		}
+		if best == "" || leads < fewest {
 			best, fewest = name, leads
 		}
 	}
 	return best
 }
 
-// Move hands the lead of a shard that this node leads to another.
+// Move hands the lead of a shard that this node leads to another, where it stays
+// for a while.
 func (m *Mover) Move(ctx context.Context, shard uint16, to string) error {
+	return m.move(ctx, shard, to, func(ctx context.Context) {
+		m.moves.note(shard)
+		m.announce(ctx, shard, to)
+	})
+}
+
+// flee hands a lead away that cannot stay here. As after a takeover, it may be
+// placed anew at once: it does not belong where it went.
+func (m *Mover) flee(ctx context.Context, shard uint16, to string) error {
+	return m.move(ctx, shard, to, func(context.Context) {})
+}
+
+func (m *Mover) move(ctx context.Context, shard uint16, to string, first func(context.Context)) error {
 	g, err := m.o.Group(shard)
 	if err != nil {
 		return err
@@ -159,10 +191,11 @@ func (m *Mover) Move(ctx context.Context, shard uint16, to string) error {
 	defer m.moves.end(shard)
 	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()
-	m.announce(ctx, shard, to)
+	first(ctx)
 	if err := m.o.Transfer(ctx, shard, id); err != nil {
 		return err
 	}
+	m.moves.gave(shard, to)
 	m.o.Log.Info("the lead was moved", "shard", shard, "to", to)
 	return nil
 }
@@ -231,7 +264,7 @@ func (m *Mover) drainOnce(ctx context.Context) (left int, err error) {
 			err = errors.New("no other member is fit to lead")
 			continue
 		}
-		err = m.Move(ctx, g.Shard, to)
+		err = m.flee(ctx, g.Shard, to)
 	}
 	return left, err
 }
