@@ -98,8 +98,13 @@ func (n *Node) votersOf(shard uint16) (all []digest.Voter) {
 	}
 	for _, id := range r.Status().Voters {
 		name := nameOf(id)
-		o, _ := n.peers.Get(name)
-		all = append(all, digest.Voter{Node: name, Gone: name != n.o.Name && o.Report.Incarnation != "" && string(id) != name+"/"+o.Report.Incarnation})
+		o, alive := n.peers.Get(name)
+		other := name != n.o.Name
+		all = append(all, digest.Voter{
+			Node:   name,
+			Gone:   other && o.Report.Incarnation != "" && string(id) != name+"/"+o.Report.Incarnation,
+			Silent: other && !alive,
+		})
 	}
 	slices.SortFunc(all, func(a, b digest.Voter) int { return strings.Compare(a.Node, b.Node) })
 	return all

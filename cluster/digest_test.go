@@ -90,3 +90,31 @@ func TestTheScrubberComparesStates(t *testing.T) {
 		w.within(10*time.Minute, "n2 stops", func() bool { return strings.Contains(w.stopped("n2"), "differs") })
 	})
 }
+
+// Who looks at the digests is told at once which replica is missing.
+func TestADigestWithoutOneReplica(t *testing.T) {
+	inWorld(t, 3, 1, func(w *world) {
+		w.put(1, "a=1")
+		w.leader(1)
+		for _, deep := range []bool{false, true} {
+			lost := "n1"
+			if w.leader(1) == lost {
+				lost = "n2"
+			}
+			w.net.Pause(lost)
+			time.Sleep(3 * time.Second)
+			leader := w.leader(1, lost)
+			start := time.Now()
+			digests, err := w.node(leader).Digest(w.t.Context(), deep)
+			if took := time.Since(start); err != nil || took > 6*time.Second {
+				w.t.Errorf("deep %t: %v after %v", deep, err, took)
+			}
+			missing := slices.IndexFunc(digests[0].Replicas, func(r cluster.ReplicaDigest) bool { return r.Error != "" })
+			if digests[0].Differs() || len(digests[0].Replicas) != 3 || missing < 0 || digests[0].Replicas[missing].Node != lost {
+				w.t.Errorf("deep %t, without %s: %+v", deep, lost, digests[0].Replicas)
+			}
+			w.net.Resume(lost)
+			time.Sleep(3 * time.Second)
+		}
+	})
+}

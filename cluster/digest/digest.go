@@ -19,6 +19,10 @@ const (
 	// markTimeout bounds a comparison, deepTimeout one of whole states.
 	markTimeout = 30 * time.Second
 	deepTimeout = 30 * time.Minute
+	// patience is how long whoever looks waits for a replica that does not come
+	// to the mark, and for one that does not answer; slack is for the answer's way.
+	patience = 3 * time.Second
+	slack    = time.Second
 	// marks are proposed at most so often for one comparison.
 	marks = 3
 	// passedPoll is how often a replica that waits for a mark looks whether it
@@ -65,6 +69,9 @@ type MarkRequest struct {
 	Mark  []byte `json:"mark"`
 	Index uint64 `json:"index"`
 	Deep  bool   `json:"deep"`
+	// Within is how long the replica may take to come to the mark, nanoseconds;
+	// 0: as long as a comparison may take.
+	Within time.Duration `json:"within,omitempty"`
 }
 
 // Differs reports whether two replicas that answered are not equal.
@@ -106,11 +113,18 @@ func (d Shard) judge() (wrong []string, doubt bool) {
 	return slices.Concat(kinds[1:]...), false
 }
 
-// Compare compares the replicas of a shard that this node leads. The leader
+// Compare compares the replicas of a shard that this node leads, for whoever
+// looks: a replica that is missing is named and not waited for.
+func (c *Comparer) Compare(ctx context.Context, r Request) (Shard, error) {
+	return c.compare(ctx, r, patience)
+}
+
+// compare compares the replicas of a shard that this node leads. The leader
 // proposes a mark, and every replica says what it was when it came there, so
 // that all speak of the same place in the log. Where a snapshot has carried one
-// past it, another mark is tried.
-func (c *Comparer) Compare(ctx context.Context, r Request) (Shard, error) {
+// past it, another mark is tried. within bounds the wait for one that lags; 0
+// is as long as a comparison may take.
+func (c *Comparer) compare(ctx context.Context, r Request, within time.Duration) (Shard, error) {
 	limit := markTimeout
 	if r.Deep {
 		limit = deepTimeout
@@ -118,7 +132,7 @@ func (c *Comparer) Compare(ctx context.Context, r Request) (Shard, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for tries := 1; ; tries++ {
-		d, err := c.compareOnce(ctx, r)
+		d, err := c.compareOnce(ctx, r, within)
 		passed := slices.ContainsFunc(d.Replicas, func(r Replica) bool { return r.Passed })
 		if err != nil || !passed || tries == marks {
 			return d, err
@@ -126,7 +140,7 @@ func (c *Comparer) Compare(ctx context.Context, r Request) (Shard, error) {
 	}
 }
 
-func (c *Comparer) compareOnce(ctx context.Context, r Request) (Shard, error) {
+func (c *Comparer) compareOnce(ctx context.Context, r Request, within time.Duration) (Shard, error) {
 	d := Shard{ID: r.Shard}
 	var id [16]byte
 	_, _ = rand.Read(id[:])
@@ -134,7 +148,7 @@ func (c *Comparer) compareOnce(ctx context.Context, r Request) (Shard, error) {
 	if err != nil {
 		return d, err
 	}
-	at := MarkRequest{Shard: r.Shard, Mark: mark, Deep: r.Deep}
+	at := MarkRequest{Shard: r.Shard, Mark: mark, Deep: r.Deep, Within: within}
 	own, err := c.At(ctx, at)
 	if err != nil {
 		return d, err
@@ -153,16 +167,27 @@ func (c *Comparer) compareOnce(ctx context.Context, r Request) (Shard, error) {
 			continue
 		}
 		asking.Go(func() {
-			found := &d.Replicas[i]
-			if err := c.o.Ask(ctx, v.Node, MethodAt, at, found); err != nil {
-				found.Error = err.Error()
-			}
-			found.Node = v.Node
+			d.Replicas[i] = c.question(ctx, v, at)
 		})
 	}
 	asking.Wait()
 	slices.SortFunc(d.Replicas, func(a, b Replica) int { return strings.Compare(a.Node, b.Node) })
 	return d, nil
+}
+
+// question asks a voter what it was at the mark. One that is silent is given a
+// chance; adding up a whole state takes its time.
+func (c *Comparer) question(ctx context.Context, v Voter, at MarkRequest) (found Replica) {
+	if v.Silent || (at.Within > 0 && !at.Deep) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience+slack)
+		defer cancel()
+	}
+	if err := c.o.Ask(ctx, v.Node, MethodAt, at, &found); err != nil {
+		found = Replica{Error: err.Error()}
+	}
+	found.Node = v.Node
+	return found
 }
 
 // At is what this node's replica was at the mark.
@@ -171,7 +196,7 @@ func (c *Comparer) At(ctx context.Context, r MarkRequest) (Replica, error) {
 	if r.Deep {
 		limit = deepTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.Within, limit))
 	defer cancel()
 	for {
 		within, stop := context.WithTimeout(ctx, passedPoll) // for coming there, not for adding up

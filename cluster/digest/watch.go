@@ -49,10 +49,10 @@ type Options struct {
 }
 
 // Voter is a replica that votes. Gone: its incarnation is not the node's any
-// more.
+// more. Silent: the node has not answered lately.
 type Voter struct {
-	Node string
-	Gone bool
+	Node         string
+	Gone, Silent bool
 }
 
 // Led is a shard whose office this node holds.
@@ -141,7 +141,7 @@ func (c *Comparer) scrubDue(shard uint16) bool {
 
 // examine compares a shard and tells every voter what came of it.
 func (c *Comparer) examine(ctx context.Context, r Request) error {
-	d, err := c.Compare(ctx, r)
+	d, err := c.compare(ctx, r, 0)
 	if err != nil {
 		return err
 	}
