@@ -3,13 +3,14 @@ package store
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"quorumta/cluster/store/intact"
 	"quorumta/cluster/store/mark"
+	"quorumta/cluster/store/pagecache"
+	"quorumta/cluster/store/tuning"
 )
 
 // The marks of the Pebbles' own files, in "marks/files": the number and the
@@ -30,7 +31,9 @@ func (s *Store) openPebbles() (err error) {
 		return err
 	}
 	var created atomic.Uint64 // the newest WAL of the log
-	options := s.logOptions()
+	tune := s.tuning()
+	options := tune.Log()
+	options.FS = pagecache.Forget(options.FS) // what it writes is read again by chance only
 	options.EventListener.WALCreated = func(i pebble.WALCreateInfo) { created.Store(uint64(i.FileNum)) }
 	since, err := s.files.Shard(logWAL, false)
 	if err != nil {
@@ -44,10 +47,23 @@ func (s *Store) openPebbles() (err error) {
 	if err := since.Lower(created.Load(), 0); err != nil {
 		return err
 	}
-	if s.state, err = s.openPebble("state", s.stateOptions(), stateManifest, 0); err != nil {
+	if s.state, err = s.openPebble("state", tune.State(), stateManifest, 0); err != nil {
 		return err
 	}
 	return s.inspect()
+}
+
+// tuning is how the two Pebbles are set, and what they tell.
+func (s *Store) tuning() tuning.Node {
+	return tuning.Node{
+		FS:          s.o.FS,
+		Cache:       s.cache,
+		MemoryBytes: s.o.MemoryBytes,
+		Fatal:       func(_ string, err error) { _ = s.fail(err) },
+		Background:  s.failBackground,
+		Stalled:     func() { s.stalls.Add(1) },
+		Logger:      s.o.Log,
+	}
 }
 
 // openPebble opens one Pebble.
@@ -100,23 +116,8 @@ func (s *Store) closePebble(what string, db *pebble.DB) (err error) {
 	return nil
 }
 
-// fileNumber is how Pebble names the file of a block that it could not read.
-var fileNumber = regexp.MustCompile(`file (\d{6,})\b`)
-
 // named adds the damaged file to an error of the Pebble in the directory, where
 // it tells which one.
 func (s *Store) named(dir string, err error) error {
-	if info := pebble.ExtractDataCorruptionInfo(err); info != nil {
-		return fmt.Errorf("%s is damaged: %w", info.Path, err)
-	}
-	if number := fileNumber.FindStringSubmatch(err.Error()); number != nil && pebble.IsCorruptionError(err) {
-		// Blob files come without their path.
-		for _, kind := range []string{".blob", ".sst"} {
-			path := s.path(dir, number[1]+kind)
-			if _, absent := s.o.FS.Stat(path); absent == nil {
-				return fmt.Errorf("%s is damaged: %w", path, err)
-			}
-		}
-	}
-	return err
+	return intact.Named(s.o.FS, s.path(dir), err)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"quorumta/cluster/store/snapshot"
+	"quorumta/cluster/store/stream"
 )
 
 // Snapshots is one shard's raft.SnapshotStore, of two kinds: a marker is local
@@ -154,7 +155,7 @@ func (s *Snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 		return nil, nil, fmt.Errorf("open snapshot: %w", err)
 	}
 	meta.Size = size
-	return meta, newLive(view), nil
+	return meta, stream.Live(view), nil
 }
 
 // data is a received stream that knows its file: Restore names it when it is
@@ -166,31 +167,6 @@ type data struct {
 
 // Name is the path of the file.
 func (d data) Name() string { return d.path }
-
-// live is a stream of a view that is written while it is read.
-type live struct {
-	*io.PipeReader
-	done chan struct{}
-}
-
-func newLive(view *View) *live {
-	r, w := io.Pipe()
-	l := &live{PipeReader: r, done: make(chan struct{})}
-	go func() {
-		defer close(l.done)
-		defer view.Close()
-		_, err := view.WriteTo(w)
-		w.CloseWithError(err)
-	}()
-	return l
-}
-
-// Close ends the writing.
-func (l *live) Close() error {
-	err := l.PipeReader.Close()
-	<-l.done
-	return err
-}
 
 // Incoming is where a snapshot is fetched to before it is installed (package
 // transfer). What is there outlives a restart.

@@ -27,6 +27,13 @@ var (
 	ErrLineage = errors.New("the state is of another lineage than its snapshot; let the replica rejoin as new")
 )
 
+// recentShare is the part of Options.MemoryBytes that recent entries get; the rest
+// is for the Pebbles (package tuning), whose cache has at least minCache bytes.
+const (
+	recentShare = 8
+	minCache    = 1 << 20
+)
+
 // Options says where and how the store lives; every field but Ballast is needed.
 type Options struct {
 	// Dir is the data directory; "log", "state", "snapshots" and "marks" are

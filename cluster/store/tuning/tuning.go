@@ -1,4 +1,5 @@
-package store
+// Package tuning is how the two Pebbles of a node are set.
+package tuning
 
 import (
 	"context"
@@ -9,21 +10,18 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
-
-	"quorumta/cluster/store/pagecache"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// How Options.MemoryBytes is spent. One block cache serves both Pebbles, and
+// How Node.MemoryBytes is spent. One block cache serves both Pebbles, and
 // they reserve their memtables in it: what the memtables do not use caches
 // blocks, and the sum stays below its size. A memtable of the log gets an
 // eighth, one of the state a sixteenth; three of each may be under way before
 // writes wait, so that at most 9/16 are memtables.
 const (
-	recentShare  = 8
 	logShare     = 8
 	stateShare   = 16
 	memtables    = 3
-	minCache     = 1 << 20
 	minMemtable  = 256 << 10
 	maxMemtable  = 64 << 20
 	separateFrom = 1024 // bytes of value that move it out of the tables
@@ -36,14 +34,28 @@ const (
 	overlaps = 20
 )
 
-// common is what both Pebbles share.
-func (s *Store) common(what string, share int64) *pebble.Options {
-	log := pebbleLog{store: s, what: what}
+// Node is what both Pebbles of a node share; every field is needed. The functions
+// are told which Pebble it is, "log" or "state".
+type Node struct {
+	FS    vfs.FS
+	Cache *pebble.Cache
+	// MemoryBytes is for the memtables and the cache of both.
+	MemoryBytes int64
+	// Fatal: a write or sync has failed. Background: a flush or compaction has.
+	Fatal, Background func(what string, err error)
+	// Stalled: writes wait for flushes or compactions.
+	Stalled func()
+	Logger  *slog.Logger
+}
+
+// common is what the two have in common.
+func (n Node) common(what string, share int64) *pebble.Options {
+	log := pebbleLog{node: n, what: what}
 	o := &pebble.Options{
-		FS:                          s.o.FS,
-		Cache:                       s.cache,
+		FS:                          n.FS,
+		Cache:                       n.Cache,
 		FormatMajorVersion:          pebble.FormatNewest,
-		MemTableSize:                uint64(min(max(s.o.MemoryBytes/share, minMemtable), maxMemtable)),
+		MemTableSize:                uint64(min(max(n.MemoryBytes/share, minMemtable), maxMemtable)),
 		MemTableStopWritesThreshold: memtables,
 		L0CompactionThreshold:       overlaps,
 		L0StopWritesThreshold:       64,
@@ -52,14 +64,14 @@ func (s *Store) common(what string, share int64) *pebble.Options {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)) },
 		Logger:                      log,
 		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { s.failBackground(what, err) },
+			BackgroundError: func(err error) { n.Background(what, err) },
 			// Whoever came upon it gets an error too, and decides.
 			DataCorruption: func(i pebble.DataCorruptionInfo) {
-				s.o.Log.Error("a file is damaged", "store", what, "path", i.Path)
+				n.Logger.Error("a file is damaged", "store", what, "path", i.Path)
 			},
 			WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
-				s.stalls.Add(1)
-				s.o.Log.Warn("writes wait for the disk", "store", what, "reason", i.Reason)
+				n.Stalled()
+				n.Logger.Warn("writes wait for the disk", "store", what, "reason", i.Reason)
 			},
 		},
 	}
@@ -77,17 +89,15 @@ func (s *Store) common(what string, share int64) *pebble.Options {
 	return o
 }
 
-// logOptions are those of the Pebble of logs, votes and terms.
-func (s *Store) logOptions() *pebble.Options {
-	o := s.common("log", logShare)
-	o.FS = pagecache.Forget(o.FS)
-	return o
+// Log are the options of the Pebble of logs, votes and terms.
+func (n Node) Log() *pebble.Options {
+	return n.common("log", logShare)
 }
 
-// stateOptions are those of the Pebble of states: no WAL, and filters, since
+// State are the options of the Pebble of states: no WAL, and filters, since
 // most reads of a fold ask for a key that may not be there.
-func (s *Store) stateOptions() *pebble.Options {
-	o := s.common("state", stateShare)
+func (n Node) State() *pebble.Options {
+	o := n.common("state", stateShare)
 	o.DisableWAL = true
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -98,24 +108,24 @@ func (s *Store) stateOptions() *pebble.Options {
 // pebbleLog hands Pebble's log to ours. Fatalf must not return in Pebble's
 // eyes; where it does, the store is dead already and refuses what follows.
 type pebbleLog struct {
-	store *Store
-	what  string
+	node Node
+	what string
 }
 
 // Infof implements pebble.Logger.
 func (l pebbleLog) Infof(format string, args ...any) {
-	if !l.store.o.Log.Enabled(context.Background(), slog.LevelDebug) {
+	if !l.node.Logger.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
-	l.store.o.Log.Debug(fmt.Sprintf(format, args...), "store", l.what)
+	l.node.Logger.Debug(fmt.Sprintf(format, args...), "store", l.what)
 }
 
 // Errorf implements pebble.Logger.
 func (l pebbleLog) Errorf(format string, args ...any) {
-	l.store.o.Log.Warn(fmt.Sprintf(format, args...), "store", l.what)
+	l.node.Logger.Warn(fmt.Sprintf(format, args...), "store", l.what)
 }
 
 // Fatalf implements pebble.Logger.
 func (l pebbleLog) Fatalf(format string, args ...any) {
-	_ = l.store.fail(fmt.Errorf("%s: "+format, append([]any{l.what}, args...)...))
+	l.node.Fatal(l.what, fmt.Errorf("%s: "+format, append([]any{l.what}, args...)...))
 }
