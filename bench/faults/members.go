@@ -13,6 +13,7 @@ import (
 
 	"quorumta/bench/load"
 	"quorumta/bench/proc"
+	"quorumta/bench/sink"
 )
 
 // memberJoins has a new node join, which gets replicas and leads, and has it
@@ -90,11 +91,14 @@ const (
 	missedCount = 16 // for each shard
 	// missedWithin is what a machine gets for that.
 	missedWithin = time.Minute
+	// lagTries is how often: where the disks are slow a node has some of it go to
+	// other shards.
+	lagTries = 3
 )
 
 // nodeLags keeps a node down until a shard's log has been cut, so that it needs
 // a snapshot.
-func nodeLags(ctx context.Context, r *round) error {
+func nodeLags(ctx context.Context, r *round) (err error) {
 	v, err := r.follower(ctx)
 	if err != nil {
 		return err
@@ -102,32 +106,58 @@ func nodeLags(ctx context.Context, r *round) error {
 	if err := r.strike(ctx, func() error { v.Kill(); return nil }, v); err != nil {
 		return err
 	}
-	if err := r.miss(ctx); err != nil {
+	// What is not delivered stays in the state: a small one is sent whole.
+	if err := r.sink(sink.Mode{Action: sink.Defer, Stage: sink.AtRcpt}); err != nil {
 		return err
 	}
-	before, err := v.Snapshots()
-	if err != nil {
-		return err
-	}
-	if err := v.Start(); err != nil {
-		return err
-	}
-	if err := v.WaitReady(ctx); err != nil {
-		return err
-	}
-	for {
-		now, err := v.Snapshots()
+	defer func() { err = errors.Join(err, r.sink(sink.Mode{Delay: sink.Duration(hopTakes)})) }()
+	for range lagTries {
+		if err := r.miss(ctx); err != nil {
+			return err
+		}
+		sent, err := r.catchUp(ctx, v)
 		if err != nil {
 			return err
 		}
-		if now > before {
-			r.note = fmt.Sprintf("%d snapshots installed", now-before)
+		if sent > 0 {
+			r.note = fmt.Sprintf("%s was sent %d snapshots", v.Name, sent)
 			return nil
 		}
-		if !sleep(ctx, 100*time.Millisecond) {
-			return fmt.Errorf("%s installed no snapshot: %w", v.Name, ctx.Err())
+		v.Kill() // what it missed was spread over several shards: once more
+	}
+	return fmt.Errorf("%s needed no snapshot", v.Name)
+}
+
+// catchUp starts a node, waits until it has what was committed, and returns how
+// many snapshots it was sent.
+func (r *round) catchUp(ctx context.Context, m *member) (sent int, err error) {
+	var then proc.Status
+	if err := r.trial.Cluster.Query(ctx, &then, "cluster", "status"); err != nil {
+		return 0, err
+	}
+	before, err := r.trial.Cluster.Snapshots(m.Name)
+	if err != nil {
+		return 0, err
+	}
+	if err := m.Start(); err != nil {
+		return 0, err
+	}
+	if err := m.WaitReady(ctx); err != nil {
+		return 0, err
+	}
+	for {
+		var now proc.Status
+		err := r.trial.Cluster.Query(ctx, &now, "cluster", "status")
+		lack := now.Behind(then, m.Name)
+		if err == nil && lack == "" {
+			break
+		}
+		if !sleep(ctx, 200*time.Millisecond) {
+			return 0, fmt.Errorf("%s does not catch up: %s: %w", m.Name, lack, errors.Join(err, ctx.Err()))
 		}
 	}
+	after, err := r.trial.Cluster.Snapshots(m.Name)
+	return after - before, err
 }
 
 // miss has large messages accepted until the logs of some shards were cut.

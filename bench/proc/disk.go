@@ -48,6 +48,23 @@ func (n *Node) Logged(text string) (int, error) {
 	return bytes.Count(lines, []byte(text)), err
 }
 
-// Snapshots is how many snapshots of other members the node has installed in
-// all its runs.
-func (n *Node) Snapshots() (int, error) { return n.Logged("nstalled remote snapshot") }
+// Snapshots counts the snapshots that a node has fetched from others in all its
+// runs, as their logs tell.
+func (c *Cluster) Snapshots(node string) (int, error) {
+	count := 0
+	for _, n := range c.Nodes {
+		text, err := os.ReadFile(n.LogFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		for line := range bytes.Lines(text) {
+			if bytes.Contains(line, []byte("the snapshot has been fetched")) && bytes.Contains(line, []byte(`"by":"`+node+`/`)) {
+				count++
+			}
+		}
+	}
+	return count, nil
+}

@@ -77,6 +77,23 @@ func (s Shard) missing(replicas int) string {
 	return ""
 }
 
+// Behind says what a node's replicas have not applied yet of what was committed
+// then; "" for nothing.
+func (s Status) Behind(then Status, node string) string {
+	committed := map[int]uint64{}
+	for _, shard := range then.Shards {
+		committed[shard.ID] = shard.Commit
+	}
+	for _, shard := range s.Shards {
+		for _, r := range shard.Replicas {
+			if r.Node == node && r.Applied < committed[shard.ID] {
+				return fmt.Sprintf("shard %d: entry %d of %d", shard.ID, r.Applied, committed[shard.ID])
+			}
+		}
+	}
+	return ""
+}
+
 // Votes is in how many shards a node votes, and in how many it has a replica
 // that does not yet.
 func (s Status) Votes(node string) (votes, waits int) {

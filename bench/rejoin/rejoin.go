@@ -250,24 +250,13 @@ func (r *run) rejoin(ctx context.Context) error {
 	return r.moved()
 }
 
-// behind says what a node lacks of what was committed then; "" for nothing.
+// behind says what the cluster lacks, or the node of what was committed then;
+// "" for nothing.
 func behind(then, now proc.Status, node string) string {
 	if lack := now.Missing(nodes, nodes); lack != "" {
 		return lack
 	}
-	for _, was := range then.Shards {
-		for _, is := range now.Shards {
-			if is.ID != was.ID {
-				continue
-			}
-			for _, replica := range is.Replicas {
-				if replica.Node == node && replica.Applied < was.Commit {
-					return fmt.Sprintf("shard %d: entry %d of %d", is.ID, replica.Applied, was.Commit)
-				}
-			}
-		}
-	}
-	return ""
+	return now.Behind(then, node)
 }
 
 // moved notes what the node has taken.
@@ -277,7 +266,7 @@ func (r *run) moved() error {
 		return err
 	}
 	r.report.Data = proc.DiskUse(r.data())
-	r.report.Snapshots, err = r.wiped.Snapshots()
+	r.report.Snapshots, err = r.t.Cluster.Snapshots(r.wiped.Name)
 	return err
 }
 
