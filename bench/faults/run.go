@@ -62,6 +62,11 @@ func (s *series) try(ctx context.Context, f fault, random *rand.Rand) (Result, e
 	if err := f.needs.missing(s.o.Plain); err != nil {
 		return Result{Fault: f.name, Skipped: err.Error()}, nil
 	}
+	if f.large {
+		if err := s.end(); err != nil {
+			return Result{Fault: f.name, Problem: err.Error()}, err
+		}
+	}
 	if s.bed == nil {
 		s.beds++
 		b, err := makeBed(ctx, s.o, filepath.Join(s.dir, fmt.Sprint("bed", s.beds)))
@@ -72,7 +77,7 @@ func (s *series) try(ctx context.Context, f fault, random *rand.Rand) (Result, e
 	}
 	s.say(f.name + ": " + f.about)
 	result := s.bed.try(ctx, f, random)
-	if result.Problem == "" {
+	if result.Problem == "" && !f.large {
 		return result, nil
 	}
 	return result, s.end()

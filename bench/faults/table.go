@@ -17,7 +17,8 @@ type fault struct {
 	// strike does it, holds it for a while, and takes it back; nodes that it
 	// leaves dead are started again by the round.
 	strike func(ctx context.Context, r *round) error
-	// large: a gigabyte is moved, which takes its time.
+	// large: a lot is moved, which takes its time, and on a bed of its own: a
+	// shard keeps its log for minutes after it has sent a snapshot.
 	large bool
 }
 
