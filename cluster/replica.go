@@ -1,11 +1,9 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -34,15 +32,7 @@ func (r *replica) Shard() uint16 { return r.shard }
 func (r *replica) Sealed() uint64 { return r.sealed }
 
 // Stopped implements upkeep.Replica.
-func (r *replica) Stopped() (poison uint64, why error) {
-	s := r.Status()
-	if s.Stopped == "" {
-		return 0, nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	return s.Poison, r.Barrier(ctx) // which fails with why
-}
+func (r *replica) Stopped() (poison uint64, why error) { return r.Status().Poison, r.Err() }
 
 // openGroup opens the replica that the map gives to this node.
 func (n *Node) openGroup(s control.Shard) error {

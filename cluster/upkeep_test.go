@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -212,5 +213,34 @@ func TestADamagedReplicaIsMadeAnew(t *testing.T) {
 		w.placed(2, 3)
 		w.equal(1, w.names...)
 		w.equal(2, w.names...)
+	})
+}
+
+// A replica that has lost what it had says so, does not vote, and is made anew
+// from the others by itself.
+func TestALostReplicaIsMadeAnew(t *testing.T) {
+	inWorld(t, 3, 2, func(w *world) {
+		for i := range 20 {
+			w.put(1, fmt.Sprintf("k%d=1", i))
+		}
+		time.Sleep(3 * time.Second)
+		w.stop("n2")
+		s, err := store.Open(store.Options{
+			Dir: "data", FS: w.nodes["n2"].fs, MemoryBytes: 8 << 20, Log: slog.New(slog.DiscardHandler), Fatal: func(err error) { w.t.Error(err) },
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if err := errors.Join(s.Drop(1), s.Close()); err != nil {
+			w.t.Fatal(err)
+		}
+		w.start("n2")
+		w.within(10*time.Second, "n2 says so", func() bool { return strings.Contains(w.stopped("n2"), "damaged") })
+		w.within(time.Minute, "n2 has shard 1 again", func() bool {
+			_, ok := w.get("n2", 1, "k19")
+			return ok && w.stopped("n2") == ""
+		})
+		w.placed(2, 3)
+		w.equal(1, w.names...)
 	})
 }
