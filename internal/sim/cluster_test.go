@@ -250,7 +250,9 @@ func (c *Cluster) kill(name string, kept int) {
 			<-r.ended
 		}
 		p.door.drain()
-		_ = p.node.Close() // nobody reads that disk again
+		if err := p.node.Close(); err != nil { // nobody reads that disk again
+			c.log.note("the dead %s was closed: %v", name, err)
+		}
 	})
 }
 

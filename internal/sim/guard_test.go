@@ -90,13 +90,13 @@ func (c *Cluster) mark(name string) {
 
 // A leader that does not know yet that there is another writes nothing into
 // the other's term (hashicorp/raft#695). What it was told before it was cut off
-// comes late, so it takes itself for a leader too long; then every second
-// connection loses a packet, so it may hear of the other one's term before it
-// gets its entries, and what was decided before is proposed in that moment. All
+// comes late, so it takes itself for a leader too long; then some connections
+// are slower than others, so it may hear of the other one's term before it gets
+// its entries, and what was decided before is proposed in that moment. All
 // is quiet until then: entries of its own term would be seen to be wrong.
 func TestNothingIsWrittenInAnothersTerm(t *testing.T) {
 	inCluster(t, func(c *Cluster, _ *sink, in *load) {
-		const rounds = 12
+		const rounds = 24
 		for range rounds {
 			in.rests.Store(true)
 			time.Sleep(2 * time.Second) // of virtual time
@@ -107,14 +107,13 @@ func TestNothingIsWrittenInAnothersTerm(t *testing.T) {
 			}))
 			time.Sleep(150 * time.Millisecond) // of virtual time
 			c.net.Mute(leader)
-			c.net.Delay(leader, c.someTime(func(int) time.Duration { return time.Duration(c.random.IntN(2)) * 2 * time.Second }))
-			c.proposeLate(leader, 1, 3500*time.Millisecond)
+			c.net.Delay(leader, c.someTime(func(int) time.Duration { return between(c.random, 0, time.Second) }))
+			c.proposeLate(leader, 1, 3*time.Second)
 			in.rests.Store(false)
 			c.log.note("heal")
 			c.net.Heal()
 			time.Sleep(2 * time.Second) // of virtual time
 			c.log.complainOf(c.counted())
-			c.log.complainOf(c.equal())
 			if c.log.failed() {
 				return
 			}
@@ -123,8 +122,7 @@ func TestNothingIsWrittenInAnothersTerm(t *testing.T) {
 }
 
 // proposeLate has the node propose entries of nothing in the office that it
-// holds now, when it has heard of a later one, within the time, which it lets
-// pass.
+// holds now, when it has heard of a later one, if it does within the time.
 func (c *Cluster) proposeLate(name string, shard cluster.ShardID, within time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
@@ -143,7 +141,6 @@ func (c *Cluster) proposeLate(name string, shard cluster.ShardID, within time.Du
 		proposing.Go(func() { _, _ = node.Propose(ctx, shard, term, event.Append(nil, event.Entry{Term: term})) })
 	}
 	proposing.Wait()
-	<-ctx.Done()
 }
 
 // someTime draws times one at a time, from whatever goroutine; draw is told how

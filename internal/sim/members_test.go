@@ -134,10 +134,15 @@ func (o *operator) anyone(except string) *process {
 func (o *operator) join(name string) []step {
 	var m *machine
 	return []step{
-		do(func() {
+		func() bool {
+			now := o.cluster.newest()
+			if len(now.Members) == 0 {
+				return false // nobody runs who could say who the others are
+			}
 			o.joined++
-			m = o.cluster.enroll(name, fmt.Sprintf("j%d", o.joined))
-		}),
+			m = o.cluster.enroll(name, fmt.Sprintf("j%d", o.joined), now.Addresses())
+			return true
+		},
 		o.order(name, func(ctx context.Context, node *cluster.Node) error {
 			return node.Join(ctx, control.Member{Name: name, Incarnation: m.incarnations[name], Address: m.seeds[name], Version: "sim"})
 		}),
@@ -163,9 +168,10 @@ func (o *operator) leave(name string) []step {
 			return node.Remove(ctx, name, false)
 		}),
 		func() bool {
-			_, there := o.cluster.newest().Member(name)
+			now := o.cluster.newest()
+			_, there := now.Member(name)
 			since = time.Now()
-			return !there
+			return !there && len(now.Members) > 0
 		},
 		func() bool { // it ends by itself, if it hears of it
 			return o.cluster.process(name) == nil || time.Since(since) > patience
@@ -238,11 +244,11 @@ func drawChange(r *rand.Rand, at time.Duration) fault {
 	}}
 }
 
-// enroll makes a machine that is to join under the name; it is not started
-// before it may.
-func (c *Cluster) enroll(name, incarnation string) *machine {
+// enroll makes a machine that is to join the others under the name; it is not
+// started before it may.
+func (c *Cluster) enroll(name, incarnation string, others map[string]string) *machine {
 	m := &machine{name: name, joined: true, idle: true, disk: sim.NewDisk(), incarnations: map[string]string{name: incarnation}}
-	m.seeds = maps.Clone(c.newest().Addresses())
+	m.seeds = maps.Clone(others)
 	m.seeds[name] = name + ":7900"
 	c.log.note("%s is to join as %s", name, incarnation)
 	c.net.Resume(name)
@@ -267,7 +273,7 @@ func (c *Cluster) drop(name string) {
 	c.names = slices.DeleteFunc(slices.Clone(c.names), func(n string) bool { return n == name })
 }
 
-// newest is the newest map that a node has.
+// newest is the newest map that a node has; it is empty while none runs.
 func (c *Cluster) newest() (m control.Map) {
 	for _, name := range c.names {
 		if p := c.process(name); p != nil {
@@ -279,9 +285,9 @@ func (c *Cluster) newest() (m control.Map) {
 	return m
 }
 
-// placed says what keeps the cluster from being as its map is: on each group's
-// leader all replicas are voters, of the members' present incarnations, and as
-// many as there should be.
+// placed says what keeps the cluster from being as its map is: all that run have
+// the map, and on each group's leader all replicas are voters, of the members'
+// present incarnations, and as many as there should be.
 func (c *Cluster) placed() error {
 	m := c.newest()
 	want := cmp.Or(m.WantShards, len(m.Members))
@@ -293,6 +299,9 @@ func (c *Cluster) placed() error {
 		p := c.process(name)
 		if p == nil {
 			continue
+		}
+		if has := p.node.Map().Version; has != m.Version {
+			return fmt.Errorf("%s has map %d, and the newest is %d", name, has, m.Version)
 		}
 		for _, s := range append(p.node.Status(), p.node.ControlStatus()) {
 			if _, holds := p.node.Term(s.ID); holds {
