@@ -93,7 +93,7 @@ func (s *Store) inspect() error {
 	s.o.Log.Warn("looking for the shard that is damaged", "found", text)
 	found := false
 	for shard := range 1 << 16 {
-		err := s.Verify(uint16(shard), func(int) error { return nil })
+		err := s.verify(uint16(shard))
 		if err != nil && !errors.Is(err, ErrDamaged) {
 			return err
 		}
@@ -111,16 +111,15 @@ func damaged(err error) bool {
 	return pebble.IsCorruptionError(err) || errors.Is(err, raftlog.ErrDamaged) || errors.Is(err, intact.ErrDamaged)
 }
 
-// Verify reads everything of a shard's log and state and says what is damaged, naming the file. Unlike a read that is in the
-// way of the mail, it stops nothing: it notes what it found, and the shard is
-// refused at the next start. It reads gigabytes; pace is called after each MiB or
-// so, may wait, and ends it by an error.
-func (s *Store) Verify(shard uint16, pace func(bytes int) error) error {
+// verify reads everything of a shard's log and state and says what is damaged,
+// naming the file. Unlike a read that is in the way of the mail it stops nothing:
+// it notes what it found, and the shard is refused.
+func (s *Store) verify(shard uint16) error {
 	for _, part := range []struct {
 		what string
 		db   *pebble.DB
 	}{{"log", s.log}, {"state", s.state}} {
-		err := verify(part.db, shard, pace)
+		err := readThrough(part.db, shard)
 		if err == nil {
 			continue
 		}
@@ -133,20 +132,15 @@ func (s *Store) Verify(shard uint16, pace func(bytes int) error) error {
 	return nil
 }
 
-// verify reads a shard in one Pebble.
-func verify(db *pebble.DB, shard uint16, pace func(bytes int) error) error {
+// readThrough reads a shard in one Pebble.
+func readThrough(db *pebble.DB, shard uint16) error {
 	from, to := keys.Span(shard)
 	it, err := db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return err
 	}
-	n := 0
 	for ok := it.First(); ok && err == nil; ok = it.Next() {
-		var v []byte
-		v, err = it.ValueAndErr()
-		if n += len(it.Key()) + len(v); n >= 1<<20 && err == nil {
-			err, n = pace(n), 0
-		}
+		_, err = it.ValueAndErr()
 	}
 	return errors.Join(err, it.Close())
 }

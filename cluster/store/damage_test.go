@@ -415,9 +415,9 @@ func refuseOne(t *testing.T, kind string) {
 		t.Errorf("a damaged replica was opened: %v", err)
 	}
 	everything := func() error {
-		return errors.Join(s.Verify(0, unhurried), s.Verify(2, unhurried))
+		return errors.Join(s.verify(0), s.verify(2))
 	}
-	if err := errors.Join(everything(), s.Drop(1), everything(), s.Verify(1, unhurried)); err != nil {
+	if err := errors.Join(everything(), s.Drop(1), everything(), s.verify(1)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.state.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
@@ -500,8 +500,6 @@ func TestDamageFoundByACompaction(t *testing.T) {
 	shut(t, s)
 }
 
-func unhurried(int) error { return nil }
-
 // blobBehind is the blob file that was written with a table: the one with the
 // next number.
 func blobBehind(t testing.TB, fs vfs.FS, table string) string {
@@ -518,22 +516,6 @@ func blobBehind(t testing.TB, fs vfs.FS, table string) string {
 	}
 	t.Fatal("there is no blob file")
 	return ""
-}
-
-// Verify finds damage without stopping anything, and paces itself.
-func TestVerify(t *testing.T) {
-	fs := vfs.NewMem()
-	s := open(t, fs)
-	defer shut(t, s)
-	replicaOf(t, s, 1).fill(t)
-	read := 0
-	if err := s.Verify(1, func(n int) error { read += n; return nil }); err != nil {
-		t.Fatal(err)
-	}
-	stop := errors.New("enough")
-	if err := s.Verify(1, func(int) error { return stop }); read < 1<<20 && err != nil || read >= 1<<20 && !errors.Is(err, stop) {
-		t.Errorf("%d bytes: %v", read, err)
-	}
 }
 
 // A vote that was lost with the end of the log is missed, though no entry is.

@@ -32,7 +32,7 @@
 // stops, and the next start, which finds out which shard is concerned, refuses
 // that shard alone (Damaged) until Drop has made room for a new replica. It is not
 // rebuilt from this node's log, even where that is whole: the log does not go back
-// to the beginning. Verify looks for damage before anybody needs what it is in.
+// to the beginning. After damage whose shard is not known the next start reads all of them.
 //
 // Words: shard (one Raft group; both Pebbles give each a key prefix), label
 // (index and term of a snapshot), marker (a snapshot without data: the state

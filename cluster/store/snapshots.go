@@ -143,7 +143,7 @@ func (s *Snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("open snapshot: %w", err)
 		}
-		return meta, data{f, s.dir.DataPath(id)}, nil
+		return meta, f, nil
 	}
 	view := s.state.View()
 	size, err := view.Size()
@@ -157,16 +157,6 @@ func (s *Snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	meta.Size = size
 	return meta, stream.Live(view), nil
 }
-
-// data is a received stream that knows its file: Restore names it when it is
-// damaged.
-type data struct {
-	io.ReadCloser
-	path string
-}
-
-// Name is the path of the file.
-func (d data) Name() string { return d.path }
 
 // Incoming is where a snapshot is fetched to before it is installed (package
 // transfer). What is there outlives a restart.

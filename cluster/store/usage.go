@@ -2,25 +2,8 @@ package store
 
 import "quorumta/cluster/store/usage"
 
-// Usage is what the store takes of the machine, for metrics. All but Stalls and
-// Full are bytes.
-type Usage struct {
-	Log, State usage.Pebble
-	// Cache is what blocks take in memory beside the memtables.
-	Cache int64
-	// Stalls counts how often writes had to wait for flushes or compactions.
-	Stalls int64
-	// Full counts how often a write has found the disk full; the ballast is gone
-	// then.
-	Full int64
-	// Free is what is left of the Total that the data directory's disk holds, both
-	// 0 where the file system cannot tell.
-	Free, Total uint64
-	// Reserve is what must be free for the store to go on with outcomes and
-	// removals when nothing new is accepted: no floor of free disk may lie below
-	// it.
-	Reserve uint64
-}
+// Usage is what the store takes of the machine.
+type Usage = usage.Node
 
 // Usage measures the store; it is meant for scrapes, not for each message.
 func (s *Store) Usage() Usage {

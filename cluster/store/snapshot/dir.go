@@ -17,7 +17,7 @@ import (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Dir is the directory of one shard. It is not safe for concurrent use, except
-// for OpenData, DataPath, Incoming, Fetched, Take and what Receive returns.
+// for OpenData, Incoming, Fetched, Take and what Receive returns.
 type Dir struct {
 	fs     vfs.FS
 	path   string
@@ -175,12 +175,20 @@ func (d *Dir) Take(id string) error {
 	return syncDir(d.fs, d.path)
 }
 
-// DataPath is the path of the data of a received snapshot.
-func (d *Dir) DataPath(id string) string { return d.file(id + dataSuffix) }
+// Data is a received stream that knows its file, to be named when it is damaged.
+type Data struct {
+	io.ReadCloser
+	path string
+}
+
+// Name is the path of the file.
+func (d Data) Name() string { return d.path }
 
 // OpenData opens the data of a received snapshot.
-func (d *Dir) OpenData(id string) (io.ReadCloser, error) {
-	return d.fs.Open(d.DataPath(id), vfs.SequentialReadsOption)
+func (d *Dir) OpenData(id string) (Data, error) {
+	path := d.file(id + dataSuffix)
+	f, err := d.fs.Open(path, vfs.SequentialReadsOption)
+	return Data{f, path}, err
 }
 
 // syncDir makes the names in a directory durable.
