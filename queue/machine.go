@@ -8,6 +8,7 @@ import (
 	"quorumta/queue/feed"
 	"quorumta/queue/skip"
 	"quorumta/queue/state"
+	"quorumta/queue/state/recent"
 )
 
 // shard is one shard's machine on this node. Beside cluster.Machine it has what
@@ -18,6 +19,8 @@ type shard struct {
 	q    *Queue
 	id   uint16
 	feed feed.Feed[state.Record]
+	// recent are the newest rows of the state.
+	recent recent.Rows
 }
 
 // Apply implements cluster.Machine.
@@ -27,7 +30,9 @@ func (s *shard) Apply(view cluster.View, batch cluster.Batch, e cluster.Entry) [
 		panic(fmt.Sprintf("queue: entry %d of shard %d cannot be decoded: %v; "+
 			"is a member of this cluster newer than this program?", e.Index, s.id, err))
 	}
-	results := state.Fold(view, batch, e.Index, e.Term, entry)
+	rows := s.recent.Entry(e.Index, view, batch, s.q.desk.office(s.id) != nil)
+	results := state.Fold(rows, rows, e.Index, e.Term, entry)
+	rows.End()
 	s.publish(e.Term, entry.Groups, results)
 	return outcomes(results)
 }
@@ -86,6 +91,7 @@ func (s *shard) Unlead() { s.q.desk.leave(s.id) }
 // the messages that it names are held, its groups are refused. It is total
 // over any bytes (PROTOCOL 22).
 func (s *shard) Skipped(view cluster.View, batch cluster.Batch, e cluster.Entry) []cluster.Result {
+	s.recent.Forget()
 	held, results := skip.Entry(view, batch, s.id, e.Index, e.Term, e.Data)
 	for _, g := range held {
 		s.q.o.Log.Error("an entry was skipped; a message that it names is held", "id", g.ID, "shard", s.id, "entry", e.Index)

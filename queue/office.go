@@ -22,7 +22,7 @@ func (q *Queue) newOffices() *office.Options {
 		Call:          q.way.Call,
 		Others:        q.others,
 		Term:          q.node.Term,
-		View:          q.view,
+		View:          q.glance,
 		Spawn:         q.desk.spawn,
 		Unsettled:     q.unsettled.has,
 		Level:         q.o.Level,

@@ -277,17 +277,6 @@ func (q *Queue) submitter() event.Submitter {
 	return event.Submitter{Process: q.self, Seq: q.seq.Add(1)}
 }
 
-// view gives f this node's replica of a shard as it is now.
-func (q *Queue) view(shard uint16, f func(state.Reader)) error {
-	v, done, err := q.node.View(shard)
-	if err != nil {
-		return err
-	}
-	defer done()
-	f(v)
-	return nil
-}
-
 // follow follows what this node's replica of a shard folds; nil if there is
 // none.
 func (q *Queue) follow(shard uint16) *feed.Follower[state.Record] {

@@ -2,6 +2,7 @@ package state
 
 import (
 	"maps"
+	"reflect"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/state/recent"
 )
 
 // step is a group with the terms it was decided and committed in.
@@ -38,7 +40,7 @@ func TestRandomHistories(t *testing.T) {
 			steps = append(steps, st)
 			results = append(results, h.fold(st))
 		}
-		other, verdicts := replay(t, steps)
+		other, verdicts := replay(t, steps, &recent.Rows{Most: rapid.IntRange(1, 4096).Draw(t, "most")})
 		if !h.s.equal(other) {
 			t.Fatalf("two members differ:\n%s\n%s", Dump(h.s), Dump(other))
 		}
@@ -69,10 +71,11 @@ func (h *historian) fold(st step) Result {
 }
 
 // replay folds the steps in entries of random length, whose bytes it drops
-// after each.
-func replay(t *rapid.T, steps []step) (mapStore, []Result) {
+// after each, and with rows that are remembered.
+func replay(t *rapid.T, steps []step, rows *recent.Rows) (mapStore, []Result) {
 	s := mapStore{}
 	var results []Result
+	index := uint64(0)
 	for i := 0; i < len(steps); {
 		entry := event.Entry{Term: steps[i].decided}
 		term, most := steps[i].term, rapid.IntRange(1, 8).Draw(t, "batch")
@@ -87,10 +90,44 @@ func replay(t *rapid.T, steps []step) (mapStore, []Result) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		results = append(results, Fold(s, s, uint64(i), term, decoded)...)
+		index++
+		if rapid.IntRange(1, 10).Draw(t, "gap") == 1 {
+			index++
+		}
+		remembering := rows.Entry(index, s, s, rapid.Bool().Draw(t, "contents"))
+		results = append(results, Fold(remembering, remembering, index, term, decoded)...)
+		remembering.End()
 		clear(b)
+		checkMemory(t, s, rows)
 	}
 	return s, results
+}
+
+// remembering is a store with rows that are remembered.
+type remembering struct {
+	mapStore
+	*recent.Rows
+}
+
+// checkMemory compares what is remembered with what is stored.
+func checkMemory(t *rapid.T, s mapStore, rows *recent.Rows) {
+	for n := 1; n <= 6; n++ {
+		id := messageOf(n)
+		stored, there := Load(s, id)
+		known, remembered := Load(remembering{s, rows}, id)
+		if there != remembered || !reflect.DeepEqual(stored, known) {
+			t.Fatalf("message %s is %+v, remembered as %+v", id, stored, known)
+		}
+		content, there := Content(s, id, 0)
+		if c, ok := Content(remembering{s, rows}, id, 0); ok != there || string(c) != string(content) {
+			t.Fatalf("content of %s is %q, remembered as %q", id, content, c)
+		}
+		for _, attempt := range []uint32{1, 2} {
+			if Current(s, id, attempt, []uint32{0}) != Current(remembering{s, rows}, id, attempt, []uint32{0}) {
+				t.Fatalf("attempt %d of %s is not remembered as it is", attempt, id)
+			}
+		}
+	}
 }
 
 func (h *historian) chance(percent int, what string) bool {
@@ -149,7 +186,10 @@ func (h *historian) group() event.Group {
 }
 
 func (h *historian) id() mail.MessageID {
-	n := rapid.IntRange(1, 6).Draw(h.t, "message")
+	return messageOf(rapid.IntRange(1, 6).Draw(h.t, "message"))
+}
+
+func messageOf(n int) mail.MessageID {
 	return mail.NewMessageID(epoch.Add(time.Duration(n-3)*20*time.Hour), 1, [5]byte{4: byte(n)})
 }
 

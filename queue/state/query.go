@@ -10,25 +10,56 @@ import (
 	"quorumta/queue/event"
 )
 
+// Recaller is a Reader that remembers some rows.
+type Recaller interface {
+	Reader
+	// Recall gives the rows under the keys as they are together, nil where there
+	// is none, without reading the store. It reports whether it knows all of
+	// them. They must not be changed.
+	Recall(keys ...[]byte) (rows [][]byte, ok bool)
+}
+
+// recall gives the rows under the keys, remembered or read.
+func recall(r Reader, keys ...[]byte) [][]byte {
+	if c, ok := r.(Recaller); ok {
+		if rows, ok := c.Recall(keys...); ok {
+			return rows
+		}
+	}
+	rows := make([][]byte, len(keys))
+	for i, key := range keys {
+		row, ok := r.Get(key)
+		if ok && row == nil {
+			row = []byte{}
+		}
+		rows[i] = row
+	}
+	return rows
+}
+
 // Load reads an open message.
 func Load(r Reader, id mail.MessageID) (*Message, bool) {
-	st, ok := read(r, idKey(prefixStatus, id), describeStatus)
-	if !ok {
+	status, born := idKey(prefixStatus, id), idKey(prefixMessage, id)
+	rows := recall(r, status, born, shardKey())
+	if rows[0] == nil {
 		return nil, false
 	}
-	key := idKey(prefixMessage, id)
-	birth, ok := read(r, key, describeRecord)
-	if !ok {
+	st := parse(status, rows[0], describeStatus)
+	if c, ok := r.(Recaller); ok && len(st.rest) > 0 { // its other rows must be of the same moment
+		return Load(struct{ Reader }{c}, id)
+	}
+	if rows[1] == nil {
 		panic("state: the birth of " + string(id) + " is missing")
 	}
+	birth := parse(born, rows[1], describeRecord)
 	m := &Message{
 		Accepted: *birth.Event.(*event.Accepted), At: birth.At, Recipients: make([]Recipient, st.recipients),
 		Attempts: st.attempts, Held: st.held, HeldBy: st.heldBy, HeldWhy: st.heldWhy, Hosts: st.hosts,
 	}
-	if s := readShard(r); s.suspends(st.free) {
+	if s := parse(shardKey(), rows[2], describeShard); s.suspends(st.free) {
 		m.Suspended = true
 	}
-	openRoster(r, id, st).all(func(n uint32, p *Recipient) { m.Recipients[n] = *p })
+	openRoster(r, id, &st).all(func(n uint32, p *Recipient) { m.Recipients[n] = *p })
 	for i, enveloped := range m.Accepted.Envelope.Recipients {
 		m.Recipients[i].Recipient = enveloped
 	}
@@ -52,11 +83,16 @@ func (m *Message) DueAt(now time.Time) []uint32 {
 // Current reports whether the attempt is the current one of all of the
 // recipients: what a look before the final dot must find. It reads the rows of those alone.
 func Current(r Reader, id mail.MessageID, number uint32, recipients []uint32) bool {
-	st, ok := read(r, idKey(prefixStatus, id), describeStatus)
-	if !ok {
+	key := idKey(prefixStatus, id)
+	row := recall(r, key)[0]
+	if row == nil {
 		return false
 	}
-	list := openRoster(r, id, st)
+	st := parse(key, row, describeStatus)
+	if c, ok := r.(Recaller); ok && len(st.rest) > 0 {
+		return Current(struct{ Reader }{c}, id, number, recipients)
+	}
+	list := openRoster(r, id, &st)
 	for _, n := range recipients {
 		if p, ok := list.at(n); !ok || number == 0 || p.flight() != number {
 			return false
@@ -122,7 +158,8 @@ func Claims(r Reader, f func(Claim) bool) {
 // Content returns part n of the content of an open message or of an
 // unfinished upload; a message without parts has all of it as part 0.
 func Content(r Reader, id mail.MessageID, n uint32) ([]byte, bool) {
-	return r.Get(numberedKey(prefixContent, id, n))
+	b := recall(r, numberedKey(prefixContent, id, n))[0]
+	return b, b != nil
 }
 
 // History is a message's history in log order, while it is open and for as

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"quorumta/queue/event"
@@ -123,6 +124,7 @@ func (u *upload) has(n uint32) bool {
 }
 
 func (u *upload) add(n uint32, size int) {
+	u.have = slices.Clone(u.have) // it is part of the row that it was read from
 	if grow := int(n/8) + 1 - len(u.have); grow > 0 {
 		u.have = append(u.have, make([]byte, grow)...)
 	}

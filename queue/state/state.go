@@ -8,8 +8,8 @@ import (
 	"quorumta/queue/state/verdict"
 )
 
-// Reader is what folding and deciding read. Get's value may be kept; Scan's
-// key and value are valid during the call of f only.
+// Reader is what folding and deciding read. Get's value may be kept, and is not
+// changed; Scan's key and value are valid during the call of f only.
 type Reader interface {
 	Get(key []byte) (value []byte, ok bool)
 	Scan(lo, hi []byte, f func(key, value []byte) bool)
