@@ -2,6 +2,8 @@ package mail
 
 import (
 	"errors"
+	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -46,16 +48,22 @@ func ParseMessageID(s string) (MessageID, error) {
 	if len(s) != idLength {
 		return "", ErrBadID
 	}
-	var out [idLength]byte
+	canonical := true
 	for i := range idLength {
-		v, ok := crockfordValue(s[i])
-		if !ok {
+		v := crockfordValues[s[i]]
+		if v == 0 {
 			return "", ErrBadID
 		}
-		out[i] = crockford[v]
+		canonical = canonical && s[i] == crockford[v-1]
 	}
-	return MessageID(out[:]), nil
+	if canonical {
+		return MessageID(s), nil
+	}
+	return MessageID(strings.ToLower(s)), nil
 }
+
+// LogValue implements slog.LogValuer: an id is logged as a string.
+func (id MessageID) LogValue() slog.Value { return slog.StringValue(string(id)) }
 
 // Shard is the shard that the message belongs to; 0 if id is not valid.
 func (id MessageID) Shard() uint16 { return uint16(id.high() & 0xfff) }
@@ -77,26 +85,21 @@ func (id MessageID) high() uint64 {
 	}
 	var hi uint64
 	for i := range 12 {
-		v, ok := crockfordValue(id[i])
-		if !ok {
+		v := crockfordValues[id[i]]
+		if v == 0 {
 			return 0
 		}
-		hi = hi<<5 | uint64(v)
+		hi = hi<<5 | uint64(v-1)
 	}
 	return hi
 }
 
-func crockfordValue(c byte) (int, bool) {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0'), true
-	case c >= 'A' && c <= 'Z':
-		c += 'a' - 'A'
-	}
-	for i := 10; i < len(crockford); i++ {
-		if crockford[i] == c {
-			return i, true
-		}
-	}
-	return 0, false
+// crockfordValues are what characters stand for, in either case, plus one; 0:
+// nothing.
+var crockfordValues = [256]uint8{
+	'0': 1, '1': 2, '2': 3, '3': 4, '4': 5, '5': 6, '6': 7, '7': 8, '8': 9, '9': 10,
+	'a': 11, 'b': 12, 'c': 13, 'd': 14, 'e': 15, 'f': 16, 'g': 17, 'h': 18, 'j': 19, 'k': 20, 'm': 21,
+	'n': 22, 'p': 23, 'q': 24, 'r': 25, 's': 26, 't': 27, 'v': 28, 'w': 29, 'x': 30, 'y': 31, 'z': 32,
+	'A': 11, 'B': 12, 'C': 13, 'D': 14, 'E': 15, 'F': 16, 'G': 17, 'H': 18, 'J': 19, 'K': 20, 'M': 21,
+	'N': 22, 'P': 23, 'Q': 24, 'R': 25, 'S': 26, 'T': 27, 'V': 28, 'W': 29, 'X': 30, 'Y': 31, 'Z': 32,
 }

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -78,5 +79,13 @@ func TestNotifyWants(t *testing.T) {
 		if n.Wants(NotifySuccess) != tt.success || n.Wants(NotifyFailure) != tt.failure || n.Wants(NotifyDelay) != tt.delay {
 			t.Errorf("NOTIFY %d", n)
 		}
+	}
+}
+
+// In a log an id is a string, without a detour.
+func TestAnIDIsLoggedAsAString(t *testing.T) {
+	id := MessageID("06dqdpn8000100000005")
+	if v := slog.AnyValue(id).Resolve(); v.Kind() != slog.KindString || v.String() != string(id) {
+		t.Errorf("logged as %v (%v)", v, v.Kind())
 	}
 }
