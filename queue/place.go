@@ -11,32 +11,41 @@ import (
 func (q *Queue) place(avoid map[uint16]bool) (uint16, error) {
 	shards := q.node.Shards()
 	first := int(q.turn.Add(1))
-	chosen, best, full := uint16(0), 0, 0
-	for i := range shards {
-		id := shards[(first+i)%len(shards)]
-		err := q.way.Accepting(id)
-		if err != nil {
+	full := 0
+	ranks := make([]int, len(shards))
+	for i, id := range shards {
+		ranks[i] = q.rank(id, avoid)
+	}
+	for rank := range 4 {
+		for i := range shards {
+			k := (first + i) % len(shards)
+			id := shards[k]
+			if ranks[k] != rank {
+				continue
+			}
+			err := q.way.Accepting(id)
+			if err == nil {
+				return id, nil
+			}
 			if errors.Is(err, cluster.ErrDiskFull) {
 				full++
 			}
-			continue
-		}
-		rank := 1
-		if q.desk.office(id) != nil {
-			rank = 2
-		}
-		if !avoid[id] {
-			rank += 2
-		}
-		if rank > best {
-			chosen, best = id, rank
 		}
 	}
-	switch {
-	case best > 0:
-		return chosen, nil
-	case full > 0 && full == len(shards):
+	if full > 0 && full == len(shards) {
 		return 0, ErrDiskFull
 	}
 	return 0, ErrUnavailable
+}
+
+// rank is what sort of shard it is, the best one 0.
+func (q *Queue) rank(id uint16, avoid map[uint16]bool) int {
+	rank := 0
+	if q.desk.office(id) == nil {
+		rank = 1
+	}
+	if avoid[id] {
+		rank += 2
+	}
+	return rank
 }

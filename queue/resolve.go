@@ -7,9 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
-
 	"quorumta/internal/mail"
 	"quorumta/queue/attempt"
 	"quorumta/queue/clock"
@@ -151,7 +148,7 @@ func (q *Queue) resolved(g event.Group) {
 		if number > 0 {
 			q.attempts.End(attempt.Key{ID: g.ID, Number: number}, recipients)
 		}
-		q.meters.resolved.Add(context.Background(), 1, metric.WithAttributes(attribute.String("event", eventName(ev))))
+		q.meters.count(ev)
 	}
 }
 

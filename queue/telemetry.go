@@ -3,8 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"reflect"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -18,6 +16,8 @@ import (
 // meters are the queue's instruments.
 type meters struct {
 	resolved metric.Int64Counter
+	// outcomes say which event was resolved.
+	outcomes map[event.Kind]metric.MeasurementOption
 	offices  office.Counters
 	clock    metric.Float64Gauge
 	gauges   metric.Registration
@@ -35,6 +35,7 @@ func newMeters(q *Queue) meters {
 	}
 	x := meters{
 		resolved: counter("resolved", "Outcomes recorded by this node, by event."),
+		outcomes: outcomeOptions(),
 		offices: office.Counters{
 			Claims:  counter("claims", "Attempts claimed by this node."),
 			Doubted: counter("in_doubt", "Recipients recorded as in doubt while this node led."),
@@ -102,7 +103,22 @@ func (x *meters) close() {
 	}
 }
 
-// eventName is an event's name in metrics: "delivered".
-func eventName(ev event.Event) string {
-	return strings.ToLower(reflect.TypeOf(ev).Elem().Name())
+// outcomeOptions are the attributes of what is resolved.
+func outcomeOptions() map[event.Kind]metric.MeasurementOption {
+	options := map[event.Kind]metric.MeasurementOption{}
+	for kind, name := range map[event.Kind]string{
+		event.KindDelivered: "delivered", event.KindDeferred: "deferred", event.KindFailed: "failed",
+		event.KindReturned: "returned", event.KindDoubted: "doubted", event.KindExpired: "expired",
+		event.KindWarned: "warned", event.KindAccepted: "accepted",
+	} {
+		options[kind] = metric.WithAttributeSet(attribute.NewSet(attribute.String("event", name)))
+	}
+	return options
+}
+
+// count counts an outcome.
+func (x *meters) count(ev event.Event) {
+	if o, ok := x.outcomes[ev.Kind()]; ok {
+		x.resolved.Add(context.Background(), 1, o)
+	}
 }
