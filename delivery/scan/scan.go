@@ -30,9 +30,11 @@ const (
 	sweepSoon = 250 * time.Millisecond
 	// tailShare is how many times its own duration reading the newest rows
 	// rests, so that it stays a small part of what the processor does; it
-	// rests tailRest at most.
+	// rests tailRest at most, and tailLeast at least, so that what comes
+	// together is read together.
 	tailShare = 10
 	tailRest  = 25 * time.Millisecond
+	tailLeast = 10 * time.Millisecond
 )
 
 // Index is a shard's due index, as its office sees it; asked by one goroutine.
@@ -97,14 +99,21 @@ func Run(ctx context.Context, o Options) {
 			told = false
 			continue
 		}
-		pause(ctx, min(took*tailShare, tailRest), nil, nil)
-		pause(ctx, s.untilNext(), changed, hunger)
-		select {
-		case <-changed:
-			told = true
-		default:
-			told = false
+		pause(ctx, min(max(took*tailShare, tailLeast), tailRest), nil, nil)
+		if told = isClosed(changed); told {
+			continue // what is due next is asked for when nothing happens
 		}
+		pause(ctx, s.untilNext(), changed, hunger)
+		told = isClosed(changed)
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
