@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 // meters are the instruments of the room.
 type meters struct {
 	recipients  metric.Int64Counter
+	outcomes    map[string]metric.MeasurementOption
 	doubts      metric.Int64Counter
 	connections metric.Int64Counter
 	duration    metric.Float64Histogram
@@ -26,6 +28,10 @@ type meters struct {
 func newMeters(m metric.Meter, w *window.Window, paused *atomic.Int64) (*meters, error) {
 	var x meters
 	var errs [6]error
+	x.outcomes = map[string]metric.MeasurementOption{}
+	for _, word := range outcome.Words() {
+		x.outcomes[word] = metric.WithAttributeSet(attribute.NewSet(attribute.String("outcome", word)))
+	}
 	x.recipients, errs[0] = m.Int64Counter("quorumta_delivery_recipients",
 		metric.WithDescription("Recipients by outcome of an attempt."))
 	x.doubts, errs[1] = m.Int64Counter("quorumta_delivery_doubts",
@@ -77,7 +83,7 @@ func (d *Deliverer) tell(a *attempt, verdicts []outcome.Verdict, now time.Time) 
 	d.meters.duration.Record(ctx, a.Took.Seconds())
 	for i := range verdicts {
 		v := &verdicts[i]
-		d.meters.recipients.Add(ctx, 1, metric.WithAttributes(attribute.String("outcome", v.Word())))
+		d.meters.recipients.Add(ctx, 1, d.meters.outcomes[v.Word()])
 		if v.What == outcome.Doubted {
 			d.meters.doubts.Add(ctx, 1)
 		}
@@ -91,21 +97,21 @@ func (d *Deliverer) tell(a *attempt, verdicts []outcome.Verdict, now time.Time) 
 		if v.Router != "" {
 			router = v.Router
 		}
-		d.o.Log.InfoContext(ctx, v.Word(),
-			"id", accepted.ID,
-			"from", accepted.Envelope.From.String(),
-			"to", a.Message.Recipients[v.Recipient].Address.String(),
-			"client", accepted.Client.IP,
-			"router", router,
-			"transport", a.Transport,
-			"host", a.Host,
-			"ip", a.IP,
-			"tls", a.TLS,
-			"reply", v.Reply.String(),
-			"in_doubt", v.What == outcome.Doubted,
-			"delay", now.Sub(a.Message.At).Round(time.Millisecond).Seconds(),
-			"attempt", a.claim.Number,
-			"shard", a.office.Shard(),
+		d.o.Log.LogAttrs(ctx, slog.LevelInfo, v.Word(),
+			slog.String("id", string(accepted.ID)),
+			slog.String("from", accepted.Envelope.From.String()),
+			slog.String("to", a.Message.Recipients[v.Recipient].Address.String()),
+			slog.String("client", accepted.Client.IP),
+			slog.String("router", router),
+			slog.String("transport", a.Transport),
+			slog.String("host", a.Host),
+			slog.String("ip", a.IP),
+			slog.String("tls", a.TLS),
+			slog.String("reply", v.Reply.String()),
+			slog.Bool("in_doubt", v.What == outcome.Doubted),
+			slog.Float64("delay", now.Sub(a.Message.At).Round(time.Millisecond).Seconds()),
+			slog.Uint64("attempt", uint64(a.claim.Number)),
+			slog.Uint64("shard", uint64(a.office.Shard())),
 		)
 	}
 }

@@ -229,9 +229,13 @@ func (w *worker) send(ctx context.Context, a *attempt) (smtpc.Result, error) {
 	ctx, span := w.d.o.Tracer.Start(ctx, "smtp.data")
 	defer span.End()
 	e, header := &a.Message.Accepted.Envelope, a.header()
+	var body io.Reader = content
+	if header != "" {
+		body = io.MultiReader(strings.NewReader(header), content)
+	}
 	message := smtpc.Message{
 		From: e.From, Return: e.Return, EnvID: e.EnvID, EightBit: e.EightBit, UTF8: e.UTF8,
-		Size: size + int64(len(header)), Content: io.MultiReader(strings.NewReader(header), content),
+		Size: size + int64(len(header)), Content: body,
 		BeforeDot: a.lastLook,
 	}
 	for _, n := range a.recipients {

@@ -54,6 +54,9 @@ func (v *Verdict) Word() string {
 	return "deferred"
 }
 
+// Words are those that Word gives.
+func Words() []string { return []string{"expired", "delivered", "failed", "returned", "deferred"} }
+
 // Cause is why a session ended.
 type Cause struct {
 	Kind  event.ErrorKind
