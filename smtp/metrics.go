@@ -3,6 +3,7 @@ package smtp
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -17,11 +18,12 @@ type metrics struct {
 	refused     metric.Int64Counter
 	size        metric.Int64Histogram
 	duration    metric.Float64Histogram
+	labels      replyLabels
 }
 
 func newMetrics(m metric.Meter) (*metrics, error) {
 	var errs [6]error
-	x := &metrics{}
+	x := &metrics{labels: replyLabels{made: map[replyKey][]metric.AddOption{}}}
 	x.open, errs[0] = m.Int64UpDownCounter("quorumta_smtp_open_connections",
 		metric.WithDescription("Connections that are open"))
 	x.connections, errs[1] = m.Int64Counter("quorumta_smtp_connections",
@@ -61,15 +63,42 @@ func (x *metrics) connection(listener string, err error) {
 
 func (x *metrics) connected(n int64) { x.open.Add(context.Background(), n) }
 
-// reply implements wire.Options.Observe.
-func (x *metrics) reply(verb string, code int) {
+// replyKey is what replies are counted by.
+type replyKey struct {
+	verb  string
+	class int
+}
+
+// replyLabels remembers the attributes of replies: to make them anew for each
+// would cost more than to count. There are as many as verbs and classes.
+type replyLabels struct {
+	mu   sync.RWMutex
+	made map[replyKey][]metric.AddOption
+}
+
+func (l *replyLabels) of(k replyKey) []metric.AddOption {
+	l.mu.RLock()
+	options := l.made[k]
+	l.mu.RUnlock()
+	if options != nil {
+		return options
+	}
 	const classes = "012345"
 	class := "?"
-	if c := code / 100; c < len(classes) {
-		class = classes[c:c+1] + "yz"
+	if k.class < len(classes) {
+		class = classes[k.class:k.class+1] + "yz"
 	}
-	x.replies.Add(context.Background(), 1, metric.WithAttributes(
-		attribute.String("command", verb), attribute.String("class", class)))
+	options = []metric.AddOption{metric.WithAttributeSet(attribute.NewSet(
+		attribute.String("command", k.verb), attribute.String("class", class)))}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.made[k] = options
+	return options
+}
+
+// reply implements wire.Options.Observe.
+func (x *metrics) reply(verb string, code int) {
+	x.replies.Add(context.Background(), 1, x.labels.of(replyKey{verb, code / 100})...)
 }
 
 func (x *metrics) refusedFor(ctx context.Context, reason string) {

@@ -76,7 +76,10 @@ type gate struct {
 // implicit TLS, whose handshake Serve does.
 func NewConn(ctx context.Context, conn net.Conn, o *Options) *Conn {
 	c := &Conn{o: o, ctx: ctx, conn: conn}
-	c.in = reader{src: conn, before: c.beforeRead, pool: &o.large}
+	c.in = reader{src: conn, before: c.beforeRead, pools: &o.buffers, room: max(smallBuffer, o.MaxCommand)}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		c.in.raw, _ = tcp.SyscallConn() // without it the buffer is kept
+	}
 	c.out = replies{conn: conn}
 	c.gate = gate{conn: conn, between: true}
 	return c

@@ -3,7 +3,6 @@ package wire
 import (
 	"crypto/tls"
 	"log/slog"
-	"sync"
 	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
@@ -51,7 +50,7 @@ type Options struct {
 	// Log gets panics of sessions and failed handshakes; nil: slog.Default.
 	Log *slog.Logger
 
-	large sync.Pool // of the readers
+	buffers buffers // of the readers
 }
 
 const (

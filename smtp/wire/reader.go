@@ -5,11 +5,11 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"syscall"
 )
 
 const (
-	// smallBuffer is what a waiting connection holds; it is enlarged where
-	// command lines may be longer.
+	// smallBuffer is what commands are read into, if they are not longer.
 	smallBuffer = 4 << 10
 	// largeBuffer is used while content comes in.
 	largeBuffer = 64 << 10
@@ -29,17 +29,25 @@ var (
 	errNoBuffer = errors.New("the read buffer is full")
 )
 
+// buffers are what readers share.
+type buffers struct {
+	small, large sync.Pool // of *[]byte
+}
+
 // reader buffers what a client sends. Before each read that may wait it calls
 // before, which flushes replies and sets the deadline.
 type reader struct {
 	src    io.Reader
+	raw    syscall.RawConn // of src, if it can be waited for without a buffer
 	before func() error
-	pool   *sync.Pool // of *[]byte of largeBuffer; Get may give nil
-	buf    []byte
-	r, w   int     // buf[r:w] is unread
-	large  *[]byte // buf, if it is of the pool
-	small  []byte  // the other buffer meanwhile
-	total  int64   // octets read so far
+	pools  *buffers
+	room   int // of the small buffer: at least that of a command line
+
+	buf   []byte
+	held  *[]byte // buf, if it is of the pools
+	large bool
+	r, w  int   // buf[r:w] is unread
+	total int64 // octets read so far
 }
 
 // buffered is what can be read without waiting.
@@ -49,8 +57,11 @@ func (r *reader) advance(n int) { r.r += n }
 
 // fill waits for more input, which may be any number of octets above zero.
 func (r *reader) fill() error {
+	if r.r == r.w && !r.large && r.raw != nil {
+		return r.await()
+	}
 	if r.buf == nil {
-		r.buf = make([]byte, smallBuffer)
+		r.swap(&r.pools.small, r.room)
 	}
 	if r.r == r.w {
 		r.r, r.w = 0, 0
@@ -89,48 +100,84 @@ func (r *reader) need(n int) error {
 	return nil
 }
 
+// await waits for input and has no buffer until there is some: most
+// connections wait most of the time.
+func (r *reader) await() error {
+	if err := r.before(); err != nil {
+		return err
+	}
+	r.release()
+	var n int
+	var failed error
+	err := r.raw.Read(func(fd uintptr) bool {
+		r.swap(&r.pools.small, r.room)
+		for {
+			if n, failed = syscall.Read(int(fd), r.buf); failed != syscall.EINTR {
+				break
+			}
+		}
+		if failed == syscall.EAGAIN {
+			r.release()
+			return false
+		}
+		return true
+	})
+	switch {
+	case err != nil:
+		return err
+	case failed != nil:
+		return failed
+	case n == 0:
+		return io.EOF
+	}
+	r.w = n
+	r.total += int64(n)
+	return nil
+}
+
+// swap takes another buffer for what is unread, and gives the old one back.
+func (r *reader) swap(pool *sync.Pool, size int) {
+	p, _ := pool.Get().(*[]byte)
+	if p == nil || len(*p) < size {
+		b := make([]byte, size)
+		p = &b
+	}
+	n := copy(*p, r.buffered())
+	r.release()
+	r.held, r.buf, r.w = p, *p, n
+}
+
+// release gives the buffer back with what is unread in it.
+func (r *reader) release() {
+	switch {
+	case r.held == nil:
+	case r.large:
+		r.pools.large.Put(r.held)
+	default:
+		r.pools.small.Put(r.held)
+	}
+	r.held, r.buf, r.large, r.r, r.w = nil, nil, false, 0, 0
+}
+
 // enlarge takes a large buffer for content.
 func (r *reader) enlarge() {
-	if r.large != nil {
-		return
+	if !r.large {
+		r.swap(&r.pools.large, largeBuffer)
+		r.large = true
 	}
-	if r.large, _ = r.pool.Get().(*[]byte); r.large == nil {
-		b := make([]byte, largeBuffer)
-		r.large = &b
-	}
-	r.small = r.buf
-	r.w = copy(*r.large, r.buf[r.r:r.w])
-	r.r = 0
-	r.buf = *r.large
 }
 
 // shrink gives the large buffer back, if what is unread fits the small one.
 func (r *reader) shrink() {
-	if r.large == nil || r.w-r.r > len(r.small) {
-		return
+	if r.large && r.w-r.r <= r.room {
+		r.swap(&r.pools.small, r.room)
 	}
-	r.w = copy(r.small, r.buf[r.r:r.w])
-	r.r = 0
-	r.buf, r.small = r.small, nil
-	r.pool.Put(r.large)
-	r.large = nil
-}
-
-// release gives all memory back; the reader is not used any more.
-func (r *reader) release() {
-	if r.large != nil {
-		r.pool.Put(r.large)
-	}
-	r.buf, r.small, r.large, r.r, r.w = nil, nil, nil, 0, 0
 }
 
 // line reads a command line of at most limit octets with its CR LF and returns
 // it without them; it is valid until the next call. A line that ends with LF
 // alone is over, too: a client that sends such lines waits for an answer.
 func (r *reader) line(limit int) ([]byte, error) {
-	if len(r.buf) < limit {
-		r.grow(limit)
-	}
 	searched := 0
 	for {
 		b := r.buffered()
@@ -150,13 +197,6 @@ func (r *reader) line(limit int) ([]byte, error) {
 			return nil, err
 		}
 	}
-}
-
-func (r *reader) grow(size int) {
-	b := make([]byte, max(size, smallBuffer))
-	r.w = copy(b, r.buf[r.r:r.w])
-	r.r = 0
-	r.buf = b
 }
 
 // skipLine drops a line that is too long.

@@ -35,7 +35,7 @@ func (c *Conn) startTLS(cmd command) {
 		return
 	}
 	conn := tls.Server(c.conn, c.o.TLS)
-	c.conn, c.out.conn, c.in.src = conn, conn, conn
+	c.conn, c.out.conn, c.in.src, c.in.raw = conn, conn, conn, nil
 	c.gate.set(true, conn)
 	if !c.handshake(conn) {
 		c.closing = true
