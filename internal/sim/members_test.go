@@ -188,21 +188,21 @@ func (o *operator) shrink(name string) { o.begin("have "+name+" leave", o.leave(
 
 // wipe takes a member's disk away and has it join with an empty one.
 func (o *operator) wipe(name string) {
-	lose := do(func() {
-		o.cluster.log.note("%s loses its disk", name)
-		o.cluster.Crash(name)
-	})
-	o.begin("wipe "+name, slices.Concat([]step{lose}, o.join(name))...)
+	o.begin("wipe "+name, slices.Concat([]step{o.die(name)}, o.join(name))...)
 }
 
 // replace has a member die for good, and another come for it.
 func (o *operator) replace(name string) {
-	die := do(func() {
+	o.begin("replace "+name, slices.Concat([]step{o.die(name)}, o.leave(name), o.join(o.newName()))...)
+}
+
+// die ends a node that nobody will start again from this disk.
+func (o *operator) die(name string) step {
+	return do(func() {
 		o.cluster.log.note("%s dies for good", name)
 		o.cluster.Crash(name)
 		o.cluster.machines[name].idle = true
 	})
-	o.begin("replace "+name, slices.Concat([]step{die}, o.leave(name), o.join(o.newName()))...)
 }
 
 // count sets how many shards take mail; 0 means one per member.
