@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"net/textproto"
 	"strings"
 	"syscall"
 	"testing"
@@ -58,6 +59,12 @@ func FuzzStuffing(f *testing.F) {
 		got := stuffed(t, strings.NewReader(s))
 		if other := stuffed(t, iotest.OneByteReader(strings.NewReader(s))); other != got {
 			t.Fatalf("%q: %q, by bytes %q", s, got, other)
+		}
+		theirs, err := io.ReadAll(textproto.NewReader(bufio.NewReader(strings.NewReader(got + ".\r\n"))).DotReader())
+		if clean := strings.ReplaceAll(s, "\r\n", "\n"); !strings.Contains(clean, "\r") && strings.Count(clean, "\n") == strings.Count(s, "\r\n") {
+			if err != nil || strings.TrimSuffix(string(theirs), "\n") != strings.TrimSuffix(clean, "\n") {
+				t.Fatalf("%q: textproto reads %q, %v", s, theirs, err)
+			}
 		}
 		plain := strings.ReplaceAll(got, "\r\n", "")
 		if strings.ContainsAny(plain, "\r\n") || strings.Contains("\r\n"+got, "\r\n.\r\n") {

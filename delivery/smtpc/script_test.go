@@ -58,6 +58,9 @@ func play(t *testing.T, server net.Conn, lines []string) {
 			}
 		case "silence":
 			_, _ = io.Copy(io.Discard, r)
+		case "hold": // reads nothing any more
+			time.Sleep(time.Hour)
+			return
 		case "close":
 			return
 		}
