@@ -67,7 +67,8 @@ type Options struct {
 	// replica which was away needs no whole state (PROTOCOL 9); 0 means 1 GiB.
 	TrailingBytes int64
 	// SnapshotBytes is by how much a shard's log grows before a snapshot is
-	// taken and the log is cut; 0 means 256 MiB.
+	// taken and the log is cut; 0 means TrailingBytes, but at least 16 and at
+	// most 256 MiB.
 	SnapshotBytes int64
 	// MemoryBytes bounds memtables and caches of both stores together; 0
 	// means 256 MiB.
@@ -118,7 +119,7 @@ func (o *Options) complete() error {
 	o.Scrub = cmp.Or(o.Scrub, 24*time.Hour)
 	o.Heartbeat = cmp.Or(o.Heartbeat, time.Second)
 	o.TrailingBytes = cmp.Or(o.TrailingBytes, 1<<30)
-	o.SnapshotBytes = cmp.Or(o.SnapshotBytes, 256<<20)
+	o.SnapshotBytes = cmp.Or(o.SnapshotBytes, min(max(o.TrailingBytes, 16<<20), 256<<20))
 	o.MemoryBytes = cmp.Or(o.MemoryBytes, 256<<20)
 	if o.Log == nil {
 		o.Log = slog.Default()

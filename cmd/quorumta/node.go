@@ -85,7 +85,7 @@ func runNode(ctx context.Context, f *config.File, version string, reload <-chan 
 		}
 		return err
 	}
-	n.admin.Quieten(n.quieten)
+	n.cluster.Depart(n.quieten)
 	err = n.run(ctx, reload)
 	return errors.Join(err, n.cluster.Close())
 }

@@ -44,51 +44,16 @@ func (s *Server) token(ctx context.Context, q *api.TokenRequest) (*api.Token, er
 	return &api.Token{Token: t.String(), Expires: api.Time{Time: expires}}, nil
 }
 
-// callQuieten is the call between nodes by which a member that is to leave is
-// asked to take no mail any more.
-const callQuieten = "admin.quieten"
-
-// Quieten gives the server what has this node take no mail any more; it is
-// called before the node runs.
-func (s *Server) Quieten(quieten func(context.Context) error) {
-	s.node.Handle(callQuieten, func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
-		return nil, quieten(ctx)
-	})
-}
-
-// remove has a member leave. One that is alive ends its sessions first: no
-// client is refused because a member left.
+// remove has a member leave. One that is alive ends its sessions by itself, and
+// is a member until then: no client is refused because a member left.
 func (s *Server) remove(ctx context.Context, q *api.RemoveRequest) (*api.Done, error) {
-	nodes := s.node.Nodes()
-	i := slices.IndexFunc(nodes, func(n cluster.NodeStatus) bool { return n.Name == q.Node })
-	if i < 0 {
+	if !slices.ContainsFunc(s.node.Nodes(), func(n cluster.NodeStatus) bool { return n.Name == q.Node }) {
 		return nil, invalid("%q is no member; cluster status names them", q.Node)
-	}
-	if nodes[i].Alive && (q.Force || spared(nodes, q.Node)) {
-		if _, err := s.node.Call(ctx, q.Node, callQuieten, nil); err != nil && !q.Force {
-			return nil, fmt.Errorf("remove %s: its sessions do not end (--force does not wait for them): %w", q.Node, err)
-		}
 	}
 	if err := s.node.Remove(ctx, q.Node, q.Force); err != nil {
 		return nil, fmt.Errorf("remove %s: %w", q.Node, err)
 	}
 	return &api.Done{}, nil
-}
-
-// spared reports whether the member can be done without: of those that remain
-// a majority is alive.
-func spared(nodes []cluster.NodeStatus, name string) bool {
-	remain, live := 0, 0
-	for _, n := range nodes {
-		if n.Name == name || n.Leaving {
-			continue
-		}
-		remain++
-		if n.Alive {
-			live++
-		}
-	}
-	return 2*live > remain
 }
 
 func (s *Server) shards(ctx context.Context, q *api.ShardsRequest) (*api.Done, error) {
