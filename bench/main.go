@@ -6,7 +6,16 @@
 //	quorumta events --config n1/quorumta.yaml > events.jsonl
 //	go run ./bench verdict --load load.jsonl --sink sink.jsonl --events events.jsonl
 //
-// or all three in one: bench run.
+// or all three in one: bench run. The other commands start what they measure
+// themselves, from a built program, on loopback, and clean up; they print a
+// table, and with --out write it as JSON and draw it:
+//
+//	go build -o quorumta ./cmd/quorumta && go build -o bench.bin ./bench
+//	./bench.bin relay --binary ./quorumta --nodes 1,3 --floor --out docs/performance/relay
+//	./bench.bin peers --binary ./quorumta --nodes 1,3 --sizes 1000,10000,100000,1000000 --rounds 5
+//	./bench.bin peers --binary ./quorumta --share 0.7 --of postfix
+//
+// Peers and control groups want root; figures worth keeping, a quiet machine.
 package main
 
 import (
@@ -26,10 +35,17 @@ type cli struct {
 	Verdict  verdictCmd  `cmd:"" help:"Compare what was sent with what arrived."`
 	Run      runCmd      `cmd:"" help:"Sink, load and verdict in one process."`
 	Takeover takeoverCmd `cmd:"" help:"Kill or pause a node under load and see how soon its mail moves on."`
-	Memory   memoryCmd   `cmd:"" help:"What a large message and idle connections cost in memory."`
-	Backlog  backlogCmd  `cmd:"" help:"Queue mail for hosts that refuse or are silent, then drain."`
 	Faults   faultsCmd   `cmd:"" help:"Do to a cluster under load what kills clusters, and judge."`
 	Members  membersCmd  `cmd:"" help:"Have nodes join and leave while mail flows."`
+	Rejoin   rejoinCmd   `cmd:"" help:"Wipe a node under full load and see what taking it back costs."`
+
+	figures
+}
+
+// figures are the commands that measure speed and cost.
+type figures struct {
+	Memory   memoryCmd   `cmd:"" help:"What a large message and idle connections cost in memory."`
+	Backlog  backlogCmd  `cmd:"" help:"Queue mail for hosts that refuse or are silent, then drain."`
 	Accept   acceptCmd   `cmd:"" help:"How fast clusters accept, nothing leaving them."`
 	Relay    relayCmd    `cmd:"" help:"How fast clusters relay, end to end."`
 	Floor    floorCmd    `cmd:"" help:"The least that a relay with our promise can do: three synced logs, no more."`
@@ -39,7 +55,6 @@ type cli struct {
 	Depth    depthCmd    `cmd:"" help:"Rates of new mail beside 1,000 to 10 million queued messages."`
 	Recovery recoveryCmd `cmd:"" help:"Kill with a full queue, start again: how soon is it at work?"`
 	Peers    peersCmd    `cmd:"" help:"The same work for clusters and for other mail servers, in turn."`
-	Rejoin   rejoinCmd   `cmd:"" help:"Wipe a node under full load and see what taking it back costs."`
 
 	FloorNode floorNodeCmd `cmd:"" hidden:""`
 }
