@@ -140,11 +140,11 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 
 // socket is a client that the runtime knows nothing of.
 type socket struct {
-	t  *testing.T
+	t  testing.TB
 	fd int
 }
 
-func bareSocket(t *testing.T, address string) socket {
+func bareSocket(t testing.TB, address string) socket {
 	t.Helper()
 	to := netip.MustParseAddrPort(address)
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)

@@ -32,7 +32,7 @@ import (
 
 // house is a server in front of a queue on a cluster of one, in memory.
 type house struct {
-	t       *testing.T
+	t       testing.TB
 	queue   *queue.Queue
 	server  *smtp.Server
 	ended   chan error
@@ -60,7 +60,7 @@ func (l *lines) String() string {
 
 // open runs a server; change may alter its options, which accept mail for
 // example.org from anywhere, on one listener.
-func open(t *testing.T, change func(*smtp.Options)) *house {
+func open(t testing.TB, change func(*smtp.Options)) *house {
 	t.Helper()
 	h := &house{t: t, ended: make(chan error, 1), offices: make(chan *queue.Office, 4), log: &lines{}}
 	h.openQueue()
@@ -176,7 +176,7 @@ func (h *house) accepted(id mail.MessageID) *event.Accepted {
 	return a
 }
 
-func testPolicy(t *testing.T, accept string) smtp.Policy {
+func testPolicy(t testing.TB, accept string) smtp.Policy {
 	t.Helper()
 	env, err := policy.NewEnv(map[string][]netip.Prefix{
 		"loopback": {netip.MustParsePrefix("127.0.0.0/8")},
@@ -194,7 +194,7 @@ func testPolicy(t *testing.T, accept string) smtp.Policy {
 
 // client is a hand at the keyboard.
 type client struct {
-	t    *testing.T
+	t    testing.TB
 	conn net.Conn
 	in   []byte
 }
@@ -277,7 +277,7 @@ func (c *client) send(content string) mail.MessageID {
 	return idOf(c.t, c.ask(content+".", "250 2.0.0 Ok: queued as "))
 }
 
-func idOf(t *testing.T, reply string) mail.MessageID {
+func idOf(t testing.TB, reply string) mail.MessageID {
 	t.Helper()
 	words := strings.Fields(reply)
 	id, err := mail.ParseMessageID(words[len(words)-1])

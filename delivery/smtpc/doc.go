@@ -12,6 +12,6 @@
 // Three things hold whatever the server does. The final dot, or BDAT 0 LAST in
 // its place, is written only after BeforeDot has agreed, after all the content
 // has left but for what fits the same write; without Result.Dot the server
-// cannot have a message. What is written has CRLF line endings only. What is read is bounded: in length of
-// a line, number of lines, and time.
+// cannot have a message. What is written has CRLF line endings only. What is
+// read is bounded: in length of a line, number of lines, and time.
 package smtpc
