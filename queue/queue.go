@@ -53,6 +53,9 @@ var (
 	// ErrTooNew: a member of the cluster runs a program that does not know this
 	// yet, or the upgrade was not finished.
 	ErrTooNew = office.ErrTooNew
+	// ErrNoMap: this node has joined, and has not heard yet which shards there
+	// are: ask again in a moment.
+	ErrNoMap = query.ErrNoMap
 )
 
 // Options says how a queue works.

@@ -90,8 +90,8 @@ func coded(err error) error {
 		return err
 	case errors.Is(err, queue.ErrNotFound):
 		code = connect.CodeNotFound
-	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrUnsettled), errors.Is(err, queue.ErrDiskFull), errors.Is(err, cluster.ErrNotLeader),
-		errors.Is(err, cluster.ErrUnknownOutcome), errors.Is(err, cluster.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrUnsettled), errors.Is(err, queue.ErrDiskFull), errors.Is(err, queue.ErrNoMap),
+		errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrUnknownOutcome), errors.Is(err, cluster.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
 		code = connect.CodeUnavailable
 	case errors.Is(err, queue.ErrStale), errors.Is(err, queue.ErrTooNew):
 		code = connect.CodeFailedPrecondition

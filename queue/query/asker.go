@@ -88,10 +88,25 @@ func inOffice[Q request, R any](a *Asker, serve func(context.Context, Q) (R, err
 	}
 }
 
+// ErrNoMap: this node has joined, and has not heard yet which shards there are.
+var ErrNoMap = errors.New("this node does not know yet which shards there are: ask again in a moment, or ask another node")
+
+// shards are all shards, or ErrNoMap: a newcomer's empty answer would be taken
+// for an empty queue.
+func (a *Asker) shards() ([]uint16, error) {
+	if shards := a.o.Shards(); len(shards) > 0 {
+		return shards, nil
+	}
+	return nil, ErrNoMap
+}
+
 // eachShard asks all shards at once, each at its leader. It returns which of
 // them answered without it.
 func eachShard[Q, R any](ctx context.Context, a *Asker, method string, local func(context.Context, Q) (R, error), ask func(uint16) Q) ([]R, []uint16, error) {
-	shards := a.o.Shards()
+	shards, err := a.shards()
+	if err != nil {
+		return nil, nil, err
+	}
 	answers, stale, errs := make([]R, len(shards)), make([]bool, len(shards)), make([]error, len(shards))
 	var wg sync.WaitGroup
 	for i, id := range shards {

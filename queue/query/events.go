@@ -41,9 +41,12 @@ type source interface {
 // with ErrIncomplete at the end. A reader that is too slow to follow gets
 // feed.ErrBehind.
 func (a *Asker) Events(ctx context.Context, id mail.MessageID, follow bool, f func(state.Record) bool) error {
-	shards := a.o.Shards()
+	shards, err := a.shards()
 	if id != "" {
-		shards = []uint16{id.Shard()}
+		shards, err = []uint16{id.Shard()}, nil
+	}
+	if err != nil {
+		return err
 	}
 	var sources []source
 	for _, shard := range shards {

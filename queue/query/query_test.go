@@ -30,8 +30,10 @@ type nodes struct {
 	leader string
 	down   bool // the first node does not answer
 	ahead  bool // the third leads, and has what the first does not have yet
-	ctx    context.Context
-	a, b   *Asker
+	// newcomer: the nodes do not know yet which shards there are
+	newcomer bool
+	ctx      context.Context
+	a, b     *Asker
 }
 
 func newNodes(t *testing.T, ctx context.Context) *nodes {
@@ -61,7 +63,12 @@ func newNodes(t *testing.T, ctx context.Context) *nodes {
 	return n
 }
 
-func (n *nodes) shards() []uint16 { return []uint16{1} }
+func (n *nodes) shards() []uint16 {
+	if n.newcomer {
+		return nil
+	}
+	return []uint16{1}
+}
 
 func (n *nodes) spawn(f func(context.Context)) bool {
 	go f(n.ctx)
@@ -308,4 +315,18 @@ func TestManyDueMessagesAreCountedNowAndThen(t *testing.T) {
 			t.Errorf("%d are due: not counted again", due())
 		}
 	})
+}
+
+// A node that has joined and knows no shard yet does not take the queue for
+// empty.
+func TestANewcomerDoesNotSayThatTheQueueIsEmpty(t *testing.T) {
+	n := newNodes(t, t.Context())
+	n.newcomer = true
+	if _, err := n.a.Count(t.Context()); !errors.Is(err, ErrNoMap) {
+		t.Errorf("count: %v", err)
+	}
+	err := n.a.Events(t.Context(), "", false, func(state.Record) bool { return true })
+	if !errors.Is(err, ErrNoMap) {
+		t.Errorf("events: %v", err)
+	}
 }
