@@ -82,10 +82,13 @@ func (f *floor) Start(ctx context.Context) error {
 func (f *floor) Stop() error {
 	var errs []error
 	for _, g := range f.groups {
-		errs = append(errs, g.Close())
+		errs = append(errs, g.Kill())
 	}
 	for _, cmd := range f.cmds {
 		_ = cmd.Wait() // it was killed
+	}
+	for _, g := range f.groups {
+		errs = append(errs, g.Close())
 	}
 	f.groups, f.cmds = nil, nil
 	return errors.Join(errs...)

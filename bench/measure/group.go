@@ -123,8 +123,8 @@ func (g *Group) tree() []int {
 }
 
 // killPatience is how long processes may take to die of SIGKILL: one that is
-// in a sync of a slow disk takes a while.
-const killPatience = 10 * time.Second
+// in a sync of much on a slow disk takes a while.
+const killPatience = time.Minute
 
 // Kill ends every process of the group and returns when all are gone.
 func (g *Group) Kill() error {
@@ -151,8 +151,16 @@ func (g *Group) Kill() error {
 // Close kills what is left and removes the group.
 func (g *Group) Close() error {
 	err := g.Kill()
-	if g.dir != "" {
-		err = errors.Join(err, os.Remove(g.dir))
+	if g.dir == "" || err != nil {
+		return err
 	}
-	return err
+	deadline := time.Now().Add(killPatience)
+	for {
+		// It is busy for a moment more after the last process has gone.
+		err := os.Remove(g.dir)
+		if !errors.Is(err, syscall.EBUSY) || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
