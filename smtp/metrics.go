@@ -19,11 +19,17 @@ type metrics struct {
 	size        metric.Int64Histogram
 	duration    metric.Float64Histogram
 	labels      replyLabels
+	// success and refusal tell the durations of transactions apart.
+	success, refusal []metric.RecordOption
 }
 
 func newMetrics(m metric.Meter) (*metrics, error) {
 	var errs [6]error
-	x := &metrics{labels: replyLabels{made: map[replyKey][]metric.AddOption{}}}
+	x := &metrics{
+		labels:  replyLabels{made: map[replyKey][]metric.AddOption{}},
+		success: accepted(true),
+		refusal: accepted(false),
+	}
 	x.open, errs[0] = m.Int64UpDownCounter("quorumta_smtp_open_connections",
 		metric.WithDescription("Connections that are open"))
 	x.connections, errs[1] = m.Int64Counter("quorumta_smtp_connections",
@@ -62,6 +68,11 @@ func (x *metrics) connection(listener string, err error) {
 }
 
 func (x *metrics) connected(n int64) { x.open.Add(context.Background(), n) }
+
+// accepted are the attributes of transactions.
+func accepted(yes bool) []metric.RecordOption {
+	return []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attribute.Bool("accepted", yes)))}
+}
 
 // replyKey is what replies are counted by.
 type replyKey struct {
@@ -106,8 +117,10 @@ func (x *metrics) refusedFor(ctx context.Context, reason string) {
 }
 
 func (x *metrics) transaction(ctx context.Context, took time.Duration, accepted bool, size int64) {
-	x.duration.Record(ctx, took.Seconds(), metric.WithAttributes(attribute.Bool("accepted", accepted)))
-	if accepted {
-		x.size.Record(ctx, size)
+	if !accepted {
+		x.duration.Record(ctx, took.Seconds(), x.refusal...)
+		return
 	}
+	x.duration.Record(ctx, took.Seconds(), x.success...)
+	x.size.Record(ctx, size)
 }

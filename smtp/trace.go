@@ -49,12 +49,16 @@ func (s *session) startTrace(t *transaction, traceparent string) {
 	}
 	ctx, span := s.server.o.Tracer.Start(ctx, "smtp.transaction",
 		trace.WithTimestamp(t.began),
-		trace.WithSpanKind(trace.SpanKindServer),
-		trace.WithAttributes(
-			attribute.String("client.address", s.client.IP),
-			attribute.String("smtp.listener", s.client.Listener),
-			attribute.Int("smtp.recipients", len(t.envelope.Recipients))))
+		trace.WithSpanKind(trace.SpanKindServer))
 	t.trace = &traced{ctx, span}
+	if !span.IsRecording() {
+		t.verdicts = nil
+		return
+	}
+	span.SetAttributes(
+		attribute.String("client.address", s.client.IP),
+		attribute.String("smtp.listener", s.client.Listener),
+		attribute.Int("smtp.recipients", len(t.envelope.Recipients)))
 	for _, v := range t.verdicts {
 		_, child := s.server.o.Tracer.Start(ctx, "policy.rcpt", trace.WithTimestamp(v.began),
 			trace.WithAttributes(attribute.String("rule", v.rule), attribute.String("verdict", string(v.do))))

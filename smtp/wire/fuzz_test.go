@@ -17,6 +17,7 @@ func strict(in string, maxLine, maxSize int) (content, rest string, ended, sound
 		return "", "", false, false
 	}
 	raw = strings.TrimPrefix(raw+"\r\n", "\r\n")
+	var b strings.Builder
 	for line := range strings.SplitAfterSeq(raw, "\r\n") {
 		body := strings.TrimSuffix(line, "\r\n")
 		if strings.ContainsAny(body, "\r\n\x00") {
@@ -26,9 +27,9 @@ func strict(in string, maxLine, maxSize int) (content, rest string, ended, sound
 		if len(line) > maxLine {
 			return "", rest, true, false
 		}
-		content += line
+		b.WriteString(line)
 	}
-	return content, rest, true, len(content) <= maxSize
+	return b.String(), rest, true, b.Len() <= maxSize
 }
 
 // FuzzDataNeverSmuggles compares the message after DATA with the reference's,

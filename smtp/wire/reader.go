@@ -41,7 +41,9 @@ type reader struct {
 	raw    syscall.RawConn // of src, if it can be waited for without a buffer
 	before func() error
 	pools  *buffers
-	room   int // of the small buffer: at least that of a command line
+	room   int                   // of the small buffer: at least that of a command line
+	ready  func(fd uintptr) bool // tryRead
+	failed error                 // what tryRead came to
 
 	buf   []byte
 	held  *[]byte // buf, if it is of the pools
@@ -107,32 +109,35 @@ func (r *reader) await() error {
 		return err
 	}
 	r.release()
-	var n int
-	var failed error
-	err := r.raw.Read(func(fd uintptr) bool {
-		r.swap(&r.pools.small, r.room)
-		for {
-			if n, failed = syscall.Read(int(fd), r.buf); failed != syscall.EINTR {
-				break
-			}
-		}
-		if failed == syscall.EAGAIN {
-			r.release()
-			return false
-		}
-		return true
-	})
-	switch {
-	case err != nil:
-		return err
-	case failed != nil:
-		return failed
-	case n == 0:
-		return io.EOF
+	if r.ready == nil {
+		r.ready = r.tryRead
 	}
-	r.w = n
-	r.total += int64(n)
-	return nil
+	if err := r.raw.Read(r.ready); err != nil {
+		return err
+	}
+	return r.failed
+}
+
+// tryRead reads if there is something to read, and reports whether it has come
+// to a result; the buffer is given back if not.
+func (r *reader) tryRead(fd uintptr) bool {
+	r.swap(&r.pools.small, r.room)
+	n, err := syscall.Read(int(fd), r.buf)
+	for err == syscall.EINTR {
+		n, err = syscall.Read(int(fd), r.buf)
+	}
+	switch {
+	case err == syscall.EAGAIN:
+		r.release()
+		return false
+	case err == nil && n == 0:
+		err = io.EOF
+	case err == nil:
+		r.w = n
+		r.total += int64(n)
+	}
+	r.failed = err
+	return true
 }
 
 // swap takes another buffer for what is unread, and gives the old one back.

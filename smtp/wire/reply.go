@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -32,16 +31,20 @@ type replies struct {
 // add appends a reply. Each line of the text becomes a line of the reply, with
 // the enhanced code on each (RFC 2034, section 4).
 func (w *replies) add(code int, enhanced gosmtp.EnhancedCode, text string) {
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
+	for more := true; more; {
+		var line string
+		line, text, more = strings.Cut(text, "\n")
 		w.buf = strconv.AppendInt(w.buf, int64(code), 10)
-		if i < len(lines)-1 {
+		if more {
 			w.buf = append(w.buf, '-')
 		} else {
 			w.buf = append(w.buf, ' ')
 		}
 		if enhanced != gosmtp.NoEnhancedCode {
-			w.buf = fmt.Appendf(w.buf, "%d.%d.%d ", enhanced[0], enhanced[1], enhanced[2])
+			for i, number := range enhanced {
+				w.buf = strconv.AppendInt(w.buf, int64(number), 10)
+				w.buf = append(w.buf, ".. "[i])
+			}
 		}
 		w.buf = append(w.buf, clean(line)...)
 		w.buf = append(w.buf, '\r', '\n')
