@@ -156,6 +156,7 @@ func middle(rs []Result, of func(Result) float64) float64 {
 // their first result, the fastest subject first.
 func Medians(rs []Result) []Result {
 	var cells []Cell
+	first := map[Cell]Cell{} // as it was offered first
 	groups := map[Cell]map[string][]Result{}
 	for _, r := range rs {
 		c := r.Cell
@@ -163,6 +164,7 @@ func Medians(rs []Result) []Result {
 		if groups[c] == nil {
 			groups[c] = map[string][]Result{}
 			cells = append(cells, c)
+			first[c] = r.Cell
 		}
 		groups[c][r.Subject] = append(groups[c][r.Subject], r)
 	}
@@ -170,7 +172,9 @@ func Medians(rs []Result) []Result {
 	for _, c := range cells {
 		var of []Result
 		for _, group := range groups[c] {
-			of = append(of, Median(group))
+			m := Median(group)
+			m.Cell = first[c]
+			of = append(of, m)
 		}
 		slices.SortFunc(of, func(a, b Result) int {
 			return cmp.Or(cmp.Compare(b.RelayRate, a.RelayRate), cmp.Compare(b.AcceptRate, a.AcceptRate), strings.Compare(a.Subject, b.Subject))
