@@ -415,6 +415,7 @@ func TestAnOutcomeThatCannotBeRecordedIsLost(t *testing.T) {
 func TestAnUntrustedClockLetsNothingExpire(t *testing.T) {
 	h := open(t, 1, Options{})
 	o := h.office()
+	eventually(t, "the clock is compared for the first time", h.clock.Guard.Compared)
 	h.clock.Guard.Compare([]time.Duration{time.Hour, time.Hour}, 3)
 	if h.ClockTrusted() {
 		t.Fatal("trusted")
@@ -446,6 +447,7 @@ func TestAnUntrustedClockLetsNothingExpire(t *testing.T) {
 func TestAnUntrustedClockLetsNobodyFailUnreported(t *testing.T) {
 	h := open(t, 1, Options{})
 	o := h.office()
+	eventually(t, "the clock is compared for the first time", h.clock.Guard.Compared)
 	h.clock.Guard.Compare([]time.Duration{time.Hour, time.Hour}, 3)
 	for reported, want := range map[bool]state.Phase{true: state.Pending, false: state.Failed} {
 		id := h.submit([]byte("x\r\n"), "a@b.example", "b@b.example")

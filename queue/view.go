@@ -25,25 +25,22 @@ func (q *Queue) glance(shard uint16, f func(state.Reader)) error {
 	if s == nil {
 		return cluster.ErrNoSuchShard
 	}
-	r := late{rows: &s.recent, open: func() (cluster.View, func(), error) { return q.node.View(shard) }}
+	r := late{Rows: &s.recent, open: func() (cluster.View, func(), error) { return q.node.View(shard) }}
 	defer r.close()
 	f(&r)
 	return r.err
 }
 
-// late is a view that is not opened before something is not remembered. It is a
-// state.Recaller, used by one goroutine.
+// late is a view that is not opened before something is not remembered; it is
+// used by one goroutine.
 type late struct {
-	rows *recent.Rows
-	open func() (cluster.View, func(), error)
-	view cluster.View
-	done func()
+	*recent.Rows // state.Recaller
+	open         func() (cluster.View, func(), error)
+	view         cluster.View
+	done         func()
 	// err is why it could not be opened; then it is empty.
 	err error
 }
-
-// Recall implements state.Recaller.
-func (r *late) Recall(keys ...[]byte) ([][]byte, bool) { return r.rows.Recall(keys...) }
 
 // Get implements state.Reader.
 func (r *late) Get(key []byte) ([]byte, bool) {

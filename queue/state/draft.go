@@ -114,13 +114,13 @@ func (f *folding) commit(d *draft) {
 		f.place(d)
 	}
 	sum := d.list.summarize()
-	f.shard.counts.subtract(d.counts)
+	f.shard.counts.Subtract(d.counts)
 	f.claims(d)
 	if sum.open == 0 {
 		f.end(d)
 		return
 	}
-	f.shard.counts.add(d.st.counts(sum, f.shard.era))
+	f.shard.counts.Add(d.st.counts(sum, f.shard.era))
 	for _, row := range d.records {
 		f.w.Set(recordKey(d.id, d.st.records), row)
 		d.st.records++
@@ -247,22 +247,4 @@ func one(b bool) uint64 {
 		return 1
 	}
 	return 0
-}
-
-func (c *Counts) add(o Counts) {
-	c.Messages += o.Messages
-	c.Held += o.Held
-	c.InFlight += o.InFlight
-	c.Content += o.Content
-	c.Free += o.Free
-	c.FreeHeld += o.FreeHeld
-}
-
-func (c *Counts) subtract(o Counts) {
-	c.Messages -= o.Messages
-	c.Held -= o.Held
-	c.InFlight -= o.InFlight
-	c.Content -= o.Content
-	c.Free -= o.Free
-	c.FreeHeld -= o.FreeHeld
 }

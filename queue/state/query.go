@@ -10,13 +10,17 @@ import (
 	"quorumta/queue/event"
 )
 
-// Recaller is a Reader that remembers some rows.
+// Recaller is what a Reader may be beside: it remembers some rows. It is safe
+// for concurrent use.
 type Recaller interface {
-	Reader
 	// Recall gives the rows under the keys as they are together, nil where there
 	// is none, without reading the store. It reports whether it knows all of
 	// them. They must not be changed.
 	Recall(keys ...[]byte) (rows [][]byte, ok bool)
+	// Note keeps what a row says for as long as the row is remembered; Noted
+	// gives it, or nil.
+	Note(key, row []byte, says any)
+	Noted(key, row []byte) any
 }
 
 // recall gives the rows under the keys, remembered or read.
@@ -37,33 +41,60 @@ func recall(r Reader, keys ...[]byte) [][]byte {
 	return rows
 }
 
-// Load reads an open message.
+// Load reads an open message. What was accepted is shared by all who load it:
+// nobody may change it.
 func Load(r Reader, id mail.MessageID) (*Message, bool) {
-	status, born := idKey(prefixStatus, id), idKey(prefixMessage, id)
-	rows := recall(r, status, born, shardKey())
+	key := idKey(prefixStatus, id)
+	rows := recall(r, key, idKey(prefixMessage, id), shardKey())
 	if rows[0] == nil {
 		return nil, false
 	}
-	st := parse(status, rows[0], describeStatus)
-	if c, ok := r.(Recaller); ok && len(st.rest) > 0 { // its other rows must be of the same moment
-		return Load(struct{ Reader }{c}, id)
+	s := parse(shardKey(), rows[2], describeShard)
+	memory, ok := r.(Recaller)
+	if !ok {
+		return assemble(r, id, rows).message(&s), true
 	}
+	if known, ok := memory.Noted(key, rows[0]).(*loaded); ok {
+		return known.message(&s), true
+	}
+	if st := parse(key, rows[0], describeStatus); len(st.rest) > 0 { // its other rows must be of the same moment
+		return Load(struct{ Reader }{r}, id)
+	}
+	l := assemble(r, id, rows)
+	memory.Note(key, rows[0], l)
+	return l.message(&s), true
+}
+
+// loaded is a message as its rows have it, and the era that it is free in.
+type loaded struct {
+	Message
+	free uint32
+}
+
+// message is a copy of it, as the shard is now.
+func (l *loaded) message(s *shard) *Message {
+	m := l.Message
+	m.Recipients = slices.Clone(m.Recipients)
+	m.Suspended = s.suspends(l.free)
+	return &m
+}
+
+// assemble makes a message of its status and birth.
+func assemble(r Reader, id mail.MessageID, rows [][]byte) *loaded {
+	st := parse(idKey(prefixStatus, id), rows[0], describeStatus)
 	if rows[1] == nil {
 		panic("state: the birth of " + string(id) + " is missing")
 	}
-	birth := parse(born, rows[1], describeRecord)
-	m := &Message{
+	birth := parse(idKey(prefixMessage, id), rows[1], describeRecord)
+	l := &loaded{free: st.free, Message: Message{
 		Accepted: *birth.Event.(*event.Accepted), At: birth.At, Recipients: make([]Recipient, st.recipients),
 		Attempts: st.attempts, Held: st.held, HeldBy: st.heldBy, HeldWhy: st.heldWhy, Hosts: st.hosts,
+	}}
+	openRoster(r, id, &st).all(func(n uint32, p *Recipient) { l.Recipients[n] = *p })
+	for i, enveloped := range l.Accepted.Envelope.Recipients {
+		l.Recipients[i].Recipient = enveloped
 	}
-	if s := parse(shardKey(), rows[2], describeShard); s.suspends(st.free) {
-		m.Suspended = true
-	}
-	openRoster(r, id, &st).all(func(n uint32, p *Recipient) { m.Recipients[n] = *p })
-	for i, enveloped := range m.Accepted.Envelope.Recipients {
-		m.Recipients[i].Recipient = enveloped
-	}
-	return m, true
+	return l
 }
 
 // DueAt lists the recipients that may be claimed at the time now.
@@ -89,8 +120,8 @@ func Current(r Reader, id mail.MessageID, number uint32, recipients []uint32) bo
 		return false
 	}
 	st := parse(key, row, describeStatus)
-	if c, ok := r.(Recaller); ok && len(st.rest) > 0 {
-		return Current(struct{ Reader }{c}, id, number, recipients)
+	if _, ok := r.(Recaller); ok && len(st.rest) > 0 {
+		return Current(struct{ Reader }{r}, id, number, recipients)
 	}
 	list := openRoster(r, id, &st)
 	for _, n := range recipients {

@@ -5,6 +5,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/state/tally"
 	"quorumta/queue/state/verdict"
 )
 
@@ -137,19 +138,7 @@ type Record struct {
 }
 
 // Counts are kept up to date by folding.
-type Counts struct {
-	// Messages are the open ones; Held of them are held; InFlight have an
-	// attempt under way.
-	Messages, Held, InFlight uint64
-	// Content is the bytes of content of open messages.
-	Content uint64
-	// Uploads are the unfinished ones.
-	Uploads uint64
-	// Free are the open messages that a suspension of the shard does not
-	// concern, FreeHeld those of them that are held. They count from the last
-	// Suspended on, and are 0 in a shard that never was.
-	Free, FreeHeld uint64
-}
+type Counts = tally.Counts
 
 // Upload is an unfinished upload.
 type Upload struct {

@@ -27,6 +27,13 @@ type Rows struct {
 	young, old map[string][]byte
 	size       int // of young
 	floors     map[string]string
+	notes      map[string]note
+}
+
+// note is what a row says, which begins at first.
+type note struct {
+	first *byte
+	says  any
 }
 
 // Entry begins the fold of the entry at index, on the state as it was before;
@@ -53,6 +60,7 @@ func (s *Rows) Forget() {
 	defer s.mu.Unlock()
 	s.last, s.size = 0, 0
 	s.young, s.old, s.floors = map[string][]byte{}, nil, map[string]string{}
+	s.notes = map[string]note{}
 }
 
 // Recall gives the rows under the keys as they were together at one moment, nil
@@ -68,6 +76,25 @@ func (s *Rows) Recall(keys ...[]byte) (rows [][]byte, ok bool) {
 		}
 	}
 	return rows, true
+}
+
+// Note keeps what a row that Recall gave says, for as long as it is remembered.
+func (s *Rows) Note(key, row []byte, says any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now, _ := s.lookUp(key); len(row) > 0 && len(now) > 0 && &now[0] == &row[0] {
+		s.notes[string(key)] = note{&row[0], says}
+	}
+}
+
+// Noted gives what was noted about the row, or nil.
+func (s *Rows) Noted(key, row []byte) any {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if n, ok := s.notes[string(key)]; ok && len(row) > 0 && n.first == &row[0] {
+		return n.says
+	}
+	return nil
 }
 
 // lookUp gives the row under the key, nil if there is none. It reports whether
@@ -96,6 +123,7 @@ func (s *Rows) keepLocked(key string, row []byte) {
 		s.size -= len(key) + len(before) + overhead
 	}
 	delete(s.old, key)
+	delete(s.notes, key)
 	if row == nil {
 		delete(s.young, key)
 		return
@@ -111,6 +139,7 @@ func (s *Rows) ageLocked() {
 	}
 	for key := range s.old { // in no order: each raises, none lowers
 		s.raiseLocked(key)
+		delete(s.notes, key)
 	}
 	s.young, s.old, s.size = map[string][]byte{}, s.young, 0
 }

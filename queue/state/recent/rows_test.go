@@ -113,3 +113,37 @@ func TestWhatIsNewIsNotAskedFor(t *testing.T) {
 		t.Errorf("%d bytes are remembered", size)
 	}
 }
+
+// A note lasts as long as its row.
+func TestNotesGoWithTheirRows(t *testing.T) {
+	rows, store := &Rows{Most: 4096}, &memory.Rows{}
+	index := uint64(0)
+	set := func(n int, value string) {
+		index++
+		e := rows.Entry(index, store, store, false)
+		e.Set(keyOf("s", n), []byte(value))
+		e.End()
+	}
+	set(1, "one")
+	known, _ := rows.Recall(keyOf("s", 1))
+	rows.Note(keyOf("s", 1), known[0], "said")
+	if rows.Noted(keyOf("s", 1), known[0]) != "said" {
+		t.Fatal("a note is lost")
+	}
+	set(1, "one")
+	again, _ := rows.Recall(keyOf("s", 1))
+	if rows.Noted(keyOf("s", 1), known[0]) != nil || rows.Noted(keyOf("s", 1), again[0]) != nil {
+		t.Error("a note outlives its row")
+	}
+	rows.Note(keyOf("s", 1), known[0], "late")
+	if len(rows.notes) != 0 {
+		t.Error("a row that has changed is noted")
+	}
+	rows.Note(keyOf("s", 1), again[0], "said")
+	for n := range 100 {
+		set(n+2, string(make([]byte, 200)))
+	}
+	if len(rows.notes) != 0 {
+		t.Error("a note outlives the generation of its row")
+	}
+}
