@@ -115,12 +115,12 @@ func (p *port) turnAway(conn net.Conn, why error, headerRead bool) {
 		refuse(conn, why)
 		return
 	}
-	if !p.server.partings.TryAcquire(1) {
+	if !p.server.partings.room.TryAcquire(1) {
 		_ = conn.Close()
 		return
 	}
-	p.server.partingWords.Go(func() {
-		defer p.server.partings.Release(1)
+	p.server.partings.words.Go(func() {
+		defer p.server.partings.room.Release(1)
 		p.part(conn, why, headerRead)
 	})
 }

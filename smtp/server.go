@@ -28,10 +28,7 @@ type Server struct {
 	hard context.Context
 	stop context.CancelFunc
 
-	// partings bounds those who are told why they are not served, and
-	// partingWords are the goroutines that tell them.
-	partings     *semaphore.Weighted
-	partingWords sync.WaitGroup
+	partings partings
 
 	mu       sync.Mutex
 	draining bool
@@ -39,6 +36,13 @@ type Server struct {
 	clients  map[netip.Prefix]int // connections by client
 	open     int                  // connections, before and after their PROXY header
 	idle     chan struct{}        // closed when the server drains and open is 0
+}
+
+// partings are the goroutines that tell clients why they are not served; room
+// bounds them.
+type partings struct {
+	room  *semaphore.Weighted
+	words sync.WaitGroup
 }
 
 // New binds the listeners; clients wait until Run. It fails where an address
@@ -53,7 +57,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, metrics: m,
-		partings: semaphore.NewWeighted(mostPartings),
+		partings: partings{room: semaphore.NewWeighted(mostPartings)},
 		conns:    map[*wire.Conn]struct{}{},
 		clients:  map[netip.Prefix]int{},
 		idle:     make(chan struct{}),
@@ -116,7 +120,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.awaitDrain(ctx)
 	}
 	<-s.idle
-	s.partingWords.Wait()
+	s.partings.words.Wait()
 	return err
 }
 
