@@ -41,9 +41,18 @@ type Node struct {
 	mover   *lead.Mover
 	disk    *disk.Watch
 	health  health
+	parting
+	hosted
+}
+
+// parting is how a node's process leaves off taking mail.
+type parting struct {
 	quieten func(context.Context) error // given by Depart
 	serves  atomic.Bool                 // it has been given, and has not returned
+}
 
+// hosted is what the shards' entries are folded by.
+type hosted struct {
 	machine func(ShardID) Machine // given by Host
 	ready   []group.Options       // what was opened before Host
 	// machines are those that were made and not closed; Host's, and then the
@@ -56,7 +65,7 @@ func Open(o Options) (*Node, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	n := &Node{o: o, desk: desk.New[*replica](), machines: map[ShardID]Machine{}}
+	n := &Node{o: o, desk: desk.New[*replica](), hosted: hosted{machines: map[ShardID]Machine{}}}
 	n.peers = peers.New(n.ping, n.heard)
 	n.mover = n.newMover()
 	var boot [8]byte
