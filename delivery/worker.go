@@ -239,7 +239,10 @@ func (w *worker) send(ctx context.Context, a *attempt) (smtpc.Result, error) {
 		BeforeDot: a.lastLook,
 	}
 	for _, n := range a.recipients {
-		message.Recipients = append(message.Recipients, a.Message.Recipients[n].Recipient)
+		r := &a.Message.Recipients[n]
+		message.Recipients = append(message.Recipients, r.Recipient)
+		// A server that offers CHUNKING and cannot do it gets another way.
+		message.Plain = message.Plain || r.Attempt > 0
 	}
 	res, err := w.conn.Send(ctx, &message)
 	if err != nil {

@@ -52,7 +52,7 @@ type Node struct {
 func (n Node) common(what string, share int64) *pebble.Options {
 	log := pebbleLog{node: n, what: what}
 	o := &pebble.Options{
-		FS:                          n.FS,
+		FS:                          blobs{n.FS, func(err error) { n.Background(what, err) }},
 		Cache:                       n.Cache,
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                uint64(min(max(n.MemoryBytes/share, minMemtable), maxMemtable)),
