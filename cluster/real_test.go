@@ -63,12 +63,16 @@ func certificates(t *testing.T, names []string) map[string]*tls.Config {
 func real(t testing.TB, tlsOf map[string]*tls.Config, names []string) map[string]*cluster.Node {
 	t.Helper()
 	members, incarnations := map[string]string{}, map[string]string{}
+	var reserved []net.Listener // together: a port that is free again may be drawn again
 	for _, name := range names {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
+		reserved = append(reserved, l)
 		members[name], incarnations[name] = l.Addr().String(), "i"
+	}
+	for _, l := range reserved {
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
