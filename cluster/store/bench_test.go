@@ -49,3 +49,24 @@ func BenchmarkUpdate(b *testing.B) {
 		u.Commit(index, 1, [32]byte{})
 	}
 }
+
+func BenchmarkView(b *testing.B) {
+	s := open(b, vfs.NewMem())
+	defer shut(b, s)
+	st := stateOf(b, s)
+	put(st, 1, "a", "1")
+	b.Run("open", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			st.View().Close()
+		}
+	})
+	b.Run("read head", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := readHead(s, s.state, 1); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

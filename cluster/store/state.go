@@ -23,6 +23,10 @@ type State struct {
 	gone   atomic.Bool // the shard was dropped
 
 	head atomic.Pointer[head] // replaced under mu
+	// commits counts the beginnings and the ends of commits that bring a head:
+	// while it is odd, and after one has failed, head may lie behind what the
+	// Pebble shows.
+	commits atomic.Uint64
 
 	mu      sync.Mutex // serialises commits
 	durable uint64     // what applied was at the last flush; guarded by store.mu
@@ -173,6 +177,20 @@ func (st *State) RaiseApplied(index, term uint64) error {
 	return st.commitLocked(st.store.state.NewBatch(), h)
 }
 
+// snapshot is what the Pebble shows now, and its head, which is nil in a new state.
+// It is the one in memory unless a commit came between: views are opened several times
+// for each message, and to read the head was most of what they cost.
+func (st *State) snapshot() (*pebble.Snapshot, *head, error) {
+	before, h := st.commits.Load(), st.head.Load()
+	snap := st.store.state.NewSnapshot()
+	// A shard that is dropped is gone before its rows are.
+	if before%2 == 0 && st.commits.Load() == before && !st.gone.Load() {
+		return snap, h, nil
+	}
+	h, err := readHead(st.store, snap, st.shard)
+	return snap, h, err
+}
+
 // commitLocked commits a batch together with the head that it leads to.
 func (st *State) commitLocked(batch *pebble.Batch, h head) error {
 	defer st.writes.Start()()
@@ -182,10 +200,12 @@ func (st *State) commitLocked(batch *pebble.Batch, h head) error {
 	if err := batch.Set(keys.Name(st.shard, keys.Local, []byte(headName)), h.encode(), nil); err != nil {
 		return errors.Join(st.store.fail(fmt.Errorf("write state: %w", err)), batch.Close())
 	}
+	st.commits.Or(1)
 	if err := st.store.commit("write state", batch, pebble.NoSync); err != nil {
 		return err
 	}
 	st.head.Store(&h)
+	st.commits.Add(1)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -216,4 +217,48 @@ func history(t *testing.T, seed uint64, batch func(int) int, restarts bool) [32]
 		}
 	}
 	return sum(st)
+}
+
+// What a view has applied is what it shows, also while another goroutine commits.
+func TestViewsAgreeWithTheirHead(t *testing.T) {
+	s := open(t, vfs.NewMem())
+	defer shut(t, s)
+	st := stateOf(t, s)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := uint64(1); i <= 2000; i++ {
+			put(st, i, "index", strconv.FormatUint(i, 10))
+		}
+	}()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		v := st.View()
+		index, _ := v.Applied()
+		shown, _ := v.Get([]byte("index"))
+		if index > 0 && (string(shown) != strconv.FormatUint(index, 10) || v.Chain() != chainOf(index)) {
+			t.Fatalf("a view shows entry %s and says that it has applied %d", shown, index)
+		}
+		v.Close()
+	}
+}
+
+// What is gone is not told from memory.
+func TestViewOfADroppedShardIsEmpty(t *testing.T) {
+	s := open(t, vfs.NewMem())
+	defer shut(t, s)
+	st := stateOf(t, s)
+	put(st, 7, "a", "1")
+	if err := s.Drop(1); err != nil {
+		t.Fatal(err)
+	}
+	v := st.View()
+	defer v.Close()
+	if index, _ := v.Applied(); index != 0 {
+		t.Errorf("the view of a dropped shard has applied %d", index)
+	}
 }

@@ -24,8 +24,8 @@ type View struct {
 // a Restore is under way, or after one that was cut off, the view is empty and
 // has applied nothing.
 func (st *State) View() *View {
-	v := &View{store: st.store, shard: st.shard, snap: st.store.state.NewSnapshot()}
-	h, err := readHead(st.store, v.snap, st.shard)
+	snap, h, err := st.snapshot()
+	v := &View{store: st.store, shard: st.shard, snap: snap}
 	switch {
 	case err != nil:
 		panic(st.store.fail(err))
