@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"sync"
 
@@ -47,8 +48,11 @@ type Papers struct {
 	fresh bool
 	old   bool
 
-	mu sync.Mutex // guards the rest, and the files
-	id record
+	// files guards what is on disk, and is held while it is written; a reader of
+	// id does not wait for a disk that hangs.
+	files sync.Mutex
+	mu    sync.Mutex // guards id, which is changed under files too
+	id    record
 }
 
 // Open reads the papers, or writes new ones in an empty directory where the
@@ -82,7 +86,7 @@ func Open(o Owner) (*Papers, error) {
 	}
 	p.fresh = true
 	p.id = record{Cluster: o.Cluster, Node: o.Name, Incarnation: o.Incarnation, Replicas: map[uint16]Stage{}}
-	if err := p.writeLocked(); err != nil {
+	if err := p.write(p.id); err != nil {
 		return nil, err
 	}
 	if err := p.syncDir(o.FS.PathDir(o.Dir)); err != nil {
@@ -135,13 +139,11 @@ func (p *Papers) Admitted() bool {
 // Admit notes that the node has seen itself on a map; it is durable when Admit
 // returns nil.
 func (p *Papers) Admit() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.id.Admitted {
-		return nil
-	}
-	p.id.Admitted = true
-	return p.writeLocked()
+	return p.change(func(id *record) bool {
+		news := !id.Admitted
+		id.Admitted = true
+		return news
+	})
 }
 
 // Old reports whether the papers are of a version that had no map.
@@ -156,8 +158,29 @@ func (p *Papers) Incarnation() string { return p.id.Incarnation }
 // RaftID is the node's id in every shard's Raft configuration.
 func (p *Papers) RaftID() string { return p.id.Node + "/" + p.id.Incarnation }
 
-func (p *Papers) writeLocked() error {
-	text, err := json.MarshalIndent(p.id, "", "  ")
+// change has f change the papers, and report whether it has; they are durable
+// before anybody reads them.
+func (p *Papers) change(f func(*record) bool) error {
+	p.files.Lock()
+	defer p.files.Unlock()
+	p.mu.Lock()
+	id := p.id
+	p.mu.Unlock()
+	id.Replicas = maps.Clone(id.Replicas)
+	if !f(&id) {
+		return nil
+	}
+	if err := p.write(id); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.id.Replicas, p.id.Admitted = id.Replicas, id.Admitted // the rest never changes
+	p.mu.Unlock()
+	return nil
+}
+
+func (p *Papers) write(id record) error {
+	text, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -169,8 +192,8 @@ func (p *Papers) writeLocked() error {
 
 // Map is what KeepMap kept last; nil if there is none.
 func (p *Papers) Map() ([]byte, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.files.Lock()
+	defer p.files.Unlock()
 	text, sealed, err := p.read("map")
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -183,8 +206,8 @@ func (p *Papers) Map() ([]byte, error) {
 
 // KeepMap keeps the map; it is durable when KeepMap returns nil.
 func (p *Papers) KeepMap(text []byte) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.files.Lock()
+	defer p.files.Unlock()
 	if err := p.replace("map", text); err != nil {
 		return fmt.Errorf("write the map: %w", err)
 	}

@@ -48,18 +48,11 @@ func (p *Papers) Replicas() []uint16 {
 
 // Set notes a stage; it is durable when Set returns nil.
 func (p *Papers) Set(stage Stage, shards ...uint16) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	was := maps.Clone(p.id.Replicas)
-	for _, shard := range shards {
-		p.id.Replicas[shard] = stage
-	}
-	if maps.Equal(was, p.id.Replicas) {
-		return nil
-	}
-	if err := p.writeLocked(); err != nil {
-		p.id.Replicas = was
-		return err
-	}
-	return nil
+	return p.change(func(id *record) bool {
+		was := maps.Clone(id.Replicas)
+		for _, shard := range shards {
+			id.Replicas[shard] = stage
+		}
+		return !maps.Equal(was, id.Replicas)
+	})
 }
