@@ -24,7 +24,11 @@ func TestSchedules(t *testing.T) {
 	for i := range *seeds {
 		seed := *first + uint64(i)
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			t.Parallel()
+			if !*inside {
+				t.Parallel()
+				alone(t, seed)
+				return
+			}
 			began := time.Now()
 			log := newDiary(t)
 			synctest.Test(t, func(t *testing.T) { play(t, seed, log) })
