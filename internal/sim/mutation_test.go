@@ -110,8 +110,8 @@ var mutations = []mutation{
 		name: "body dropped while a recipient is open",
 		plant: []edit{{
 			"queue/state/draft.go",
-			"	f.shard.counts.add(d.st.counts(sum, f.shard.era))\n",
-			"	f.shard.counts.add(d.st.counts(sum, f.shard.era))\n	if !d.born() && sum.flying == 0 {\n		for n := range d.st.parts {\n			f.w.Delete(numberedKey(prefixContent, d.id, n))\n		}\n	}\n",
+			"	f.shard.counts.Add(d.st.counts(sum, f.shard.era))\n",
+			"	f.shard.counts.Add(d.st.counts(sum, f.shard.era))\n	if !d.born() && sum.flying == 0 {\n		for n := range d.st.parts {\n			f.w.Delete(numberedKey(prefixContent, d.id, n))\n		}\n	}\n",
 		}},
 		run:  "^TestSchedules$",
 		args: []string{"-seeds", "1"},
