@@ -122,7 +122,7 @@ func Open(o Options) (*Node, error) {
 // Host gives the node the maker of its shards' machines. It is called once,
 // before Run; machine is called then for the shards that are here, and later,
 // from another goroutine, for those that come. What a Machine can be beside:
-// group.Skipper, Emptier, Closer.
+// group.Skipper, group.Restorer, Emptier, Closer.
 func (n *Node) Host(machine func(ShardID) Machine) {
 	n.machine = machine
 	for _, spec := range n.ready {

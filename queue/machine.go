@@ -13,8 +13,9 @@ import (
 
 // shard is one shard's machine on this node. Beside cluster.Machine it has what
 // the cluster calls where it finds it: Skipped instead of Apply for an entry
-// that the operators have decided to pass over, Empty to learn whether a shard
-// that is being retired may go, and Close when this node's replica has gone.
+// that the operators have decided to pass over, Restored when a snapshot has
+// replaced the state, Empty to learn whether a shard that is being retired may
+// go, and Close when this node's replica has gone.
 type shard struct {
 	q    *Queue
 	id   uint16
@@ -103,6 +104,9 @@ func (s *shard) Skipped(view cluster.View, batch cluster.Batch, e cluster.Entry)
 	s.publish(e.Term, held, applied)
 	return outcomes(results)
 }
+
+// Restored forgets the rows of the state that a snapshot has replaced.
+func (s *shard) Restored() { s.recent.Forget() }
 
 // Empty reports whether nothing is left in the shard: no message, no upload and
 // no history.

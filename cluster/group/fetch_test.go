@@ -192,6 +192,9 @@ func TestFailedRestoreIsDamage(t *testing.T) {
 		if err := b.g.fsm.Restore(io.NopCloser(bytes.NewReader(newer))); err == nil {
 			t.Fatal("a damaged stream is restored")
 		}
+		if b.machine.restored.Load() == 0 {
+			t.Error("the machine was not told that its state has gone")
+		}
 		wait(t, "it stops", func() bool { return errors.Is(b.g.Err(), store.ErrDamaged) })
 	})
 }

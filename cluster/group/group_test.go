@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,7 +29,11 @@ type sum struct {
 	mu    sync.Mutex
 	terms []uint64 // of every Lead
 	leads bool
+	// restored counts Restored.
+	restored atomic.Int32
 }
+
+func (s *sum) Restored() { s.restored.Add(1) }
 
 func (s *sum) Apply(view View, batch Batch, e Entry) []Result {
 	if string(e.Data) == "panic" {
@@ -426,6 +431,9 @@ func TestInstallOverLongerLog(t *testing.T) {
 		wait(t, "the third follows", func() bool { return odd.has("m19") })
 		if odd.has("lost") {
 			t.Error("what was never committed is in the state")
+		}
+		if odd.machine.restored.Load() == 0 {
+			t.Error("the machine was not told that its state was replaced")
 		}
 	})
 }

@@ -18,6 +18,8 @@ type (
 	Result = fold.Result
 	// Skipper is a Machine that is told of entries which are skipped.
 	Skipper = fold.Skipper
+	// Restorer is a Machine that is told that its state was replaced.
+	Restorer = fold.Restorer
 )
 
 // Machine is what a shard replicates into.

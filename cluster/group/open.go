@@ -103,6 +103,7 @@ func (g *Group) restoreReceived() error {
 		return fold.Unrestorable(fmt.Errorf("open received snapshot: %w", err))
 	}
 	err = errors.Join(g.o.State.Restore(r), r.Close())
+	g.fsm.Replaced()
 	if err == nil {
 		err = g.o.Snapshots.Restored(id)
 	}

@@ -50,3 +50,10 @@ type Skipper interface {
 	// those that the entry's proposer gets.
 	Skipped(view View, batch Batch, entry Entry) []Result
 }
+
+// Restorer is a Machine that is told when the state under it was replaced by a
+// snapshot, so that it forgets what it remembers of the one before.
+type Restorer interface {
+	// Restored is called while nothing is applied.
+	Restored()
+}

@@ -22,6 +22,7 @@ func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 func (f *FSM) Restore(r io.ReadCloser) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	defer f.Replaced()
 	if err := f.o.State.Restore(r); err != nil {
 		err = Unrestorable(fmt.Errorf("restore a received snapshot: %w", err))
 		f.fail(err)
@@ -34,6 +35,14 @@ func (f *FSM) Restore(r io.ReadCloser) error {
 		}
 	}
 	return nil
+}
+
+// Replaced tells the machine that the state is not the one that it knew. Nothing
+// may be applied meanwhile.
+func (f *FSM) Replaced() {
+	if m, ok := f.o.Machine.(Restorer); ok {
+		m.Restored()
+	}
 }
 
 // Unrestorable is what a restore failed with, as store.ErrDamaged where trying
