@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"regexp"
 	"text/tabwriter"
 	"time"
 
@@ -19,6 +23,7 @@ type memoryCmd struct {
 	Warm   int64  `help:"Bytes of warm-up traffic, in messages of 100 KB." default:"1000000000"`
 	Size   int    `help:"The large message." default:"49000000"`
 	Idle   int    `help:"Idle connections to the first node." default:"2000"`
+	TLS    bool   `help:"The idle connections are in TLS." name:"tls"`
 }
 
 // megabyte is a million bytes, as everywhere in our figures.
@@ -31,7 +36,7 @@ func (c *memoryCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	t, err := trial.Start(ctx, trial.Options{Binary: c.Binary, Dir: dir, Nodes: 3})
+	t, err := trial.Start(ctx, trial.Options{Binary: c.Binary, Dir: dir, Nodes: 3, Edit: c.allow})
 	if err != nil {
 		return err
 	}
@@ -53,7 +58,7 @@ func (c *memoryCmd) Run(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "%d idle connections\n", c.Idle)
-	idle, err := c.idle(ctx, t)
+	idle, with, err := c.idle(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -63,6 +68,7 @@ func (c *memoryCmd) Run(ctx context.Context) error {
 		fmt.Fprintf(w, "%s\t%d MB\t%d MB\t%d MB\t\n", n.Name, warm[i]/megabyte, large[i]/megabyte, (large[i]-warm[i])/megabyte)
 	}
 	fmt.Fprintf(w, "\n%d idle connections\t%d MB\t\t\t\n", c.Idle, idle/megabyte)
+	fmt.Fprintf(w, "the node that holds them\t%d MB\t\t\t\n", with/megabyte)
 	return w.Flush()
 }
 
@@ -93,32 +99,68 @@ func memory(t *trial.Trial) ([]int64, error) {
 	return peaks, nil
 }
 
-// idle opens the connections, each greeted, and tells what they added.
-func (c *memoryCmd) idle(ctx context.Context, t *trial.Trial) (int64, error) {
+// allow lets a node have the idle connections, and a hundred others.
+func (c *memoryCmd) allow(_ string, config []byte) []byte {
+	most := fmt.Sprint(c.Idle + 100)
+	return limited.ReplaceAll(config, []byte("${1}"+most+"${2}"+most))
+}
+
+var limited = regexp.MustCompile(`(connections: )\d+(, per_client: )\d+`)
+
+// idle opens the connections, each greeted, and tells what they added to the
+// node's memory and what it has then.
+func (c *memoryCmd) idle(ctx context.Context, t *trial.Trial) (added, with int64, err error) {
 	n := t.Cluster.Nodes[0]
 	before, _, err := n.Memory()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	var d net.Dialer
 	for i := range c.Idle {
-		conn, err := d.DialContext(ctx, "tcp", n.SMTP)
+		conn, err := c.greet(ctx, n.SMTP)
 		if err != nil {
-			return 0, err
+			return 0, 0, fmt.Errorf("connection %d: %w", i+1, err)
 		}
 		defer func() { _ = conn.Close() }()
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-		buffer := make([]byte, 512)
-		if k, err := conn.Read(buffer); err != nil || string(buffer[:3]) != "220" {
-			return 0, errors.Join(fmt.Errorf("connection %d was greeted with %q", i+1, buffer[:k]), err)
-		}
-		if _, err := fmt.Fprint(conn, "EHLO idle.example\r\n"); err != nil {
-			return 0, err
-		}
-		if _, err := conn.Read(buffer); err != nil {
-			return 0, err
+	}
+	with, _, err = n.Memory()
+	return with - before, with, err
+}
+
+// greet connects and says EHLO, in TLS where that is wanted.
+func (c *memoryCmd) greet(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	err = exchange(conn, "", "220")
+	if err == nil {
+		err = exchange(conn, "EHLO idle.example\r\n", "250")
+	}
+	if err == nil && c.TLS {
+		if err = exchange(conn, "STARTTLS\r\n", "220"); err == nil {
+			// Whom it speaks to does not matter: the certificate is the node's own.
+			conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13})
+			err = exchange(conn, "EHLO idle.example\r\n", "250")
 		}
 	}
-	after, _, err := n.Memory()
-	return after - before, err
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// exchange sends a command and wants a reply that begins so; all of it comes at
+// once.
+func exchange(conn net.Conn, command, want string) error {
+	if _, err := io.WriteString(conn, command); err != nil {
+		return err
+	}
+	buffer := make([]byte, 1024)
+	n, err := conn.Read(buffer)
+	if err != nil || !bytes.HasPrefix(buffer[:n], []byte(want)) {
+		return errors.Join(fmt.Errorf("%q was answered with %q", command, buffer[:n]), err)
+	}
+	return nil
 }
