@@ -3,6 +3,7 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -23,7 +24,15 @@ type Fields struct {
 	b       []byte
 	reading bool
 	err     error
+	// text is the memory that the strings which are read share, taken in pieces
+	// of room bytes.
+	text strings.Builder
+	room int
 }
+
+// textRoom is how much memory for strings is taken at once, in bytes: about
+// what a message's envelope needs.
+const textRoom = 512
 
 // Append appends the encoding of v to b.
 func Append[T any](b []byte, v *T, describe func(*Fields, *T)) []byte {
@@ -36,9 +45,31 @@ func Append[T any](b []byte, v *T, describe func(*Fields, *T)) []byte {
 // with Bytes shares memory with b. Errors wrap ErrMalformed or what Refuse was
 // given.
 func Decode[T any](b []byte, v *T, describe func(*Fields, *T)) error {
-	f := Fields{b: b, reading: true}
+	f := Fields{b: b, reading: true, room: min(len(b), textRoom)}
 	describe(&f, v)
 	f.end()
+	return f.err
+}
+
+// Put is Append for who writes often: v is written behind what was put into f
+// since it was cleared. The result stays as it is until Clear. The zero Fields
+// are ready for Put or for Get, not for both.
+func Put[T any](f *Fields, v *T, describe func(*Fields, *T)) []byte {
+	start := len(f.b)
+	describe(f, v)
+	return f.b[start:len(f.b):len(f.b)]
+}
+
+// Clear lets the memory of all that was put into f be used again.
+func (f *Fields) Clear() { f.b = f.b[:0] }
+
+// Get is Decode for who reads often: strings of one value share memory with
+// those of the next.
+func Get[T any](f *Fields, b []byte, v *T, describe func(*Fields, *T)) error {
+	f.b, f.reading, f.err, f.room = b, true, nil, textRoom
+	describe(f, v)
+	f.end()
+	f.b = nil
 	return f.err
 }
 
@@ -140,6 +171,17 @@ func (f *Fields) take(n Number) []byte {
 	v := f.b[:size:size]
 	f.b = f.b[size:]
 	return v
+}
+
+// keep makes a string of b.
+func (f *Fields) keep(b []byte) string {
+	if f.text.Cap()-f.text.Len() < len(b) {
+		f.text = strings.Builder{} // what was read stays where it is
+		f.text.Grow(max(len(b), f.room))
+	}
+	start := f.text.Len()
+	f.text.Write(b)
+	return f.text.String()[start:]
 }
 
 // open begins a field whose length is not known yet; shut fills it in.

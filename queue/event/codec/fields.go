@@ -3,6 +3,7 @@ package codec
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -150,15 +151,31 @@ func (f *Fields) Uint32s(n Number, v *[]uint32) {
 	}
 	var packed []byte
 	f.Bytes(n, &packed)
-	sub := Fields{b: packed, reading: true, err: f.err}
-	for len(sub.b) > 0 && sub.err == nil {
-		x := sub.readVarint(n)
+	if f.err != nil || len(packed) == 0 {
+		return
+	}
+	*v = make([]uint32, 0, numbers(packed))
+	rest := f.b
+	f.b = packed
+	for len(f.b) > 0 && f.err == nil {
+		x := f.readVarint(n)
 		if x > math.MaxUint32 {
-			sub.malformed(n, "more than 32 bits")
+			f.malformed(n, "more than 32 bits")
 		}
 		*v = append(*v, uint32(x))
 	}
-	f.err = sub.err
+	f.b = rest
+}
+
+// numbers counts the varints: one ends where the highest bit is not set.
+func numbers(packed []byte) int {
+	n := 0
+	for _, c := range packed {
+		if c < 0x80 {
+			n++
+		}
+	}
+	return n
 }
 
 // String is a string of any bytes, UTF-8 or not.
@@ -172,7 +189,9 @@ func String[T ~string](f *Fields, n Number, v *T) {
 	}
 	var b []byte
 	f.Bytes(n, &b)
-	*v = T(b)
+	if len(b) > 0 {
+		*v = T(f.keep(b))
+	}
 }
 
 // Strings is a list of strings or byte slices, empty ones included. It copies.
@@ -185,6 +204,7 @@ func Strings[T ~string | ~[]byte](f *Fields, n Number, v *[]T) {
 		}
 		return
 	}
+	*v = slices.Grow(*v, f.ahead(n))
 	for f.tag(n, protowire.BytesType) {
 		if s := f.take(n); f.err == nil {
 			*v = append(*v, T(string(s)))
@@ -244,11 +264,13 @@ func (f *Fields) Always(n Number, describe func(*Fields)) bool {
 // List is a list of structs, those without any field included.
 func List[T any](f *Fields, n Number, v *[]T, describe func(*Fields, *T)) {
 	if f.reading {
+		*v = slices.Grow(*v, f.ahead(n))
 		for f.tag(n, protowire.BytesType) {
 			body := f.take(n)
-			var one T
-			f.inside(n, body, func(sub *Fields) { describe(sub, &one) })
-			*v = append(*v, one)
+			var zero T
+			*v = append(*v, zero)
+			one := &(*v)[len(*v)-1]
+			f.inside(n, body, func(sub *Fields) { describe(sub, one) })
 		}
 		return
 	}
@@ -259,15 +281,37 @@ func List[T any](f *Fields, n Number, v *[]T, describe func(*Fields, *T)) {
 	}
 }
 
+// ahead counts the fields n of bytes that come next, as far as they are whole.
+func (f *Fields) ahead(n Number) int {
+	if f.err != nil {
+		return 0
+	}
+	count := 0
+	for rest := f.b; len(rest) > 0; count++ {
+		got, kind, tag := protowire.ConsumeTag(rest)
+		if tag < 0 || got != n || kind != protowire.BytesType {
+			break
+		}
+		_, body := protowire.ConsumeBytes(rest[tag:])
+		if body < 0 {
+			break
+		}
+		rest = rest[tag+body:]
+	}
+	return count
+}
+
 // inside reads the struct that is the body of field n.
 func (f *Fields) inside(n Number, body []byte, describe func(*Fields)) {
 	if f.err != nil {
 		return
 	}
-	sub := Fields{b: body, reading: true}
-	describe(&sub)
-	sub.end()
-	if sub.err != nil {
-		f.err = fmt.Errorf("field %d: %w", n, sub.err)
+	rest := f.b
+	f.b = body
+	describe(f)
+	f.end()
+	f.b = rest
+	if f.err != nil {
+		f.err = fmt.Errorf("field %d: %w", n, f.err)
 	}
 }
