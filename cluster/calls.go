@@ -51,7 +51,7 @@ func (n *Node) report() peers.Report {
 		Incarnation: n.papers.Incarnation(),
 		Version:     n.o.Version,
 		Level:       n.o.Level,
-		Free:        n.free(),
+		Free:        n.disk.Free(),
 		Slow:        n.disk.Slow(),
 		Draining:    n.mover.Draining(),
 		Serves:      n.serves.Load(),

@@ -21,6 +21,7 @@ func (n *Node) newDiskWatch() (*disk.Watch, error) {
 		Slow:    group.SlowDisk,
 		Excused: n.mostAreSlow,
 		Fail:    n.fatal,
+		Free:    n.free,
 		Dir:     n.o.Dir,
 		Log:     n.o.Log,
 		Meter:   n.o.Meter,
@@ -64,7 +65,7 @@ func (n *Node) Accepting(shard ShardID) error {
 	for _, id := range s.Replicas {
 		name, free := control.NameOf(id), uint64(math.MaxUint64)
 		if name == n.o.Name {
-			free = n.free()
+			free = n.disk.Free()
 		} else if o, alive := n.peers.Get(name); alive {
 			free = o.Report.Free
 		}

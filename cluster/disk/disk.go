@@ -30,7 +30,9 @@ type Options struct {
 	// gives up, or a storage fail-over would stop all of them.
 	Excused func() bool
 	// Fail is called when the node gives up.
-	Fail  func(error)
+	Fail func(error)
+	// Free is the free space of the disk, bytes.
+	Free  func() uint64
 	Dir   string
 	Log   *slog.Logger
 	Meter metric.Meter
@@ -47,6 +49,13 @@ type Watch struct {
 	o     Options
 	gauge metric.Int64Gauge
 	slow  atomic.Bool
+	space atomic.Pointer[space]
+}
+
+// space is what was free at a time.
+type space struct {
+	at    time.Time
+	bytes uint64
 }
 
 // New makes a watch.
@@ -61,6 +70,17 @@ func New(o Options) (*Watch, error) {
 
 // Slow reports whether a write has been waiting for too long.
 func (w *Watch) Slow() bool { return w.slow.Load() }
+
+// Free is the free space of the disk, bytes, as it was at most a tenth of a
+// second ago: it is asked for with every message.
+func (w *Watch) Free() uint64 {
+	s := w.space.Load()
+	if s == nil || time.Since(s.at) > interval {
+		s = &space{at: time.Now(), bytes: w.o.Free()}
+		w.space.Store(s)
+	}
+	return s.bytes
+}
 
 // Run watches until ctx ends.
 func (w *Watch) Run(ctx context.Context) {
