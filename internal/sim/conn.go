@@ -15,18 +15,22 @@ import (
 // waits for a mutex no virtual time passes that could end it.
 const pipeLimit = 256 << 10
 
+// openingLimit is how much of a connection's first write is remembered, bytes.
+const openingLimit = 256
+
 // pipe is one direction of a connection. Its fields are owned by the
 // network's mutex.
 type pipe struct {
+	net      *Network
 	from, to string
-	dialer   string     // from or to, whichever made the connection
+	forth    *pipe      // the direction away from who made the connection
+	opening  []byte     // of forth: the beginning of what was written first
 	changed  *sync.Cond // on the network's mutex: something to look at
 	data     []byte
-	late     time.Duration // how long what is written now is under way
-	underWay []parcel      // what comes behind data
-	closed   bool          // the writer has closed: the reader gets io.EOF after data
-	gone     bool          // the reader has closed: the writer fails
-	err      error         // the connection was reset
+	underWay []parcel // what comes behind data
+	closed   bool     // the writer has closed: the reader gets io.EOF after data
+	gone     bool     // the reader has closed: the writer fails
+	err      error    // the connection was reset
 }
 
 // parcel is data that has not arrived.
@@ -37,12 +41,13 @@ type parcel struct {
 
 // sendLocked puts data on its way.
 func (p *pipe) sendLocked(data []byte) {
-	if p.late == 0 && len(p.underWay) == 0 {
+	late := p.lateLocked(data)
+	if late <= 0 && len(p.underWay) == 0 {
 		p.data = append(p.data, data...)
 		p.changed.Broadcast()
 		return
 	}
-	arrives := time.Now().Add(p.late)
+	arrives := time.Now().Add(late)
 	if n := len(p.underWay); n > 0 && p.underWay[n-1].arrives.After(arrives) {
 		arrives = p.underWay[n-1].arrives
 	}
@@ -52,6 +57,18 @@ func (p *pipe) sendLocked(data []byte) {
 		defer p.changed.L.Unlock()
 		p.changed.Broadcast()
 	})
+}
+
+// lateLocked is how long data is under way.
+func (p *pipe) lateLocked(data []byte) time.Duration {
+	if p == p.forth && p.opening == nil {
+		p.opening = bytes.Clone(data[:min(len(data), openingLimit)])
+	}
+	late := p.net.late[p.to]
+	if late == nil {
+		return 0
+	}
+	return late(Sent{From: p.from, To: p.to, Opening: p.forth.opening, Data: data, Back: p != p.forth})
 }
 
 // arriveLocked takes in what has arrived by now.
@@ -146,7 +163,7 @@ func (c *conn) Write(p []byte) (int, error) {
 			return done, os.ErrDeadlineExceeded
 		}
 		room := pipeLimit - len(out.data)
-		if n.stoppedLocked(out) || out.late > 0 || len(out.underWay) > 0 {
+		if n.stoppedLocked(out) || n.late[out.to] != nil || len(out.underWay) > 0 {
 			room = len(p) - done
 		}
 		if room > 0 {

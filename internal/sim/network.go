@@ -22,7 +22,7 @@ type Network struct {
 	cut       map[link]bool
 	paused    map[string]bool
 	mute      map[string]bool
-	late      map[string]func() time.Duration
+	late      map[string]func(Sent) time.Duration
 	hosts     map[string]*Host // the living one of each name
 }
 
@@ -37,7 +37,7 @@ func NewNetwork() *Network {
 		cut:       map[link]bool{},
 		paused:    map[string]bool{},
 		mute:      map[string]bool{},
-		late:      map[string]func() time.Duration{},
+		late:      map[string]func(Sent) time.Duration{},
 		hosts:     map[string]*Host{},
 	}
 	n.changed = sync.NewCond(&n.mu)
@@ -97,29 +97,34 @@ func (n *Network) Mute(host string) {
 	n.stirLocked()
 }
 
-// Delay has what is sent to host arrive later, over each connection by as much
-// as is drawn for it.
-func (n *Network) Delay(host string, draw func() time.Duration) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.late[host] = draw
-	for c := range n.conns {
-		if c.in.to == host {
-			c.in.late = draw()
-		}
-	}
+// Sent is what one Write has put on its way.
+type Sent struct {
+	From, To string
+	// Opening is what whoever made the connection wrote first: at most 256
+	// bytes of it, and Data itself if that is the first.
+	Opening []byte
+	Data    []byte
+	// Back tells that To has made the connection.
+	Back bool
 }
 
-// Heal restores all links.
+// Delay has what is sent to host from now on arrive later by as much as late
+// says of it, but not before what was sent over the same connection earlier.
+// late keeps nothing of what it is shown, does not use the network, and is
+// called by one goroutine at a time.
+func (n *Network) Delay(host string, late func(Sent) time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.late[host] = late
+}
+
+// Heal restores all links. What is under way arrives when it would have.
 func (n *Network) Heal() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.cut)
 	clear(n.mute)
 	clear(n.late)
-	for c := range n.conns {
-		c.in.late = 0
-	}
 	n.stirLocked()
 }
 
@@ -171,7 +176,7 @@ func (n *Network) blockedLocked(from, to string) bool {
 
 // stoppedLocked reports whether nothing passes through the pipe.
 func (n *Network) stoppedLocked(p *pipe) bool {
-	return n.blockedLocked(p.from, p.to) || (p.from == p.dialer && n.mute[p.from])
+	return n.blockedLocked(p.from, p.to) || (p == p.forth && n.mute[p.from])
 }
 
 // Listen takes the address.
@@ -226,8 +231,9 @@ func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
 
 // connectLocked makes the two ends of a connection and hands one to l.
 func (n *Network) connectLocked(from string, l *listener) net.Conn {
-	forth := n.pipeLocked(from, l.host, from)
-	back := n.pipeLocked(l.host, from, from)
+	forth := n.pipe(from, l.host)
+	back := n.pipe(l.host, from)
+	forth.forth, back.forth = forth, forth
 	near := &conn{net: n, in: back, out: forth, local: addr(from), remote: addr(l.address)}
 	far := &conn{net: n, in: forth, out: back, local: addr(l.address), remote: addr(from)}
 	n.conns[near], n.conns[far] = struct{}{}, struct{}{}
@@ -236,12 +242,8 @@ func (n *Network) connectLocked(from string, l *listener) net.Conn {
 	return near
 }
 
-func (n *Network) pipeLocked(from, to, dialer string) *pipe {
-	p := &pipe{from: from, to: to, dialer: dialer, changed: sync.NewCond(&n.mu)}
-	if draw := n.late[to]; draw != nil {
-		p.late = draw()
-	}
-	return p
+func (n *Network) pipe(from, to string) *pipe {
+	return &pipe{net: n, from: from, to: to, changed: sync.NewCond(&n.mu)}
 }
 
 // addr is an address on the network.

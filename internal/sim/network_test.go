@@ -56,7 +56,7 @@ func TestWhatIsLateArrivesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := NewNetwork()
 		near, far := connect(t, n)
-		n.Delay("b", func() time.Duration { return time.Second })
+		n.Delay("b", func(Sent) time.Duration { return time.Second })
 		began := time.Now()
 		_, _ = near.Write([]byte("1"))
 		time.Sleep(300 * time.Millisecond) // of virtual time
@@ -66,6 +66,39 @@ func TestWhatIsLateArrivesInOrder(t *testing.T) {
 		got, err := io.ReadAll(far)
 		if err != nil || string(got) != "12" || time.Since(began) != time.Second {
 			t.Errorf("%q, %v after %s", got, err, time.Since(began))
+		}
+	})
+}
+
+func TestEachWriteIsAsLateAsIsSaidOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := NewNetwork()
+		near, far := connect(t, n)
+		_, _ = near.Write([]byte("hello"))
+		for _, host := range []string{"a", "b"} {
+			n.Delay(host, func(s Sent) time.Duration {
+				if s.To != host || s.From == host || s.Back != (host == "a") || string(s.Opening) != "hello" {
+					t.Errorf("sent to %s: %+v", host, s)
+				}
+				if string(s.Data) == "late" {
+					return time.Second
+				}
+				return 0
+			})
+		}
+		began := time.Now()
+		for _, step := range []struct {
+			from, to net.Conn
+			text     string
+			after    time.Duration
+		}{{near, far, "hello", 0}, {near, far, "soon", 0}, {far, near, "late", time.Second}} {
+			if step.text != "hello" {
+				_, _ = step.from.Write([]byte(step.text))
+			}
+			got := make([]byte, len(step.text))
+			if _, err := io.ReadFull(step.to, got); err != nil || string(got) != step.text || time.Since(began) != step.after {
+				t.Errorf("%q, %v after %s, want %q after %s", got, err, time.Since(began), step.text, step.after)
+			}
 		}
 	})
 }
