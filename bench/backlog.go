@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -112,24 +111,9 @@ func (c *backlogCmd) report(t *trial.Trial, dir, when string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "%s\t%s\tmemory %d MB\tpeak %d MB\tdisk %d MB\n", when, n.Name, now/megabyte, peak/megabyte, diskUse(filepath.Join(dir, n.Name))/megabyte)
+		fmt.Fprintf(w, "%s\t%s\tmemory %d MB\tpeak %d MB\tdisk %d MB\n", when, n.Name, now/megabyte, peak/megabyte, proc.DiskUse(filepath.Join(dir, n.Name))/megabyte)
 	}
 	return w.Flush()
-}
-
-// diskUse is the bytes of all files below a folder.
-func diskUse(dir string) int64 {
-	var sum int64
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return nil // files come and go while we walk
-		}
-		if info, err := d.Info(); err == nil {
-			sum += info.Size()
-		}
-		return nil
-	})
-	return sum
 }
 
 // restart kills a node and says how soon it is ready again.

@@ -23,6 +23,8 @@ type depthCmd struct {
 	Nodes    int           `help:"Nodes of the cluster." default:"3"`
 	Config   []string      `help:"\"SECTION.KEY: VALUE\", or a line for each configuration's end; may be given again." sep:"none"`
 	Levels   []int64       `help:"Messages queued, ascending." default:"1000,10000,100000,1000000"`
+	Sent     int64         `help:"Up to so many messages are sent by SMTP; larger queues are restored from a backup that is made for them." default:"5000"`
+	Deferred bool          `help:"What is restored has been tried and waits for hours; otherwise it is due, to a dead site, like what is sent."`
 	Size     int           `help:"Bytes of a queued message." default:"1000"`
 	Bulk     int           `help:"Sessions that fill the queue." default:"200"`
 	NewSize  int           `help:"Bytes of a new message." default:"10000"`
@@ -50,7 +52,7 @@ func (c *depthCmd) Run(ctx context.Context) error {
 	report := depthReport{Command: strings.Join(os.Args[1:], " "), Started: time.Now().UTC(), Machine: measure.ThisHost()}
 	report.Report, err = depth.Measure(ctx, depth.Options{
 		Cluster: clusterFlags{Binary: c.Binary, Config: c.Config}.options(c.Nodes), Dir: dir,
-		Levels: c.Levels, Size: c.Size, Sessions: c.Bulk,
+		Levels: c.Levels, Sent: c.Sent, Deferred: c.Deferred, Size: c.Size, Sessions: c.Bulk,
 		Cell: work.Cell{Size: c.NewSize, Sessions: c.Sessions, PerConnection: 100},
 		Work: work.Options{For: c.For, Warm: 2 * time.Second},
 		Say:  func(line string) { fmt.Fprintln(os.Stderr, line) },
@@ -59,12 +61,12 @@ func (c *depthCmd) Run(ctx context.Context) error {
 		return err
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "queued\tfilled/s\taccept/s\tof empty\trelay/s\tof empty\tdot p50 ms\tp99\tcount s\tlist s\tmemory MB\tdisk MB\t")
+	fmt.Fprintln(w, "queued\tway\tfilled/s\taccept/s\tof empty\trelay/s\tof empty\tdot p50 ms\tp99\tcount s\tlist s\tmemory MB\tdisk MB\t")
 	empty := report.Levels[0].Result
 	accept, relay := plot.Series{Name: "accepted/s", Dots: true}, plot.Series{Name: "relayed/s", Dots: true}
 	for _, l := range report.Levels {
 		r := l.Result
-		fmt.Fprintf(w, "%d\t%.0f\t%.0f\t%.0f %%\t%.0f\t%.0f %%\t%.1f\t%.1f\t%.2f\t%.2f\t%d\t%d\t\n", l.Queued, l.Filled,
+		fmt.Fprintf(w, "%d\t%s\t%.0f\t%.0f\t%.0f %%\t%.0f\t%.0f %%\t%.1f\t%.1f\t%.2f\t%.2f\t%d\t%d\t\n", l.Queued, l.Way, l.Filled,
 			r.AcceptRate, 100*r.AcceptRate/empty.AcceptRate, r.RelayRate, 100*r.RelayRate/empty.RelayRate,
 			r.Latency.P50, r.Latency.P99, l.Count, l.List, l.Memory/megabyte, l.Disk/megabyte)
 		if l.Queued > 0 {

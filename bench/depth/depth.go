@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -21,9 +20,16 @@ type Options struct {
 	// Cluster is what runs, Dir where.
 	Cluster subject.QuorumtaOptions
 	Dir     string
-	// Levels are the numbers of queued messages, ascending; each is reached
-	// from the one before. They are of Size bytes and come over Sessions.
-	Levels   []int64
+	// Levels are the numbers of queued messages, ascending; they are of Size
+	// bytes. Those up to Sent are reached in one cluster, each from the one
+	// before, by sending over Sessions; each other in a cluster of its own,
+	// that is restored from a backup with so many.
+	Levels []int64
+	Sent   int64
+	// Deferred: what is restored has been tried and waits for hours, with a
+	// history. Otherwise it is due, like what is sent, to a site that is dead,
+	// and looked at again and again.
+	Deferred bool
 	Size     int
 	Sessions int
 	// Cell is the new mail whose rate is measured.
@@ -32,10 +38,20 @@ type Options struct {
 	Say  func(string)
 }
 
+// Way is how messages came into the queue.
+type Way string
+
+// The ways.
+const (
+	Sent     Way = "sent"     // by SMTP
+	Restored Way = "restored" // from a backup
+)
+
 // Level is how a cluster works beside so many queued messages.
 type Level struct {
 	Queued int64 `json:"queued"`
-	// Filled is the rate at which the last of them came.
+	// Way is how they came, Filled the rate at which the last of them did.
+	Way    Way         `json:"way,omitempty"`
 	Filled float64     `json:"filled_per_s,omitempty"`
 	Result work.Result `json:"result"`
 	// Count and List are what "queue count" and "queue list --limit 100" take,
@@ -56,63 +72,88 @@ type Report struct {
 // deadDomain is where the queued mail is to go, and nobody listens.
 const deadDomain = "dead.example"
 
-// Measure fills a cluster and measures it at each level.
+// ground is where clusters are measured one after the other.
+type ground struct {
+	Options
+	hop  *work.Hop
+	dir  string
+	dead string // address of the dead domain
+}
+
+// Measure measures a cluster at each level.
 func Measure(ctx context.Context, o Options) (report Report, err error) {
 	hop, err := work.NewHop(sink.Mode{})
 	if err != nil {
 		return report, err
 	}
 	defer hop.Close()
-	dir, err := os.MkdirTemp(o.Dir, "depth-")
-	if err != nil {
+	g := ground{Options: o, hop: hop}
+	if g.dir, err = os.MkdirTemp(o.Dir, "depth-"); err != nil {
 		return report, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	dead, err := subject.FreeAddress()
-	if err != nil {
+	defer func() { _ = os.RemoveAll(g.dir) }()
+	if g.dead, err = subject.FreeAddress(); err != nil {
 		return report, err
 	}
-	o.Cluster.Edit = withDead(o.Cluster.Edit, dead)
-	c, err := subject.NewCluster(subject.Place{Dir: dir, Hop: hop.Address()}, o.Cluster)
-	if err != nil {
+	few := 0
+	for few < len(o.Levels) && o.Levels[few] <= o.Sent {
+		few++
+	}
+	if err := g.send(ctx, append([]int64{0}, o.Levels[:few]...), &report); err != nil {
 		return report, err
 	}
-	defer func() { err = errors.Join(err, c.Stop()) }()
+	return report, g.restore(ctx, o.Levels[few:], &report)
+}
+
+// cluster makes a cluster in a folder of its own, for which the dead domain is
+// at an address; nothing runs yet.
+func (g ground) cluster(name, dead string) (c *subject.Cluster, dir string, err error) {
+	dir = filepath.Join(g.dir, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, "", err
+	}
+	o := g.Cluster
+	o.Edit = func(node string, config []byte) []byte {
+		if g.Cluster.Edit != nil {
+			config = g.Cluster.Edit(node, config)
+		}
+		return subject.FirstRouter(config, fmt.Sprintf("{name: dead, if: rcpt.domain == %q, hosts: [%q]}", deadDomain, dead))
+	}
+	c, err = subject.NewCluster(subject.Place{Dir: dir, Hop: g.hop.Address()}, o)
+	return c, dir, err
+}
+
+// send measures the levels that are reached by sending.
+func (g ground) send(ctx context.Context, levels []int64, report *Report) (err error) {
+	c, dir, err := g.cluster("sent", g.dead)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Stop(), os.RemoveAll(dir)) }()
 	if err := c.Start(ctx); err != nil {
-		return report, err
+		return err
 	}
 	var queued int64
-	for _, level := range append([]int64{0}, o.Levels...) {
+	for _, level := range levels {
 		l := Level{Queued: level}
 		if level > queued {
-			if l.Filled, err = o.fill(ctx, c, level-queued); err != nil {
-				return report, err
+			l.Way = Sent
+			if l.Filled, err = g.fill(ctx, c, level-queued); err != nil {
+				return err
 			}
 			queued = level
 		}
-		if err := o.look(ctx, c, hop, dir, &l); err != nil {
-			return report, err
+		if err := g.look(ctx, c, dir, &l); err != nil {
+			return err
 		}
-		o.Say(fmt.Sprintf("%d queued: accepted %.0f/s, relayed %.0f/s, p99 %.1f ms, count %.2f s, list %.2f s, memory %d MB",
-			level, l.Result.AcceptRate, l.Result.RelayRate, l.Result.Latency.P99, l.Count, l.List, l.Memory/1_000_000))
 		report.Levels = append(report.Levels, l)
 	}
-	return report, nil
-}
-
-// withDead adds a router for the dead domain to what edit does.
-func withDead(edit func(string, []byte) []byte, address string) func(string, []byte) []byte {
-	return func(node string, config []byte) []byte {
-		if edit != nil {
-			config = edit(node, config)
-		}
-		return subject.FirstRouter(config, fmt.Sprintf("{name: dead, if: rcpt.domain == %q, hosts: [%q]}", deadDomain, address))
-	}
+	return nil
 }
 
 // fill queues so many messages more, over connections that carry many.
-func (o Options) fill(ctx context.Context, c *subject.Cluster, count int64) (rate float64, err error) {
-	l, err := load.New(load.Options{Targets: c.Addresses(), Sessions: o.Sessions, Count: count, Size: o.Size,
+func (g ground) fill(ctx context.Context, c *subject.Cluster, count int64) (rate float64, err error) {
+	l, err := load.New(load.Options{Targets: c.Addresses(), Sessions: g.Sessions, Count: count, Size: g.Size,
 		Domains: []string{deadDomain}, PerConnection: 10_000, ConnectTimeout: 10 * time.Second, DotTimeout: 5 * time.Minute})
 	if err != nil {
 		return 0, err
@@ -125,8 +166,8 @@ func (o Options) fill(ctx context.Context, c *subject.Cluster, count int64) (rat
 }
 
 // look measures beside what is queued.
-func (o Options) look(ctx context.Context, c *subject.Cluster, hop *work.Hop, dir string, l *Level) (err error) {
-	l.Result, err = work.Run(ctx, fmt.Sprintf("quorumta-%d", len(c.Nodes)), c, hop, o.Cell, o.Work)
+func (g ground) look(ctx context.Context, c *subject.Cluster, dir string, l *Level) (err error) {
+	l.Result, err = work.Run(ctx, fmt.Sprintf("quorumta-%d", len(c.Nodes)), c, g.hop, g.Cell, g.Work)
 	if err != nil {
 		return err
 	}
@@ -135,7 +176,7 @@ func (o Options) look(ctx context.Context, c *subject.Cluster, hop *work.Hop, di
 		l.Memory = max(l.Memory, p.Memory)
 	}
 	for _, n := range c.Nodes {
-		l.Disk = max(l.Disk, size(filepath.Join(dir, n.Name)))
+		l.Disk = max(l.Disk, proc.DiskUse(filepath.Join(dir, n.Name)))
 	}
 	if l.Count, err = countAll(ctx, c, l.Queued); err != nil {
 		return err
@@ -144,6 +185,8 @@ func (o Options) look(ctx context.Context, c *subject.Cluster, hop *work.Hop, di
 		_, err := c.Nodes[0].Command(ctx, "queue", "list", "--limit", "100")
 		return err
 	})
+	g.Say(fmt.Sprintf("%d queued: accepted %.0f/s, relayed %.0f/s, p99 %.1f ms, count %.2f s, list %.2f s, memory %d MB, disk %d MB",
+		l.Queued, l.Result.AcceptRate, l.Result.RelayRate, l.Result.Latency.P99, l.Count, l.List, l.Memory/1_000_000, l.Disk/1_000_000))
 	return err
 }
 
@@ -171,19 +214,4 @@ func timed(f func() error) (seconds float64, err error) {
 	started := time.Now()
 	err = f()
 	return time.Since(started).Seconds(), err
-}
-
-// size is the bytes of all files below a folder.
-func size(dir string) int64 {
-	var sum int64
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return nil // files come and go while we walk
-		}
-		if info, err := d.Info(); err == nil {
-			sum += info.Size()
-		}
-		return nil
-	})
-	return sum
 }

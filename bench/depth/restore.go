@@ -1,0 +1,157 @@
+package depth
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"quorumta/bench/depth/copies"
+	"quorumta/bench/proc"
+	"quorumta/bench/sink"
+	"quorumta/bench/subject"
+	"quorumta/bench/work"
+)
+
+// originals is how many messages a long queue is made of copies of.
+const originals = 4000
+
+// restore measures the levels that are reached by restoring a backup.
+func (g ground) restore(ctx context.Context, levels []int64, report *Report) error {
+	if len(levels) == 0 {
+		return nil
+	}
+	small := filepath.Join(g.dir, "originals")
+	if err := g.seed(ctx, small); err != nil {
+		return fmt.Errorf("make the messages that are to be copied: %w", err)
+	}
+	for _, level := range levels {
+		l := Level{Queued: level, Way: Restored}
+		if err := g.restored(ctx, small, &l); err != nil {
+			return fmt.Errorf("%d queued: %w", level, err)
+		}
+		report.Levels = append(report.Levels, l)
+	}
+	return nil
+}
+
+// seed queues a few messages in a cluster and writes its backup.
+func (g ground) seed(ctx context.Context, file string) (err error) {
+	address := g.dead
+	if g.Deferred {
+		putOff, err := work.NewHop(sink.Mode{Action: sink.Defer, Stage: sink.AtRcpt})
+		if err != nil {
+			return err
+		}
+		defer putOff.Close()
+		address = putOff.Address()
+		g.Cluster.Edit = late(g.Cluster.Edit)
+	}
+	c, dir, err := g.cluster("seed", address)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Stop(), os.RemoveAll(dir)) }()
+	if err := c.Start(ctx); err != nil {
+		return err
+	}
+	if _, err := g.fill(ctx, c, originals); err != nil {
+		return err
+	}
+	if err := g.holds(ctx, c, originals, resting); err != nil {
+		return err
+	}
+	_, err = c.Nodes[0].Command(ctx, "cluster", "backup", file)
+	return err
+}
+
+// late adds to what edit does that mail is tried again after hours, not
+// minutes: none is to become due while a cluster is measured.
+func late(edit func(string, []byte) []byte) func(string, []byte) []byte {
+	return func(node string, config []byte) []byte {
+		if edit != nil {
+			config = edit(node, config)
+		}
+		return bytes.Replace(config, []byte("F 2h 15m"), []byte("F 12h 6h"), 1)
+	}
+}
+
+// resting is how long all messages may take to have been tried.
+const resting = 2 * time.Minute
+
+// holds waits until the queue has exactly so many messages, none in flight, and
+// all put off where they are to be.
+func (g ground) holds(ctx context.Context, c *subject.Cluster, want int, patience time.Duration) error {
+	deadline := time.Now().Add(patience)
+	for {
+		var count proc.Count
+		err := c.Query(ctx, &count, "queue", "count")
+		if err == nil && len(count.Stale) == 0 && count.Total == want && count.InFlight == 0 && (!g.Deferred || count.Deferred == want) {
+			return nil
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return errors.Join(fmt.Errorf("the queue has %d messages, %d put off, %d in flight, and is to have %d", count.Total, count.Deferred, count.InFlight, want), err)
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// restored measures a cluster that begins with so many copies.
+func (g ground) restored(ctx context.Context, small string, l *Level) (err error) {
+	began := time.Now()
+	many := filepath.Join(g.dir, "copies")
+	defer func() { err = errors.Join(err, os.RemoveAll(many)) }()
+	g.Say(fmt.Sprintf("%d queued: writing the backup", l.Queued))
+	if err := copies.Multiply(small, many, l.Queued); err != nil {
+		return err
+	}
+	c, dir, err := g.cluster(fmt.Sprintf("restored-%d", l.Queued), g.dead)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Stop(), os.RemoveAll(dir)) }()
+	if err := g.give(ctx, c, many); err != nil {
+		return err
+	}
+	if err := os.Remove(many); err != nil { // it may be half of what the disk has
+		return err
+	}
+	if err := c.Start(ctx); err != nil {
+		return err
+	}
+	if _, err := c.Nodes[0].Command(ctx, "queue", "release", "--restored"); err != nil {
+		return err
+	}
+	if err := g.holds(ctx, c, int(l.Queued), answering); err != nil {
+		return err
+	}
+	took := time.Since(began)
+	l.Filled = float64(l.Queued) / took.Seconds()
+	g.Say(fmt.Sprintf("%d queued: restored in %.0f s", l.Queued, took.Seconds()))
+	return g.look(ctx, c, dir, l)
+}
+
+// give restores the backup on each node, on all at once.
+func (g ground) give(ctx context.Context, c *subject.Cluster, file string) error {
+	if info, err := os.Stat(file); err == nil {
+		g.Say(fmt.Sprintf("restoring %d MB on %d nodes", info.Size()/1_000_000, len(c.Nodes)))
+	}
+	failed := make(chan error, len(c.Nodes))
+	for _, n := range c.Nodes {
+		go func() {
+			_, err := n.Command(ctx, "cluster", "restore", file)
+			failed <- err
+		}()
+	}
+	var err error
+	for range c.Nodes {
+		err = errors.Join(err, <-failed)
+	}
+	return err
+}
