@@ -9,28 +9,44 @@ import (
 	"quorumta/queue/event"
 )
 
-// BenchmarkFold is the life of a message: accepted, and for each recipient
-// claimed and delivered alone.
+// BenchmarkFold is the life of a message: accepted, and for each attempt of some
+// recipients claimed and delivered.
 func BenchmarkFold(b *testing.B) {
-	for _, recipients := range []int{1, 10, 1000} {
-		b.Run(fmt.Sprintf("recipients=%d", recipients), func(b *testing.B) {
-			entries := life(recipients)
-			s := mapStore{}
+	for _, size := range []struct{ recipients, attempt int }{
+		{1, 1}, {10, 1}, {1000, 1}, {1000, 50}, {10_000, 1}, {10_000, 50},
+	} {
+		b.Run(fmt.Sprintf("recipients=%d/attempt=%d", size.recipients, size.attempt), func(b *testing.B) {
+			entries := life(size.recipients, size.attempt)
+			s := &counted{mapStore: mapStore{}}
+			var folder Folder
 			b.ReportAllocs()
 			for b.Loop() {
 				for i, e := range entries {
-					if r := Fold(s, s, uint64(i), 1, e); r[0] != Applied {
+					if r := folder.Fold(s, s, uint64(i), 1, e); r[0] != Applied {
 						b.Fatal(r)
 					}
 				}
-				clear(s)
+				clear(s.mapStore)
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*recipients), "ns/recipient")
+			each := 1 / float64(b.N*size.recipients)
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())*each, "ns/recipient")
+			b.ReportMetric(float64(s.written)*each, "written-B/recipient")
 		})
 	}
 }
 
-func life(recipients int) []event.Entry {
+// counted counts the bytes of the rows that are written.
+type counted struct {
+	mapStore
+	written int
+}
+
+func (c *counted) Set(key, value []byte) {
+	c.mapStore.Set(key, value)
+	c.written += len(key) + len(value)
+}
+
+func life(recipients, attempt int) []event.Entry {
 	id := mail.NewMessageID(epoch, 1, [5]byte{1})
 	a := &event.Accepted{ID: id, Size: 10 << 10, Content: make([]byte, 10<<10)}
 	for i := range recipients {
@@ -38,12 +54,16 @@ func life(recipients int) []event.Entry {
 		a.Envelope.Recipients = append(a.Envelope.Recipients, mail.Recipient{Address: to})
 	}
 	events := []event.Event{a}
-	for i := range uint32(recipients) {
+	for i := range uint32(recipients / attempt) {
+		var list []uint32
+		for j := range uint32(attempt) {
+			list = append(list, i*uint32(attempt)+j)
+		}
 		reply := mail.Reply{Code: 250, Enhanced: "2.0.0", Text: "Ok: queued as 0123456789"}
-		attempt := event.Attempt{Number: i + 1, Node: "n1", Router: "mx", Host: "mx.example.com", Reply: reply}
+		tried := event.Attempt{Number: i + 1, Node: "n1", Router: "mx", Host: "mx.example.com", Reply: reply}
 		events = append(events,
-			&event.Claimed{Number: i + 1, Recipients: []uint32{i}, By: event.Process{Node: "n1", Boot: 1}},
-			&event.Delivered{Recipients: []uint32{i}, Attempt: attempt})
+			&event.Claimed{Number: i + 1, Recipients: list, By: event.Process{Node: "n1", Boot: 1}},
+			&event.Delivered{Recipients: list, Attempt: tried})
 	}
 	var entries []event.Entry
 	for i, e := range events {

@@ -6,38 +6,47 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/event/codec"
 )
 
 // draft is a message as a group changes it. Nothing is written before the
 // whole group is found good.
 type draft struct {
-	id   mail.MessageID
-	at   time.Time
-	term uint64
-	// st and list are the status as changed so far; the roster's part of st is
-	// filled in at the end.
-	st   *status
-	list *roster
+	f  *folding
+	id mail.MessageID
+	at time.Time
+	// st is the status as changed so far.
+	st status
 	// accepted is the birth, if it is in this group; upload its content, if
 	// that came in parts.
 	accepted *event.Accepted
 	upload   *upload
-	// due, free and counts are those of the rows as they stand, shard is the
-	// shard's row.
+	// due, free and counts are those of the rows as they stand.
 	due    time.Time
 	free   uint32
 	counts Counts
-	shard  *shard
 	// claims and records are new.
-	claims  []Claim
+	claims  []*event.Claimed
 	records [][]byte
 }
 
-// draft begins to change an open message.
-func (f *folding) draft(id mail.MessageID, st *status, at time.Time) *draft {
-	d := &draft{id: id, at: at, term: f.term, st: st, list: openRoster(f.r, id, st), shard: &f.shard}
-	sum := d.list.summarize()
-	d.due, d.free, d.counts = st.due(sum), st.free, st.counts(sum, f.shard.era)
+// draft begins to change a message, if it is open.
+func (f *folding) draft(id mail.MessageID, at time.Time) (*draft, bool) {
+	key := f.keys.id(prefixStatus, id)
+	row, ok := f.r.Get(key)
+	if !ok {
+		return nil, false
+	}
+	d := f.empty(id, at)
+	mustRead(key, codec.Get(&f.in, row, &d.st, describeStatus))
+	sum := d.st.roster.summarize()
+	d.due, d.free, d.counts = d.st.due(sum), d.st.free, d.st.counts(sum, f.shard.era)
+	return d, true
+}
+
+func (f *folding) empty(id mail.MessageID, at time.Time) *draft {
+	d := &draft{f: f, id: id, at: at}
+	d.st.roster.rows, d.st.roster.id = source{f.r, &f.in}, id
 	return d
 }
 
@@ -53,23 +62,26 @@ func (f *folding) accept(a *event.Accepted, at time.Time) (*draft, Result) {
 	if who, known := f.known(a.ID); known {
 		return nil, who.meetsAccepted(a)
 	}
-	u, ok := read(f.r, idKey(prefixUpload, a.ID), describeUpload)
+	u, ok := read(f.r, f.keys.id(prefixUpload, a.ID), describeUpload)
 	switch {
 	case ok && (inline || u.submitter != a.Submitter):
 		return nil, Conflict
 	case !inline && (!ok || !u.complete(a.Parts, a.Size)):
 		return nil, Missing
 	}
-	d := &draft{id: a.ID, at: at, term: f.term, accepted: a, upload: u, shard: &f.shard}
-	d.st = &status{size: a.Size, parts: max(a.Parts, 1)}
+	d := f.empty(a.ID, at)
+	d.accepted, d.upload = a, u
+	d.st.size, d.st.parts = a.Size, max(a.Parts, 1)
 	if f.shard.suspends(0) {
 		d.st.free = f.shard.era
 	}
-	d.list = openRoster(f.r, a.ID, d.st)
+	d.st.roster.few = make([]seat, 0, min(len(a.Envelope.Recipients), chunkSize))
 	for range a.Envelope.Recipients {
-		d.list.add(Recipient{Due: orAt(a.Due, at)})
+		d.st.roster.add(Recipient{Due: orAt(a.Due, at)})
 	}
-	d.record(withoutContent(a))
+	f.bare = *a
+	f.bare.Content = nil
+	d.records = append(d.records, f.record(at, &f.bare))
 	return d, Applied
 }
 
@@ -85,12 +97,6 @@ func (i identity) meetsAccepted(a *event.Accepted) Result {
 	return Conflict
 }
 
-func withoutContent(a *event.Accepted) *event.Accepted {
-	bare := *a
-	bare.Content = nil
-	return &bare
-}
-
 // orAt is t, or at where t was left out.
 func orAt(t, at time.Time) time.Time {
 	if t.IsZero() {
@@ -101,10 +107,10 @@ func orAt(t, at time.Time) time.Time {
 
 func (d *draft) born() bool { return d.accepted != nil }
 
-// record adds an event to the history.
-func (d *draft) record(e event.Event) {
-	row := encode(&Record{At: d.at, Term: d.term, Event: e}, describeRecord)
-	d.records = append(d.records, row)
+// record is the row of a record of the history.
+func (f *folding) record(at time.Time, e event.Event) []byte {
+	f.entry = Record{At: at, Term: f.term, Event: e}
+	return codec.Put(&f.out, &f.entry, describeRecord)
 }
 
 // commit writes the draft. Its rows are written once, whatever the number of
@@ -113,70 +119,76 @@ func (f *folding) commit(d *draft) {
 	if d.born() {
 		f.place(d)
 	}
-	sum := d.list.summarize()
+	sum := d.st.roster.summarize()
 	f.shard.counts.Subtract(d.counts)
-	f.claims(d)
+	f.land(d, sum)
+	f.fly(d)
 	if sum.open == 0 {
 		f.end(d)
 		return
 	}
 	f.shard.counts.Add(d.st.counts(sum, f.shard.era))
 	for _, row := range d.records {
-		f.w.Set(recordKey(d.id, d.st.records), row)
+		f.w.Set(f.keys.record(d.id, d.st.records), row)
 		d.st.records++
 	}
 	f.reschedule(d, d.st.due(sum))
-	d.list.write(f.w, d.st)
-	f.w.Set(idKey(prefixStatus, d.id), encode(d.st, describeStatus))
-}
-
-// recordKey is the key of a record of an open message.
-func recordKey(id mail.MessageID, n uint32) []byte {
-	if n == 0 {
-		return idKey(prefixMessage, id)
-	}
-	return numberedKey(prefixHistory, id, n)
+	f.write(&d.st.roster)
+	f.w.Set(f.keys.id(prefixStatus, d.id), codec.Put(&f.out, &d.st, describeStatus))
 }
 
 // place gives a new message its content.
 func (f *folding) place(d *draft) {
 	if d.upload == nil {
-		f.w.Set(numberedKey(prefixContent, d.id, 0), d.accepted.Content)
+		f.w.Set(f.keys.numbered(prefixContent, d.id, 0), d.accepted.Content)
 		return
 	}
-	f.w.Delete(idKey(prefixUpload, d.id))
+	f.w.Delete(f.keys.id(prefixUpload, d.id))
 	f.shard.counts.Uploads--
 }
 
-// claims brings the claims index up to date: a row has the recipients that are
-// still in flight.
-func (f *folding) claims(d *draft) {
-	for _, l := range d.list.landings() {
-		key := numberedKey(prefixClaim, d.id, l.number)
-		c, ok := read(f.r, key, describeClaim)
-		if !ok {
-			panic("state: a claim of " + string(d.id) + " is missing")
+// land takes recipients that have left their attempts out of the claims index,
+// whose rows have those that are still in flight.
+func (f *folding) land(d *draft, sum summary) {
+	f.flights = f.flights[:0]
+	d.st.roster.looked(func(s *seat) {
+		if s.flight != 0 && s.flight != s.inFlight() && !slices.Contains(f.flights, s.flight) {
+			f.flights = append(f.flights, s.flight)
 		}
-		c.Recipients = slices.DeleteFunc(c.Recipients, func(n uint32) bool {
-			return slices.Contains(l.recipients, n)
-		})
-		f.putClaim(key, c)
-	}
-	for _, c := range d.claims {
-		c.Recipients = slices.DeleteFunc(c.Recipients, func(n uint32) bool {
-			r, _ := d.list.at(n)
-			return r.flight() != c.Number
-		})
-		f.putClaim(numberedKey(prefixClaim, d.id, c.Number), &c)
+	})
+	for _, number := range f.flights {
+		f.claim = Claim{}
+		if sum.flying > 0 {
+			key := f.keys.numbered(prefixClaim, d.id, number)
+			row, ok := f.r.Get(key)
+			if !ok {
+				panic("state: a claim of " + string(d.id) + " is missing")
+			}
+			mustRead(key, codec.Get(&f.in, row, &f.claim, describeClaim))
+		}
+		f.putClaim(d, number)
 	}
 }
 
-func (f *folding) putClaim(key []byte, c *Claim) {
-	if len(c.Recipients) == 0 {
+// fly puts the new claims into the index.
+func (f *folding) fly(d *draft) {
+	for _, e := range d.claims {
+		f.claim = Claim{Recipients: slices.Clone(e.Recipients), By: e.By, Term: f.term, At: d.at}
+		f.putClaim(d, e.Number)
+	}
+}
+
+// putClaim writes the row of the claim at hand, which lists too many.
+func (f *folding) putClaim(d *draft, number uint32) {
+	f.claim.Recipients = slices.DeleteFunc(f.claim.Recipients, func(n uint32) bool {
+		return d.st.roster.left(n, number)
+	})
+	key := f.keys.numbered(prefixClaim, d.id, number)
+	if len(f.claim.Recipients) == 0 {
 		f.w.Delete(key)
 		return
 	}
-	f.w.Set(key, encode(c, describeClaim))
+	f.w.Set(key, codec.Put(&f.out, &f.claim, describeClaim))
 }
 
 // reschedule moves the message's row in the due index; zero: it has none.
@@ -185,19 +197,19 @@ func (f *folding) reschedule(d *draft, due time.Time) {
 		return
 	}
 	if !d.due.IsZero() {
-		f.w.Delete(dueKey(d.free, d.due, d.id))
+		f.w.Delete(f.keys.due(d.free, d.due, d.id))
 	}
 	if !due.IsZero() {
-		f.w.Set(dueKey(d.st.free, due, d.id), nil)
+		f.w.Set(f.keys.due(d.st.free, due, d.id), nil)
 	}
 }
 
 // end closes a message: its history goes under the day, everything else of it
 // goes at once.
 func (f *folding) end(d *draft) {
-	rows := make([][]byte, 0, int(d.st.records)+len(d.records))
+	rows := slices.Grow(f.closed.rows[:0], int(d.st.records)+len(d.records))
 	for n := range d.st.records {
-		key := recordKey(d.id, n)
+		key := f.keys.record(d.id, n)
 		row, ok := f.r.Get(key)
 		if !ok {
 			panic("state: a record of " + string(d.id) + " is missing")
@@ -205,20 +217,22 @@ func (f *folding) end(d *draft) {
 		rows = append(rows, row)
 		f.w.Delete(key)
 	}
-	f.bury(d.id, d.at, append(rows, d.records...))
+	f.closed.rows = append(rows, d.records...)
+	f.bury(d.id, d.at)
 	for n := range d.st.parts {
-		f.w.Delete(numberedKey(prefixContent, d.id, n))
+		f.w.Delete(f.keys.numbered(prefixContent, d.id, n))
 	}
-	d.list.remove(f.w)
+	f.erase(&d.st.roster)
 	f.reschedule(d, time.Time{})
-	f.w.Delete(idKey(prefixStatus, d.id))
+	f.w.Delete(f.keys.id(prefixStatus, d.id))
 }
 
-// bury puts a history under the day of its end or, where clocks disagree, the
-// later one on which its id was drawn.
-func (f *folding) bury(id mail.MessageID, at time.Time, rows [][]byte) {
+// bury puts the closed history under the day of its end or, where clocks
+// disagree, the later one on which its id was drawn.
+func (f *folding) bury(id mail.MessageID, at time.Time) {
 	day := max(dayOf(at), dayOf(id.Time()))
-	f.w.Set(closedKey(day, id), encode(&records{rows}, describeRecords))
+	f.w.Set(f.keys.closed(day, id), codec.Put(&f.out, &f.closed, describeRecords))
+	clear(f.closed.rows) // they may be long, and many: nothing keeps them here
 	if i, ok := slices.BinarySearch(f.shard.days, day); !ok {
 		f.shard.days = slices.Insert(f.shard.days, i, day)
 	}

@@ -1,11 +1,13 @@
 package state
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/event/codec"
 )
 
 // Fold applies the groups of an entry that was committed at index in term. It
@@ -15,16 +17,36 @@ import (
 // A group's time is raised to the shard's newest (PROTOCOL 20), in place. Its
 // cost is that of the rows of the group's own message.
 func Fold(r Reader, w Writer, index, term uint64, e event.Entry) []Result {
-	f := folding{r: r, w: w, decided: e.Term, term: term}
-	if s, ok := read(r, shardKey(), describeShard); ok {
-		f.shard = *s
+	return new(Folder).Fold(r, keeping{w}, index, term, e)
+}
+
+// keeping hands out keys and values that may be kept.
+type keeping struct{ Writer }
+
+func (k keeping) Set(key, value []byte) { k.Writer.Set(bytes.Clone(key), bytes.Clone(value)) }
+
+func (k keeping) Delete(key []byte) { k.Writer.Delete(bytes.Clone(key)) }
+
+// Folder is for who folds entry after entry: it uses its memory again, and
+// nothing else stays in it. It belongs to one goroutine; its zero value is
+// ready.
+type Folder struct{ f folding }
+
+// Fold is the function of that name, but that keys and values are the Writer's
+// during its calls only.
+func (o *Folder) Fold(r Reader, w Writer, index, term uint64, e event.Entry) []Result {
+	f := &o.f
+	f.r, f.w, f.decided, f.term, f.shard = r, w, e.Term, term, shard{}
+	if row, ok := r.Get(f.keys.shard()); ok {
+		mustRead(f.keys.shard(), codec.Get(&f.in, row, &f.shard, describeShard))
 	}
 	results := make([]Result, len(e.Groups))
 	for i := range e.Groups {
+		f.out.Clear()
 		results[i] = f.group(&e.Groups[i])
 	}
 	if slices.Contains(results, Applied) {
-		w.Set(shardKey(), encode(&f.shard, describeShard))
+		w.Set(f.keys.shard(), codec.Put(&f.out, &f.shard, describeShard))
 	}
 	return results
 }
@@ -38,6 +60,15 @@ type folding struct {
 	decided, term uint64
 	// shard is written back once, after the last group.
 	shard shard
+	// The rest is memory for what is made for a moment: keys, what is read and
+	// what is written for the group at hand, and what is about to be encoded.
+	keys    keys
+	in, out codec.Fields
+	entry   Record
+	bare    event.Accepted
+	claim   Claim
+	closed  records
+	flights []uint32
 }
 
 func (f *folding) group(g *event.Group) Result {
@@ -134,7 +165,7 @@ func (f *folding) message(g event.Group, at time.Time) Result {
 		result := d.apply(e)
 		switch {
 		case result == Applied:
-			d.record(e)
+			d.records = append(d.records, f.record(at, e))
 		case result != Stale || !isOutcome(e):
 			return result
 		}
@@ -147,9 +178,10 @@ func (f *folding) message(g event.Group, at time.Time) Result {
 	if result != Applied {
 		return result
 	}
-	for _, d := range append(drafts, d) {
-		f.commit(d)
+	for _, report := range drafts {
+		f.commit(report)
 	}
+	f.commit(d)
 	return Applied
 }
 
@@ -160,11 +192,11 @@ func (f *folding) begin(g event.Group, at time.Time) (*draft, []event.Event, Res
 		d, result := f.accept(a, at)
 		return d, g.Events[1:], result
 	}
-	st, ok := read(f.r, idKey(prefixStatus, g.ID), describeStatus)
+	d, ok := f.draft(g.ID, at)
 	if !ok {
 		return nil, nil, Unknown
 	}
-	return f.draft(g.ID, st, at), g.Events, Applied
+	return d, g.Events, Applied
 }
 
 // isOutcome reports whether the event may concern nobody without spoiling the

@@ -150,7 +150,7 @@ func checkContent(t failer, s mapStore, owners map[mail.MessageID]uint32) {
 			if n := binary.BigEndian.Uint32([]byte(k[21:])); !ok || parts > 0 && n >= parts {
 				t.Fatalf("content %q belongs to nobody", k)
 			}
-		case prefixHistory, prefixMessage, prefixChunk:
+		case prefixHistory, prefixMessage, prefixChunk, prefixSection:
 			if _, ok := s.Get(idKey(prefixStatus, id)); !ok {
 				t.Fatalf("row %q belongs to no open message", k)
 			}

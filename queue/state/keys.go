@@ -17,8 +17,9 @@ import (
 //	h id record(4)       history of an open message, from record 1
 //	k id number(4)       attempt under way
 //	m id                 record 0 of an open message: its Accepted, no content
-//	r id chunk(4)        recipients of an open message, 16 a row, from chunk 1
-//	s id                 status of an open message, with the first 16 recipients
+//	q id section(4)      summaries of 16 chunks of recipients, from section 0
+//	r id chunk(4)        16 recipients of an open message, from chunk 0
+//	s id                 status of an open message, with its recipients up to 16
 //	u id                 upload
 //	x day(4) id          closed history: all records of a message
 //
@@ -32,6 +33,7 @@ const (
 	prefixHistory = 'h'
 	prefixClaim   = 'k'
 	prefixMessage = 'm'
+	prefixSection = 'q'
 	prefixChunk   = 'r'
 	prefixStatus  = 's'
 	prefixUpload  = 'u'
@@ -43,46 +45,73 @@ const (
 	dayLength = 24 * time.Hour
 )
 
-func shardKey() []byte { return []byte{prefixShard} }
+// keyLength is the length of the longest key.
+const keyLength = 1 + 4 + 8 + idLength
 
-func idKey(prefix byte, id mail.MessageID) []byte {
-	k := make([]byte, 0, 1+idLength)
-	return append(append(k, prefix), id...)
+// keys builds keys, each in the place of the one before.
+type keys struct{ b [keyLength]byte }
+
+func (k *keys) shard() []byte { return append(k.b[:0], prefixShard) }
+
+func (k *keys) id(prefix byte, id mail.MessageID) []byte {
+	return append(append(k.b[:0], prefix), id...)
 }
 
-// numberedKey is the key of the n-th thing of a message.
-func numberedKey(prefix byte, id mail.MessageID, n uint32) []byte {
-	k := make([]byte, 0, 1+idLength+4)
-	k = append(append(k, prefix), id...)
-	return binary.BigEndian.AppendUint32(k, n)
+// numbered is the key of the n-th thing of a message.
+func (k *keys) numbered(prefix byte, id mail.MessageID, n uint32) []byte {
+	return binary.BigEndian.AppendUint32(k.id(prefix, id), n)
 }
 
-// dueIndex is the prefix of the due index of an era; 0 is that of the messages
-// that are not free in any.
-func dueIndex(era uint32) []byte {
-	k := make([]byte, 0, 1+4+8+idLength)
-	if era == 0 {
-		return append(k, prefixDue)
+// record is the key of the n-th record of an open message.
+func (k *keys) record(id mail.MessageID, n uint32) []byte {
+	if n == 0 {
+		return k.id(prefixMessage, id)
 	}
-	return binary.BigEndian.AppendUint32(append(k, prefixFree), era)
+	return k.numbered(prefixHistory, id, n)
 }
+
+// index is the prefix of the due index of an era; 0 is that of the messages
+// that are not free in any.
+func (k *keys) index(era uint32) []byte {
+	if era == 0 {
+		return append(k.b[:0], prefixDue)
+	}
+	return binary.BigEndian.AppendUint32(append(k.b[:0], prefixFree), era)
+}
+
+func (k *keys) due(era uint32, due time.Time, id mail.MessageID) []byte {
+	b := binary.BigEndian.AppendUint64(k.index(era), uint64(max(due.UnixMilli(), 0)))
+	return append(b, id...)
+}
+
+func (k *keys) closed(day uint32, id mail.MessageID) []byte {
+	b := binary.BigEndian.AppendUint32(append(k.b[:0], prefixClosed), day)
+	return append(b, id...)
+}
+
+// The functions below make a key that may be kept.
+
+func shardKey() []byte { return new(keys).shard() }
+
+func idKey(prefix byte, id mail.MessageID) []byte { return new(keys).id(prefix, id) }
+
+func numberedKey(prefix byte, id mail.MessageID, n uint32) []byte {
+	return new(keys).numbered(prefix, id, n)
+}
+
+func dueIndex(era uint32) []byte { return new(keys).index(era) }
 
 func dueKey(era uint32, due time.Time, id mail.MessageID) []byte {
-	k := binary.BigEndian.AppendUint64(dueIndex(era), uint64(max(due.UnixMilli(), 0)))
-	return append(k, id...)
+	return new(keys).due(era, due, id)
 }
+
+func closedKey(day uint32, id mail.MessageID) []byte { return new(keys).closed(day, id) }
 
 // parseDueKey reads what follows the index's prefix.
 func parseDueKey(k []byte) DueRow {
 	k = k[len(k)-8-idLength:]
 	ms := binary.BigEndian.Uint64(k)
 	return DueRow{Due: time.UnixMilli(int64(ms)).UTC(), ID: mail.MessageID(k[8:])}
-}
-
-func closedKey(day uint32, id mail.MessageID) []byte {
-	k := make([]byte, 0, 1+4+idLength)
-	k = binary.BigEndian.AppendUint32(append(k, prefixClosed), day)
-	return append(k, id...)
 }
 
 // after is the least key above k.

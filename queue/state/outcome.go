@@ -1,7 +1,6 @@
 package state
 
 import (
-	"slices"
 	"time"
 
 	"quorumta/internal/mail"
@@ -59,7 +58,7 @@ func (d *draft) each(list []uint32, concerns func(*Recipient) bool, change func(
 	}
 	result := Stale
 	for _, n := range list {
-		r, ok := d.list.at(n)
+		r, ok := d.st.roster.at(n)
 		if !ok {
 			return Malformed
 		}
@@ -87,11 +86,11 @@ func (d *draft) claim(e *event.Claimed) Result {
 	if len(e.Recipients) == 0 {
 		return Malformed
 	}
-	if d.st.held || d.shard.suspends(d.st.free) || e.Number != d.st.attempts+1 {
+	if d.st.held || d.f.shard.suspends(d.st.free) || e.Number != d.st.attempts+1 {
 		return Stale
 	}
 	for _, n := range e.Recipients {
-		r, ok := d.list.at(n)
+		r, ok := d.st.roster.at(n)
 		if !ok {
 			return Malformed
 		}
@@ -101,9 +100,7 @@ func (d *draft) claim(e *event.Claimed) Result {
 		r.Phase, r.Attempt, r.Due = InFlight, e.Number, time.Time{}
 	}
 	d.st.attempts = e.Number
-	d.claims = append(d.claims, Claim{
-		Number: e.Number, Recipients: slices.Clone(e.Recipients), By: e.By, Term: d.term, At: d.at,
-	})
+	d.claims = append(d.claims, e)
 	return Applied
 }
 
@@ -174,7 +171,7 @@ func (d *draft) warn(e *event.Warned) Result {
 
 // expand replaces a pending recipient.
 func (d *draft) expand(e *event.Expanded) Result {
-	r, ok := d.list.at(e.Recipient)
+	r, ok := d.st.roster.at(e.Recipient)
 	switch {
 	case !ok || len(e.Into) == 0:
 		return Malformed
@@ -183,13 +180,13 @@ func (d *draft) expand(e *event.Expanded) Result {
 	}
 	r.close(Expanded)
 	for _, into := range e.Into {
-		d.list.add(Recipient{Recipient: into, Due: d.at})
+		d.st.roster.add(Recipient{Recipient: into, Due: d.at})
 	}
 	return Applied
 }
 
 func (d *draft) hold(e *event.Held) Result {
-	if d.st.held || d.list.summarize().open == 0 {
+	if d.st.held || d.st.roster.summarize().open == 0 {
 		return Stale
 	}
 	d.st.held, d.st.heldBy, d.st.heldWhy = true, e.By, e.Why
@@ -206,17 +203,17 @@ func (d *draft) release() Result {
 
 // resume makes the message free in this era.
 func (d *draft) resume() Result {
-	if !d.shard.suspends(d.st.free) {
+	if !d.f.shard.suspends(d.st.free) {
 		return Stale
 	}
-	d.st.free = d.shard.era
+	d.st.free = d.f.shard.era
 	return Applied
 }
 
 // retry makes the pending recipients due. A held message stays held.
 func (d *draft) retry(e *event.Retried) Result {
 	result := Stale
-	d.list.all(func(_ uint32, r *Recipient) {
+	d.st.roster.all(func(_ uint32, r *Recipient) {
 		if r.Phase == Pending {
 			r.Due = orAt(e.Due, d.at)
 			result = Applied
@@ -228,7 +225,7 @@ func (d *draft) retry(e *event.Retried) Result {
 // discard closes what is open by an operator's will.
 func (d *draft) discard(phase Phase) Result {
 	result := Stale
-	d.list.all(func(_ uint32, r *Recipient) {
+	d.st.roster.all(func(_ uint32, r *Recipient) {
 		if r.Phase.Open() {
 			r.close(phase)
 			result = Applied

@@ -8,6 +8,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/event/codec"
 )
 
 // Recaller is what a Reader may be beside: it remembers some rows. It is safe
@@ -57,7 +58,7 @@ func Load(r Reader, id mail.MessageID) (*Message, bool) {
 	if known, ok := memory.Noted(key, rows[0]).(*loaded); ok {
 		return known.message(&s), true
 	}
-	if st := parse(key, rows[0], describeStatus); len(st.rest) > 0 { // its other rows must be of the same moment
+	if st := parse(key, rows[0], describeStatus); len(st.roster.sections) > 0 { // its other rows must be of the same moment
 		return Load(struct{ Reader }{r}, id)
 	}
 	l := assemble(r, id, rows)
@@ -87,10 +88,11 @@ func assemble(r Reader, id mail.MessageID, rows [][]byte) *loaded {
 	}
 	birth := parse(idKey(prefixMessage, id), rows[1], describeRecord)
 	l := &loaded{free: st.free, Message: Message{
-		Accepted: *birth.Event.(*event.Accepted), At: birth.At, Recipients: make([]Recipient, st.recipients),
+		Accepted: *birth.Event.(*event.Accepted), At: birth.At, Recipients: make([]Recipient, st.roster.count),
 		Attempts: st.attempts, Held: st.held, HeldBy: st.heldBy, HeldWhy: st.heldWhy, Hosts: st.hosts,
 	}}
-	openRoster(r, id, &st).all(func(n uint32, p *Recipient) { l.Recipients[n] = *p })
+	st.roster.rows, st.roster.id = source{r, new(codec.Fields)}, id
+	st.roster.all(func(n uint32, p *Recipient) { l.Recipients[n] = *p })
 	for i, enveloped := range l.Accepted.Envelope.Recipients {
 		l.Recipients[i].Recipient = enveloped
 	}
@@ -120,12 +122,12 @@ func Current(r Reader, id mail.MessageID, number uint32, recipients []uint32) bo
 		return false
 	}
 	st := parse(key, row, describeStatus)
-	if _, ok := r.(Recaller); ok && len(st.rest) > 0 {
+	if _, ok := r.(Recaller); ok && len(st.roster.sections) > 0 {
 		return Current(struct{ Reader }{r}, id, number, recipients)
 	}
-	list := openRoster(r, id, &st)
+	st.roster.rows, st.roster.id = source{r, new(codec.Fields)}, id
 	for _, n := range recipients {
-		if p, ok := list.at(n); !ok || number == 0 || p.flight() != number {
+		if p, ok := st.roster.at(n); !ok || number == 0 || p.inFlight() != number {
 			return false
 		}
 	}

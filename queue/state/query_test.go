@@ -11,6 +11,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/event/codec"
 )
 
 // populated is a shard with messages m (id 1: due at once, id 2: an hour later,
@@ -260,10 +261,11 @@ func TestDamagedRowsPanic(t *testing.T) {
 	hold(0, big)
 	s.Delete(numberedKey(prefixChunk, ids[0], 1))
 	panics("recipients", func() { hold(0, &event.Retried{}) })
+	hold(3, &event.Claimed{Number: 2, Recipients: []uint32{1}})
 	s.Delete(numberedKey(prefixClaim, ids[3], 1))
-	panics("claim", func() { hold(3, &event.Removed{}) })
+	panics("claim", func() { hold(3, &event.Returned{Number: 1, Recipients: []uint32{2}}) })
 	odd := Record{At: epoch, Event: &event.Held{}}
-	s.Set(idKey(prefixMessage, ids[3]), encode(&odd, describeRecord))
+	s.Set(idKey(prefixMessage, ids[3]), codec.Append(nil, &odd, describeRecord))
 	panics("history", func() {
 		hold(3, &event.Accepted{ID: ids[3], Envelope: mail.Envelope{Recipients: make([]mail.Recipient, 1)}})
 	})

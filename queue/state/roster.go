@@ -1,7 +1,6 @@
 package state
 
 import (
-	"slices"
 	"time"
 
 	"quorumta/internal/mail"
@@ -9,30 +8,54 @@ import (
 	"quorumta/queue/event/codec"
 )
 
-// chunkSize is how many recipients share a row: an event costs the rows of the
-// recipients it names, not of all the recipients of a mailing. It may never
-// change.
-const chunkSize = 16
+// An event costs the rows of the recipients it names, not of all the recipients
+// of a mailing: chunkSize recipients share a row, and the summaries of
+// sectionSize recipients share another. They may never change.
+const (
+	chunkSize   = 16
+	sectionSize = 16 * chunkSize
+)
 
-// roster is the recipients of an open message, in chunks. The first is part of
-// the status row; the others have rows of their own, read when needed, and a
-// summary in the status row.
+// roster is the recipients of an open message. Up to chunkSize of them are part
+// of the status row. More are in chunks, which have rows of their own, as have
+// the sections with the chunks' summaries; the status row has the summaries of
+// the sections. Rows are read when needed.
 type roster struct {
-	r      Reader
-	id     mail.MessageID
-	count  uint32
+	rows  source
+	id    mail.MessageID
+	count uint32
+	// few are all recipients if they fit into a chunk; otherwise sections are.
+	few      []seat
+	sections []section
+}
+
+// source is where rows are read; in is the memory for it.
+type source struct {
+	r  Reader
+	in *codec.Fields
+}
+
+// seat is a recipient in a roster. That of one of the envelope lacks its
+// address, which is in the Accepted.
+type seat struct {
+	Recipient
+	// flight is the number of the attempt that the recipient was in when it was
+	// read, 0 for none.
+	flight uint32
+}
+
+// section is the chunks that share a row, nil until it is read. The summary
+// counts until then.
+type section struct {
+	summary
 	chunks []chunk
 }
 
+// chunk is recipients that share a row, nil until it is read. The summary
+// counts until then.
 type chunk struct {
-	// recipients are nil until they are read. Those of the envelope lack their
-	// addresses, which are in the Accepted.
-	recipients []Recipient
-	// flights are the numbers of the attempts that the recipients were in when
-	// they were read, 0 for none.
-	flights []uint32
-	// summary is that of the row; it counts while the chunk is not read.
-	summary summary
+	summary
+	seats []seat
 }
 
 // summary is what is asked of all recipients at once.
@@ -47,6 +70,23 @@ func describeSummary(f *codec.Fields, s *summary) {
 	f.Uint32(1, &s.open)
 	f.Uint32(2, &s.flying)
 	f.Time(3, &s.due)
+}
+
+func describeSections(f *codec.Fields, n codec.Number, list *[]section) {
+	codec.List(f, n, list, func(f *codec.Fields, s *section) { describeSummary(f, &s.summary) })
+}
+
+func describeSection(f *codec.Fields, list *[]chunk) {
+	codec.List(f, 1, list, func(f *codec.Fields, c *chunk) { describeSummary(f, &c.summary) })
+}
+
+func describeChunk(f *codec.Fields, list *[]seat) { codec.List(f, 1, list, describeSeat) }
+
+func describeSeat(f *codec.Fields, s *seat) {
+	describeProgress(f, &s.Recipient)
+	if f.Reading() {
+		s.flight = s.inFlight()
+	}
 }
 
 func describeProgress(f *codec.Fields, r *Recipient) {
@@ -64,51 +104,68 @@ func describeProgress(f *codec.Fields, r *Recipient) {
 	codec.Message(f, 12, &r.Recipient, event.DescribeRecipient)
 }
 
-func describeChunk(f *codec.Fields, list *[]Recipient) {
-	codec.List(f, 1, list, describeProgress)
-}
-
-// openRoster is the roster that the status row tells of.
-func openRoster(r Reader, id mail.MessageID, st *status) *roster {
-	l := &roster{r: r, id: id, count: st.recipients, chunks: make([]chunk, 1+len(st.rest))}
-	l.chunks[0].read(st.first)
-	for i, s := range st.rest {
-		l.chunks[i+1].summary = s
-	}
-	return l
-}
-
-func (c *chunk) read(list []Recipient) {
-	c.recipients = list
-	c.flights = make([]uint32, len(list))
-	for i := range list {
-		c.flights[i] = list[i].flight()
-	}
-}
-
-// flight is the number of the attempt that the recipient is in, 0 for none.
-func (r *Recipient) flight() uint32 {
+// inFlight is the number of the attempt that the recipient is in, 0 for none.
+func (r *Recipient) inFlight() uint32 {
 	if r.Phase == InFlight {
 		return r.Attempt
 	}
 	return 0
 }
 
+// section is the section of the n-th recipient, read.
+func (l *roster) section(n uint32) *section {
+	s := &l.sections[n/sectionSize]
+	if s.chunks == nil {
+		l.read(prefixSection, n/sectionSize, func(row []byte) error {
+			return codec.Get(l.rows.in, row, &s.chunks, describeSection)
+		})
+	}
+	return s
+}
+
+// chunk is the chunk of the n-th recipient, read.
+func (l *roster) chunk(n uint32) *chunk {
+	c := &l.section(n).chunks[n%sectionSize/chunkSize]
+	if c.seats == nil {
+		l.read(prefixChunk, n/chunkSize, func(row []byte) error {
+			return codec.Get(l.rows.in, row, &c.seats, describeChunk)
+		})
+	}
+	return c
+}
+
+func (l *roster) read(prefix byte, n uint32, get func(row []byte) error) {
+	key := numberedKey(prefix, l.id, n)
+	row, ok := l.rows.r.Get(key)
+	if !ok {
+		panic("state: recipients of " + string(l.id) + " are missing")
+	}
+	mustRead(key, get(row))
+}
+
 // at is the n-th recipient, to be looked at or changed.
 func (l *roster) at(n uint32) (*Recipient, bool) {
-	if n >= l.count {
+	switch {
+	case n >= l.count:
 		return nil, false
+	case l.sections == nil:
+		return &l.few[n].Recipient, true
 	}
-	c := &l.chunks[n/chunkSize]
-	if c.recipients == nil {
-		key := numberedKey(prefixChunk, l.id, n/chunkSize)
-		list, ok := read(l.r, key, describeChunk)
-		if !ok {
-			panic("state: recipients of " + string(l.id) + " are missing")
-		}
-		c.read(*list)
+	return &l.chunk(n).seats[n%chunkSize].Recipient, true
+}
+
+// left reports whether the n-th recipient has left the attempt, as far as it
+// was looked at.
+func (l *roster) left(n, number uint32) bool {
+	if l.sections == nil {
+		return l.few[n].inFlight() != number
 	}
-	return &c.recipients[n%chunkSize], true
+	s := &l.sections[n/sectionSize]
+	if s.chunks == nil {
+		return false
+	}
+	seats := s.chunks[n%sectionSize/chunkSize].seats
+	return seats != nil && seats[n%chunkSize].inFlight() != number
 }
 
 // all calls f for every recipient.
@@ -121,97 +178,105 @@ func (l *roster) all(f func(n uint32, r *Recipient)) {
 
 // add appends a recipient.
 func (l *roster) add(r Recipient) {
-	if l.count%chunkSize == 0 && l.count > 0 {
-		l.chunks = append(l.chunks, chunk{recipients: []Recipient{}})
-	} else if l.count > 0 {
-		l.at(l.count - 1)
-	}
-	c := &l.chunks[l.count/chunkSize]
-	c.recipients = append(c.recipients, r)
-	c.flights = append(c.flights, 0)
+	n := l.count
 	l.count++
+	if n < chunkSize {
+		l.few = append(l.few, seat{Recipient: r})
+		return
+	}
+	if n == chunkSize {
+		l.sections, l.few = []section{{chunks: []chunk{{seats: l.few}}}}, nil
+	}
+	if n%sectionSize == 0 {
+		l.sections = append(l.sections, section{chunks: []chunk{}})
+	}
+	if s := l.section(n); n%chunkSize == 0 {
+		s.chunks = append(s.chunks, chunk{seats: make([]seat, 0, chunkSize)})
+	}
+	c := l.chunk(n)
+	c.seats = append(c.seats, seat{Recipient: r})
 }
 
 // summarize brings the summaries up to date and adds them up.
 func (l *roster) summarize() summary {
-	var total summary
-	for i := range l.chunks {
-		c := &l.chunks[i]
-		if c.recipients != nil {
-			c.summary = summarize(c.recipients)
+	total := summarize(l.few)
+	for i := range l.sections {
+		s := &l.sections[i]
+		if s.chunks != nil {
+			s.summary = summary{}
 		}
-		total.open += c.summary.open
-		total.flying += c.summary.flying
-		total.due = earlier(total.due, c.summary.due)
+		for j := range s.chunks {
+			c := &s.chunks[j]
+			if c.seats != nil {
+				c.summary = summarize(c.seats)
+			}
+			s.add(c.summary)
+		}
+		total.add(s.summary)
 	}
 	return total
 }
 
-func summarize(list []Recipient) summary {
+func summarize(list []seat) summary {
 	var s summary
 	for i := range list {
 		switch r := &list[i]; r.Phase {
 		case Pending:
-			s.open++
-			s.due = earlier(s.due, r.Due)
+			s.add(summary{open: 1, due: r.Due})
 		case InFlight:
-			s.open++
-			s.flying++
+			s.add(summary{open: 1, flying: 1})
 		}
 	}
 	return s
 }
 
-// earlier is the earlier of two times, of which zero is none.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
+func (s *summary) add(o summary) {
+	s.open += o.open
+	s.flying += o.flying
+	if s.due.IsZero() || !o.due.IsZero() && o.due.Before(s.due) {
+		s.due = o.due
 	}
-	return a
 }
 
-// landed are the recipients that have left an attempt since they were read.
-type landed struct {
-	number     uint32
-	recipients []uint32
-}
-
-// landings are the attempts that recipients have left.
-func (l *roster) landings() []landed {
-	var list []landed
-	for i := range l.chunks {
-		c := &l.chunks[i]
-		for j, number := range c.flights {
-			if number == 0 || c.recipients[j].flight() == number {
-				continue
-			}
-			k := slices.IndexFunc(list, func(a landed) bool { return a.number == number })
-			if k < 0 {
-				k = len(list)
-				list = append(list, landed{number: number})
-			}
-			list[k].recipients = append(list[k].recipients, uint32(i*chunkSize+j))
-		}
+// looked calls f for the recipients that were looked at.
+func (l *roster) looked(f func(s *seat)) {
+	for i := range l.few {
+		f(&l.few[i])
 	}
-	return list
-}
-
-// write writes the chunks that were read, the first one into the status, which
-// takes the summaries of the others.
-func (l *roster) write(w Writer, st *status) {
-	st.recipients, st.first, st.rest = l.count, l.chunks[0].recipients, nil
-	for i := range l.chunks[1:] {
-		c := &l.chunks[i+1]
-		st.rest = append(st.rest, c.summary)
-		if c.recipients != nil {
-			w.Set(numberedKey(prefixChunk, l.id, uint32(i+1)), encode(&c.recipients, describeChunk))
+	for i := range l.sections {
+		for _, c := range l.sections[i].chunks {
+			for j := range c.seats {
+				f(&c.seats[j])
+			}
 		}
 	}
 }
 
-// remove deletes the chunks' rows.
-func (l *roster) remove(w Writer) {
-	for i := range l.chunks[1:] {
-		w.Delete(numberedKey(prefixChunk, l.id, uint32(i+1)))
+// write writes the rows that were read; those of the status row are not among
+// them.
+func (f *folding) write(l *roster) {
+	for i := range l.sections {
+		s := &l.sections[i]
+		if s.chunks == nil {
+			continue
+		}
+		for j := range s.chunks {
+			if c := &s.chunks[j]; c.seats != nil {
+				key := f.keys.numbered(prefixChunk, l.id, uint32(i*sectionSize/chunkSize+j))
+				f.w.Set(key, codec.Put(&f.out, &c.seats, describeChunk))
+			}
+		}
+		key := f.keys.numbered(prefixSection, l.id, uint32(i))
+		f.w.Set(key, codec.Put(&f.out, &s.chunks, describeSection))
+	}
+}
+
+// erase deletes those rows.
+func (f *folding) erase(l *roster) {
+	for i := range l.sections {
+		f.w.Delete(f.keys.numbered(prefixSection, l.id, uint32(i)))
+	}
+	for n := uint32(0); l.sections != nil && n < l.count; n += chunkSize {
+		f.w.Delete(f.keys.numbered(prefixChunk, l.id, n/chunkSize))
 	}
 }

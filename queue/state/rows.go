@@ -61,11 +61,8 @@ type status struct {
 	heldBy   string
 	heldWhy  string
 	hosts    []string
-	// recipients counts them; first are those of the first chunk, rest are the
-	// summaries of the other chunks (roster.go).
-	recipients uint32
-	first      []Recipient
-	rest       []summary
+	// roster is the recipients, or the way to them.
+	roster roster
 	// free is the era that the message is free in; 0: in none.
 	free uint32
 }
@@ -79,10 +76,10 @@ func describeStatus(f *codec.Fields, s *status) {
 	codec.String(f, 6, &s.heldBy)
 	codec.String(f, 7, &s.heldWhy)
 	codec.Strings(f, 8, &s.hosts)
-	f.Uint32(9, &s.recipients)
-	codec.List(f, 10, &s.first, describeProgress)
-	codec.List(f, 11, &s.rest, describeSummary)
+	f.Uint32(9, &s.roster.count)
+	codec.List(f, 10, &s.roster.few, describeSeat)
 	f.Uint32(12, &s.free) // level 2 of the format
+	describeSections(f, 13, &s.roster.sections)
 }
 
 func describeRecord(f *codec.Fields, r *Record) {
@@ -162,12 +159,12 @@ func read[T any](r Reader, key []byte, describe func(*codec.Fields, *T)) (*T, bo
 
 func parse[T any](key, row []byte, describe func(*codec.Fields, *T)) T {
 	var v T
-	if err := codec.Decode(row, &v, describe); err != nil {
-		panic(fmt.Sprintf("state: row %q cannot be read: %v", key, err))
-	}
+	mustRead(key, codec.Decode(row, &v, describe))
 	return v
 }
 
-func encode[T any](v *T, describe func(*codec.Fields, *T)) []byte {
-	return codec.Append(nil, v, describe)
+func mustRead(key []byte, err error) {
+	if err != nil {
+		panic(fmt.Sprintf("state: row %q cannot be read: %v", key, err))
+	}
 }

@@ -16,7 +16,8 @@ type Reader interface {
 	Scan(lo, hi []byte, f func(key, value []byte) bool)
 }
 
-// Writer takes what folding changes. The Reader sees it at once.
+// Writer takes what folding changes. The Reader sees it at once. Who changes
+// says whether it may keep keys and values.
 type Writer interface {
 	Set(key, value []byte)
 	Delete(key []byte)

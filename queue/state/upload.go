@@ -6,6 +6,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/event/codec"
 )
 
 // maxParts bounds the parts of a message: 16 GiB of content.
@@ -17,7 +18,7 @@ func (f *folding) part(id mail.MessageID, p *event.BodyPart, at time.Time) Resul
 	if p.N >= maxParts || len(p.Content) == 0 || len(p.Content) > event.MaxPart {
 		return Malformed
 	}
-	u, ok := read(f.r, idKey(prefixUpload, id), describeUpload)
+	u, ok := read(f.r, f.keys.id(prefixUpload, id), describeUpload)
 	if !ok {
 		if who, known := f.known(id); known {
 			return who.meets(p.Submitter, Duplicate)
@@ -31,15 +32,15 @@ func (f *folding) part(id mail.MessageID, p *event.BodyPart, at time.Time) Resul
 	if u.has(p.N) {
 		return Duplicate
 	}
-	f.w.Set(numberedKey(prefixContent, id, p.N), p.Content)
+	f.w.Set(f.keys.numbered(prefixContent, id, p.N), p.Content)
 	u.add(p.N, len(p.Content))
 	u.renewed = at
-	f.w.Set(idKey(prefixUpload, id), encode(u, describeUpload))
+	f.w.Set(f.keys.id(prefixUpload, id), codec.Put(&f.out, u, describeUpload))
 	return Applied
 }
 
 func (f *folding) renew(id mail.MessageID, e *event.Renewed, at time.Time) Result {
-	u, ok := read(f.r, idKey(prefixUpload, id), describeUpload)
+	u, ok := read(f.r, f.keys.id(prefixUpload, id), describeUpload)
 	switch {
 	case !ok:
 		return Unknown
@@ -47,7 +48,7 @@ func (f *folding) renew(id mail.MessageID, e *event.Renewed, at time.Time) Resul
 		return Conflict
 	}
 	u.renewed = at
-	f.w.Set(idKey(prefixUpload, id), encode(u, describeUpload))
+	f.w.Set(f.keys.id(prefixUpload, id), codec.Put(&f.out, u, describeUpload))
 	return Applied
 }
 
@@ -60,15 +61,15 @@ func (f *folding) abandon(id mail.MessageID, e *event.Abandoned, at time.Time) R
 		}
 		return who.meets(e.Submitter, Stale)
 	}
-	u, ok := read(f.r, idKey(prefixUpload, id), describeUpload)
+	u, ok := read(f.r, f.keys.id(prefixUpload, id), describeUpload)
 	if ok && u.submitter != e.Submitter {
 		return Conflict
 	}
 	if ok {
 		f.dropUpload(id, u)
 	}
-	row := encode(&Record{At: at, Term: f.term, Event: e}, describeRecord)
-	f.bury(id, at, [][]byte{row})
+	f.closed.rows = append(f.closed.rows[:0], f.record(at, e))
+	f.bury(id, at)
 	return Applied
 }
 
@@ -83,7 +84,7 @@ func (f *folding) sweep(e *event.Swept) Result {
 		if slices.Contains(e.IDs[:i], id) {
 			return Malformed
 		}
-		u, ok := read(f.r, idKey(prefixUpload, id), describeUpload)
+		u, ok := read(f.r, f.keys.id(prefixUpload, id), describeUpload)
 		if !ok {
 			return Stale
 		}
@@ -96,8 +97,8 @@ func (f *folding) sweep(e *event.Swept) Result {
 }
 
 func (f *folding) dropUpload(id mail.MessageID, u *upload) {
-	u.parts(func(n uint32) { f.w.Delete(numberedKey(prefixContent, id, n)) })
-	f.w.Delete(idKey(prefixUpload, id))
+	u.parts(func(n uint32) { f.w.Delete(f.keys.numbered(prefixContent, id, n)) })
+	f.w.Delete(f.keys.id(prefixUpload, id))
 	f.shard.counts.Uploads--
 }
 
@@ -138,7 +139,7 @@ func (i identity) meets(s event.Submitter, own Result) Result {
 // known says whose id it is, if it belongs to an open message, to one that
 // ended, or was abandoned.
 func (f *folding) known(id mail.MessageID) (identity, bool) {
-	row, ok := f.r.Get(idKey(prefixMessage, id))
+	row, ok := f.r.Get(f.keys.id(prefixMessage, id))
 	if !ok {
 		row, ok = f.ended(id)
 	}
@@ -160,7 +161,7 @@ func (f *folding) known(id mail.MessageID) (identity, bool) {
 func (f *folding) ended(id mail.MessageID) ([]byte, bool) {
 	i, _ := slices.BinarySearch(f.shard.days, dayOf(id.Time()))
 	for _, day := range f.shard.days[i:] {
-		if closed, ok := read(f.r, closedKey(day, id), describeRecords); ok {
+		if closed, ok := read(f.r, f.keys.closed(day, id), describeRecords); ok {
 			return closed.rows[0], true
 		}
 	}

@@ -34,6 +34,9 @@ type Fields struct {
 // what a message's envelope needs.
 const textRoom = 512
 
+// putRoom is the most memory that Clear keeps, in bytes.
+const putRoom = 64 << 10
+
 // Append appends the encoding of v to b.
 func Append[T any](b []byte, v *T, describe func(*Fields, *T)) []byte {
 	f := Fields{b: b}
@@ -60,8 +63,14 @@ func Put[T any](f *Fields, v *T, describe func(*Fields, *T)) []byte {
 	return f.b[start:len(f.b):len(f.b)]
 }
 
-// Clear lets the memory of all that was put into f be used again.
-func (f *Fields) Clear() { f.b = f.b[:0] }
+// Clear lets the memory of all that was put into f be used again, unless it is
+// a lot.
+func (f *Fields) Clear() {
+	if cap(f.b) > putRoom {
+		f.b = nil
+	}
+	f.b = f.b[:0]
+}
 
 // Get is Decode for who reads often: strings of one value share memory with
 // those of the next.
