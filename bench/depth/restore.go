@@ -107,7 +107,7 @@ func (g ground) restored(ctx context.Context, small string, l *Level) (err error
 	began := time.Now()
 	many := filepath.Join(g.dir, "copies")
 	defer func() { err = errors.Join(err, os.RemoveAll(many)) }()
-	g.Say(fmt.Sprintf("%d queued: writing the backup", l.Queued))
+	g.Say(fmt.Sprintf("%d queued: writing the backup of so many", l.Queued))
 	if err := copies.Multiply(small, many, l.Queued); err != nil {
 		return err
 	}
@@ -139,6 +139,7 @@ func (g ground) restored(ctx context.Context, small string, l *Level) (err error
 
 // give restores the backup on each node, on all at once.
 func (g ground) give(ctx context.Context, c *subject.Cluster, file string) error {
+	began := time.Now()
 	if info, err := os.Stat(file); err == nil {
 		g.Say(fmt.Sprintf("restoring %d MB on %d nodes", info.Size()/1_000_000, len(c.Nodes)))
 	}
@@ -150,8 +151,9 @@ func (g ground) give(ctx context.Context, c *subject.Cluster, file string) error
 		}()
 	}
 	var err error
-	for range c.Nodes {
+	for i := range c.Nodes {
 		err = errors.Join(err, <-failed)
+		g.Say(fmt.Sprintf("%d of %d nodes have it after %.0f s", i+1, len(c.Nodes), time.Since(began).Seconds()))
 	}
 	return err
 }
