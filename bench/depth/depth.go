@@ -151,18 +151,23 @@ func (g ground) send(ctx context.Context, levels []int64, report *Report) (err e
 	return nil
 }
 
-// fill queues so many messages more, over connections that carry many.
+// fill queues so many messages more.
 func (g ground) fill(ctx context.Context, c *subject.Cluster, count int64) (rate float64, err error) {
+	r, err := g.submit(ctx, c, count)
+	if err == nil && r.Acknowledged != count {
+		err = fmt.Errorf("%d of %d messages were queued: %v", r.Acknowledged, count, r.Refusals[:min(1, len(r.Refusals))])
+	}
+	return r.Rate, err
+}
+
+// submit sends so many messages, over connections that carry many.
+func (g ground) submit(ctx context.Context, c *subject.Cluster, count int64) (r load.Report, err error) {
 	l, err := load.New(load.Options{Targets: c.Addresses(), Sessions: g.Sessions, Count: count, Size: g.Size,
 		Domains: []string{deadDomain}, PerConnection: 10_000, ConnectTimeout: 10 * time.Second, DotTimeout: 5 * time.Minute})
 	if err != nil {
-		return 0, err
+		return r, err
 	}
-	r := l.Run(ctx)
-	if r.Acknowledged != count {
-		return 0, fmt.Errorf("%d of %d messages were queued: %v", r.Acknowledged, count, r.Refusals[:min(1, len(r.Refusals))])
-	}
-	return r.Rate, nil
+	return l.Run(ctx), nil
 }
 
 // look measures beside what is queued.

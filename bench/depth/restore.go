@@ -16,7 +16,7 @@ import (
 	"quorumta/bench/work"
 )
 
-// originals is how many messages a long queue is made of copies of.
+// originals is how many messages at most a long queue is made of copies of.
 const originals = 4000
 
 // restore measures the levels that are reached by restoring a backup.
@@ -25,7 +25,7 @@ func (g ground) restore(ctx context.Context, levels []int64, report *Report) err
 		return nil
 	}
 	small := filepath.Join(g.dir, "originals")
-	if err := g.seed(ctx, small); err != nil {
+	if err := g.seed(ctx, min(originals, levels[len(levels)-1]), small); err != nil {
 		return fmt.Errorf("make the messages that are to be copied: %w", err)
 	}
 	for _, level := range levels {
@@ -38,8 +38,9 @@ func (g ground) restore(ctx context.Context, levels []int64, report *Report) err
 	return nil
 }
 
-// seed queues a few messages in a cluster and writes its backup.
-func (g ground) seed(ctx context.Context, file string) (err error) {
+// seed queues a few messages in a cluster, or most of them where the cluster is
+// short of breath, and writes its backup.
+func (g ground) seed(ctx context.Context, count int64, file string) (err error) {
 	address := g.dead
 	if g.Deferred {
 		putOff, err := work.NewHop(sink.Mode{Action: sink.Defer, Stage: sink.AtRcpt})
@@ -58,10 +59,14 @@ func (g ground) seed(ctx context.Context, file string) (err error) {
 	if err := c.Start(ctx); err != nil {
 		return err
 	}
-	if _, err := g.fill(ctx, c, originals); err != nil {
+	r, err := g.submit(ctx, c, count)
+	if err != nil {
 		return err
 	}
-	if err := g.holds(ctx, c, originals, resting); err != nil {
+	if r.Acknowledged < (count+1)/2 {
+		return fmt.Errorf("%d of %d were queued: %v", r.Acknowledged, count, r.Refusals[:min(1, len(r.Refusals))])
+	}
+	if err := g.holds(ctx, c, r.Acknowledged, count, resting); err != nil {
 		return err
 	}
 	_, err = c.Nodes[0].Command(ctx, "cluster", "backup", file)
@@ -82,18 +87,21 @@ func late(edit func(string, []byte) []byte) func(string, []byte) []byte {
 // resting is how long all messages may take to have been tried.
 const resting = 2 * time.Minute
 
-// holds waits until the queue has exactly so many messages, none in flight, and
-// all put off where they are to be.
-func (g ground) holds(ctx context.Context, c *subject.Cluster, want int, patience time.Duration) error {
+// holds waits until the queue has so many messages, least to most, none in
+// flight, and all put off where they are to be.
+func (g ground) holds(ctx context.Context, c *subject.Cluster, least, most int64, patience time.Duration) error {
 	deadline := time.Now().Add(patience)
 	for {
 		var count proc.Count
 		err := c.Query(ctx, &count, "queue", "count")
-		if err == nil && len(count.Stale) == 0 && count.Total == want && count.InFlight == 0 && (!g.Deferred || count.Deferred == want) {
+		total := int64(count.Total)
+		resting := count.InFlight == 0 && (!g.Deferred || count.Deferred == count.Total)
+		if err == nil && len(count.Stale) == 0 && total >= least && total <= most && resting {
 			return nil
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
-			return errors.Join(fmt.Errorf("the queue has %d messages, %d put off, %d in flight, and is to have %d", count.Total, count.Deferred, count.InFlight, want), err)
+			return errors.Join(fmt.Errorf("the queue has %d messages, %d put off, %d in flight, and is to have %d to %d at rest; shards not asked: %v",
+				count.Total, count.Deferred, count.InFlight, least, most, count.Stale), err)
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
@@ -128,7 +136,7 @@ func (g ground) restored(ctx context.Context, small string, l *Level) (err error
 	if _, err := c.Nodes[0].Command(ctx, "queue", "release", "--restored"); err != nil {
 		return err
 	}
-	if err := g.holds(ctx, c, int(l.Queued), answering); err != nil {
+	if err := g.holds(ctx, c, l.Queued, l.Queued, answering); err != nil {
 		return err
 	}
 	took := time.Since(began)
