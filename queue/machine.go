@@ -22,6 +22,8 @@ type shard struct {
 	feed feed.Feed[state.Record]
 	// recent are the newest rows of the state.
 	recent recent.Rows
+	// folder folds; it belongs to the goroutine that applies.
+	folder state.Folder
 }
 
 // Apply implements cluster.Machine.
@@ -32,7 +34,7 @@ func (s *shard) Apply(view cluster.View, batch cluster.Batch, e cluster.Entry) [
 			"is a member of this cluster newer than this program?", e.Index, s.id, err))
 	}
 	rows := s.recent.Entry(e.Index, view, batch, s.q.desk.office(s.id) != nil)
-	results := state.Fold(rows, rows, e.Index, e.Term, entry)
+	results := s.folder.Fold(rows, rows, e.Index, e.Term, entry)
 	rows.End()
 	s.publish(e.Term, entry.Groups, results)
 	return outcomes(results)
@@ -46,9 +48,10 @@ func outcomes(results []state.Result) []cluster.Result {
 	return out
 }
 
-// publish hands the events of the applied groups to those who follow.
+// publish hands the events of the applied groups to those who follow, without
+// content: nothing else needs the groups any more.
 func (s *shard) publish(term uint64, groups []event.Group, results []state.Result) {
-	var records []state.Record
+	records := make([]state.Record, 0, len(groups))
 	for i, g := range groups {
 		if results[i] != state.Applied {
 			continue
@@ -70,9 +73,7 @@ func record(g event.Group, term uint64, ev event.Event) (state.Record, bool) {
 	r := state.Record{ID: g.ID, At: g.At, Term: term, Event: ev}
 	switch ev := ev.(type) {
 	case *event.Accepted:
-		bare := *ev
-		bare.Content = nil
-		r.Event = &bare
+		ev.Content = nil
 		if ev.ID != "" {
 			r.ID = ev.ID
 		}

@@ -46,8 +46,8 @@ func (f *Feed[R]) Publish(records []R) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.recent = append(f.recent, records...)
-	if len(f.recent) > 2*remembered {
-		f.recent = slices.Clone(f.recent[len(f.recent)-remembered:])
+	if old := len(f.recent) - remembered; old > remembered {
+		f.recent = slices.Delete(f.recent, 0, old)
 	}
 	for w := range f.followers {
 		w.waiting = append(w.waiting, records...)

@@ -7,6 +7,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/state/recent"
 )
 
 // BenchmarkFold is the life of a message: accepted, and for each attempt of some
@@ -71,4 +72,44 @@ func life(recipients, attempt int) []event.Entry {
 		entries = append(entries, event.Entry{Term: 1, Groups: []event.Group{g}})
 	}
 	return entries
+}
+
+// void is a store that is not asked: what is written is remembered.
+type void struct{}
+
+func (void) Get([]byte) ([]byte, bool)                      { return nil, false }
+func (void) Scan(_, _ []byte, _ func(key, row []byte) bool) {}
+func (void) Set(_, _ []byte)                                {}
+func (void) Delete([]byte)                                  {}
+func (void) DeleteRange(_, _ []byte)                        {}
+
+// BenchmarkLife is the life of messages to one recipient, from the bytes of the
+// log to the rows that are remembered, on a member that has the office.
+func BenchmarkLife(b *testing.B) {
+	var rows recent.Rows
+	var folder Folder
+	var log []byte
+	index := uint64(0)
+	entries := life(1, 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		id := mail.NewMessageID(epoch.Add(time.Duration(index)*time.Second), 1, [5]byte{})
+		for _, e := range entries {
+			e.Groups[0].ID = id
+			if a, ok := e.Groups[0].Events[0].(*event.Accepted); ok {
+				a.ID = id
+			}
+			log = event.Append(log[:0], e)
+			index++
+			decoded, err := event.Decode(log)
+			if err != nil {
+				b.Fatal(err)
+			}
+			r := rows.Entry(index, void{}, void{}, true)
+			if r := folder.Fold(r, r, index, 1, decoded); r[0] != Applied {
+				b.Fatal(r)
+			}
+			r.End()
+		}
+	}
 }
