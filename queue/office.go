@@ -15,6 +15,9 @@ type Office = office.Office
 // Claim is the right to one attempt.
 type Claim = office.Claim
 
+// Claiming is a claim under way.
+type Claiming = office.Claiming
+
 func (q *Queue) newOffices() *office.Options {
 	return &office.Options{
 		Self:          q.self,

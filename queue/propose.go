@@ -31,6 +31,9 @@ func failed(err error) error {
 // propose has one group decided at the shard's leader, wherever that is. It
 // tries once.
 func (q *Queue) propose(ctx context.Context, shard uint16, g event.Group) lane.Verdict {
+	if o := q.desk.office(shard); o != nil {
+		return o.ProposeOne(ctx, g)
+	}
 	return q.proposeAll(ctx, shard, []event.Group{g})[0]
 }
 

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"quorumta/cluster"
+	"quorumta/queue/office"
 	"quorumta/queue/state"
 	"quorumta/queue/state/recent"
 )
@@ -19,23 +20,23 @@ func (q *Queue) view(shard uint16, f func(state.Reader)) error {
 
 // glance is view for who asks after messages of this moment, one question a
 // time: what the fold has just written is not read from the store, and may be
-// newer than what is.
-func (q *Queue) glance(shard uint16, f func(state.Reader)) error {
-	s := q.desk.shard(shard)
-	if s == nil {
-		return cluster.ErrNoSuchShard
+// newer than what is. It is empty where this node has no replica.
+func (q *Queue) glance(shard uint16) office.View {
+	r := &late{node: q.node, shard: shard}
+	if s := q.desk.shard(shard); s != nil {
+		r.Rows = &s.recent
+		return r
 	}
-	r := late{Rows: &s.recent, open: func() (cluster.View, func(), error) { return q.node.View(shard) }}
-	defer r.close()
-	f(&r)
-	return r.err
+	r.Rows, r.err = &recent.Rows{}, cluster.ErrNoSuchShard
+	return r
 }
 
 // late is a view that is not opened before something is not remembered; it is
 // used by one goroutine.
 type late struct {
 	*recent.Rows // state.Recaller
-	open         func() (cluster.View, func(), error)
+	node         *cluster.Node
+	shard        uint16
 	view         cluster.View
 	done         func()
 	// err is why it could not be opened; then it is empty.
@@ -59,12 +60,13 @@ func (r *late) Scan(lo, hi []byte, f func(key, value []byte) bool) {
 
 func (r *late) ready() bool {
 	if r.view == nil && r.err == nil {
-		r.view, r.done, r.err = r.open()
+		r.view, r.done, r.err = r.node.View(r.shard)
 	}
 	return r.err == nil
 }
 
-func (r *late) close() {
+// Close implements office.View.
+func (r *late) Close() {
 	if r.done != nil {
 		r.done()
 	}

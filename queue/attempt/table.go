@@ -1,6 +1,7 @@
 package attempt
 
 import (
+	"slices"
 	"sync"
 
 	"quorumta/internal/mail"
@@ -34,10 +35,10 @@ type Table struct {
 }
 
 type entry struct {
-	left    map[uint32]struct{} // recipients without a recorded outcome
-	sent    bool                // the final dot may have been sent
-	revoked bool                // somebody was told that it was not
-	lost    bool                // the outcome was not recorded, and nobody tries any more
+	left    []uint32 // recipients without a recorded outcome
+	sent    bool     // the final dot may have been sent
+	revoked bool     // somebody was told that it was not
+	lost    bool     // the outcome was not recorded, and nobody tries any more
 }
 
 // NewTable makes an empty table.
@@ -45,10 +46,7 @@ func NewTable() *Table { return &Table{open: map[Key]*entry{}} }
 
 // Begin enters an attempt whose claim is committed.
 func (t *Table) Begin(k Key, recipients []uint32) {
-	left := make(map[uint32]struct{}, len(recipients))
-	for _, n := range recipients {
-		left[n] = struct{}{}
-	}
+	left := slices.Clone(recipients)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.open[k] = &entry{left: left}
@@ -85,9 +83,7 @@ func (t *Table) End(k Key, recipients []uint32) {
 	if e == nil {
 		return
 	}
-	for _, n := range recipients {
-		delete(e.left, n)
-	}
+	e.left = slices.DeleteFunc(e.left, func(n uint32) bool { return slices.Contains(recipients, n) })
 	if len(e.left) == 0 {
 		delete(t.open, k)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"quorumta/internal/mail"
 	"quorumta/queue/attempt"
@@ -34,41 +35,82 @@ type Claim struct {
 // Key names the attempt in the process's table.
 func (c Claim) Key() attempt.Key { return attempt.Key{ID: c.ID, Number: c.Number} }
 
-// Claim has the recipients of a message claimed; when it returns nil the
-// Claimed is committed and applied. Claims of many goroutines share entries.
-// ErrStale: a recipient is not pending any more, or the message is held.
-// ErrNotInOffice: the shard is to be left alone. A claim whose caller went
-// away before it was committed is returned at once.
+// Claim has the recipients of a message claimed, as Begin does, and waits for
+// that.
 func (o *Office) Claim(ctx context.Context, id mail.MessageID, recipients []uint32) (Claim, error) {
-	if !o.inOffice() {
-		return Claim{}, ErrNotInOffice
-	}
-	if o.opt.Unsettled(id) {
-		return Claim{}, ErrStale
-	}
-	c, err := o.propound(id, recipients)
+	c, err := o.Begin(id, recipients)
 	if err != nil {
 		return Claim{}, err
 	}
-	select {
-	case v := <-c.settled:
-		return c.Claim, claimError(v)
-	case <-ctx.Done():
-	}
-	if c.decided.CompareAndSwap(false, true) {
-		return Claim{}, fmt.Errorf("wait for the claim of %s: %w", id, ctx.Err())
-	}
-	return c.Claim, claimError(<-c.settled)
+	return c.Wait(ctx, 0)
 }
 
-// claiming is a claim under way.
-type claiming struct {
-	Claim
+// Begin puts a claim of recipients of a message on its way; it waits for
+// nobody. Claims of many goroutines share entries. ErrStale: a recipient is not
+// pending any more, or the message is held. ErrNotInOffice: the shard is to be
+// left alone. Who begins a claim waits for it in the end.
+func (o *Office) Begin(id mail.MessageID, recipients []uint32) (*Claiming, error) {
+	if !o.inOffice() {
+		return nil, ErrNotInOffice
+	}
+	if o.opt.Unsettled(id) {
+		return nil, ErrStale
+	}
+	return o.propound(id, recipients)
+}
+
+// Claiming is a claim under way. Its exported methods are called by one
+// goroutine at a time.
+type Claiming struct {
+	claim Claim
 	// decided: either the caller has gone away, or it gets the attempt.
 	decided atomic.Bool
 	settled chan lane.Verdict
 	// more: other recipients of the message are pending.
 	more bool
+	// known: err is what Wait has found.
+	known bool
+	err   error
+}
+
+// Wait waits for the verdict, for limit at most, or until ctx ends; 0 is no
+// limit. When it returns nil the Claimed is committed and applied; the errors
+// are those of Begin. A claim whose caller went away before it was committed is
+// returned at once. Asked again, it says the same.
+func (c *Claiming) Wait(ctx context.Context, limit time.Duration) (Claim, error) {
+	if !c.known {
+		c.known, c.err = true, c.await(ctx, limit)
+	}
+	if c.err != nil {
+		return Claim{}, c.err
+	}
+	return c.claim, nil
+}
+
+func (c *Claiming) await(ctx context.Context, limit time.Duration) error {
+	select {
+	case v := <-c.settled:
+		return claimError(v)
+	default:
+	}
+	var late <-chan time.Time
+	if limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		late = timer.C
+	}
+	why := context.DeadlineExceeded
+	select {
+	case v := <-c.settled:
+		return claimError(v)
+	case <-ctx.Done():
+		why = ctx.Err()
+	case <-late:
+	}
+	if c.decided.CompareAndSwap(false, true) {
+		return fmt.Errorf("wait for the claim of %s: %w", c.claim.ID, why)
+	}
+	return claimError(<-c.settled)
 }
 
 func claimError(v lane.Verdict) error {
@@ -84,13 +126,13 @@ func claimError(v lane.Verdict) error {
 }
 
 // propound puts a claim on its way.
-func (o *Office) propound(id mail.MessageID, recipients []uint32) (*claiming, error) {
-	c := &claiming{settled: make(chan lane.Verdict, 1)}
-	c.Claim = Claim{ID: id, Recipients: slices.Clone(recipients)}
+func (o *Office) propound(id mail.MessageID, recipients []uint32) (*Claiming, error) {
+	c := &Claiming{settled: make(chan lane.Verdict, 1)}
+	c.claim = Claim{ID: id, Recipients: slices.Clone(recipients)}
 	load := func() (*state.Message, bool) { return o.Message(id) }
 	entered, err := o.overlay.enter(load, recipients, func(m *state.Message, number uint32) error {
-		c.Number, c.more = number, countPending(m) > len(recipients)
-		claimed := &event.Claimed{Number: number, Recipients: c.Recipients, By: o.opt.Self}
+		c.claim.Number, c.more = number, countPending(m) > len(recipients)
+		claimed := &event.Claimed{Number: number, Recipients: c.claim.Recipients, By: o.opt.Self}
 		return o.lane.Enqueue(lane.Waiting{
 			Group:   event.Group{ID: id, Events: []event.Event{claimed}},
 			Settled: func(v lane.Verdict) { o.claimed(c, v) },
@@ -107,8 +149,8 @@ func (o *Office) propound(id mail.MessageID, recipients []uint32) (*claiming, er
 
 func countPending(m *state.Message) int {
 	n := 0
-	for _, r := range m.Recipients {
-		if r.Phase == state.Pending {
+	for i := range m.Recipients {
+		if m.Recipients[i].Phase == state.Pending {
 			n++
 		}
 	}
@@ -116,18 +158,18 @@ func countPending(m *state.Message) int {
 }
 
 // claimed takes the verdict on a claim.
-func (o *Office) claimed(c *claiming, v lane.Verdict) {
+func (o *Office) claimed(c *Claiming, v lane.Verdict) {
 	made := v.Err == nil && v.Result == state.Applied
 	wanted := made && c.decided.CompareAndSwap(false, true)
 	if wanted {
-		o.opt.Attempts.Begin(c.Key(), c.Recipients)
+		o.opt.Attempts.Begin(c.claim.Key(), c.claim.Recipients)
 	}
-	o.overlay.leave(c.ID, c.Recipients)
+	o.overlay.leave(c.claim.ID, c.claim.Recipients)
 	if made {
 		o.opt.Counters.Claims.Add(o.ctx, 1)
 	}
 	if made && !wanted {
-		o.giveBack(c.Claim, "its claimant went away")
+		o.giveBack(c.claim, "its claimant went away")
 	}
 	if !made || c.more {
 		o.wake() // the message can be seen again in the due index
@@ -165,9 +207,7 @@ func (o *Office) MaySend(c Claim) error {
 // current reports whether the claim is the current attempt of all its
 // recipients, in the newest state.
 func (o *Office) current(c Claim) bool {
-	ok := false
-	o.view(func(r state.Reader) {
-		ok = len(c.Recipients) > 0 && state.Current(r, c.ID, c.Number, c.Recipients)
-	})
-	return ok
+	v := o.opt.View(o.shard)
+	defer v.Close()
+	return len(c.Recipients) > 0 && state.Current(v, c.ID, c.Number, c.Recipients)
 }

@@ -1,8 +1,10 @@
 package office
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"quorumta/queue/event"
@@ -27,24 +29,39 @@ func Known(level int, g event.Group) error {
 // Propose hands groups to the office's lane and waits for all verdicts.
 func (o *Office) Propose(ctx context.Context, groups []event.Group) []lane.Verdict {
 	all := make([]lane.Verdict, len(groups))
-	waiting := make([]chan lane.Verdict, len(groups))
+	waiting := make([]<-chan lane.Verdict, len(groups))
 	for i, g := range groups {
-		settled := make(chan lane.Verdict, 1)
-		waiting[i] = settled
-		if err := Known(o.opt.Level(), g); err != nil {
-			settled <- lane.Verdict{Err: err}
-			continue
-		}
-		o.lane.Add(g, func(v lane.Verdict) { settled <- v })
+		waiting[i] = o.add(g)
 	}
-	for i := range waiting {
-		select {
-		case all[i] = <-waiting[i]:
-		case <-ctx.Done():
-			all[i] = lane.Verdict{Err: fmt.Errorf("wait for the shard: %w", ctx.Err())}
-		}
+	for i, settled := range waiting {
+		all[i] = await(ctx, settled)
 	}
 	return all
+}
+
+// ProposeOne is Propose for one group.
+func (o *Office) ProposeOne(ctx context.Context, g event.Group) lane.Verdict {
+	return await(ctx, o.add(g))
+}
+
+// add hands a group to the lane; the verdict will be sent.
+func (o *Office) add(g event.Group) <-chan lane.Verdict {
+	settled := make(chan lane.Verdict, 1)
+	if err := Known(o.opt.Level(), g); err != nil {
+		settled <- lane.Verdict{Err: err}
+		return settled
+	}
+	o.lane.Add(g, func(v lane.Verdict) { settled <- v })
+	return settled
+}
+
+func await(ctx context.Context, settled <-chan lane.Verdict) lane.Verdict {
+	select {
+	case v := <-settled:
+		return v
+	case <-ctx.Done():
+		return lane.Verdict{Err: fmt.Errorf("wait for the shard: %w", ctx.Err())}
+	}
 }
 
 // commit proposes one entry in the term of the office, and settles its groups.
@@ -71,7 +88,7 @@ func (o *Office) commit(batch []lane.Waiting) {
 			v.Result = results[i]
 			o.note(entry.Groups[i], v.Result)
 		}
-		due = due || makesDue(w.Group)
+		due = o.announce(w.Group, at) || due
 		w.Settled(v)
 	}
 	if due {
@@ -79,18 +96,22 @@ func (o *Office) commit(batch []lane.Waiting) {
 	}
 }
 
-// makesDue reports whether rows of the due index may come of the group.
-func makesDue(g event.Group) bool {
+// announce tells those who deliver of new messages by name. It reports whether
+// other rows of the due index may come of the group, stamped at.
+func (o *Office) announce(g event.Group, at time.Time) (others bool) {
 	for _, ev := range g.Events {
-		switch ev.Kind() {
-		case event.KindBodyPart, event.KindRenewed, event.KindClaimed, event.KindDelivered,
-			event.KindHeld, event.KindRemoved, event.KindPruned, event.KindSwept, event.KindAbandoned,
-			event.KindSuspended:
+		switch ev := ev.(type) {
+		case *event.BodyPart, *event.Renewed, *event.Claimed, *event.Delivered,
+			*event.Held, *event.Removed, *event.Pruned, *event.Swept, *event.Abandoned, *event.Suspended:
+		case *event.Accepted:
+			if ev.Due.After(at) || !o.arrivals.add(state.DueRow{Due: at, ID: cmp.Or(ev.ID, g.ID)}) {
+				others = true
+			}
 		default:
-			return true
+			others = true
 		}
 	}
-	return false
+	return others
 }
 
 // note logs and counts, at the leader, what an applied group says that an
@@ -99,26 +120,27 @@ func (o *Office) note(g event.Group, r state.Result) {
 	if r != state.Applied {
 		return
 	}
-	log := o.opt.Log.With("id", g.ID, "shard", o.shard)
+	// Most groups say nothing of the kind.
+	log := func() *slog.Logger { return o.opt.Log.With("id", g.ID, "shard", o.shard) }
 	for _, ev := range g.Events {
 		switch ev := ev.(type) {
 		case *event.Doubted:
 			o.opt.Counters.Doubted.Add(o.ctx, int64(len(ev.Recipients)))
-			log.Warn("in doubt", "recipients", ev.Recipients, "attempt", ev.Number, "claimed_by", ev.By.Node, "term", ev.Term, "held", ev.Hold)
+			log().Warn("in doubt", "recipients", ev.Recipients, "attempt", ev.Number, "claimed_by", ev.By.Node, "term", ev.Term, "held", ev.Hold)
 		case *event.Held:
-			log.Info("held", "by", ev.By, "why", ev.Why)
+			log().Info("held", "by", ev.By, "why", ev.Why)
 		case *event.Released:
-			log.Info("released", "by", ev.By)
+			log().Info("released", "by", ev.By)
 		case *event.Resumed:
-			log.Info("resumed", "by", ev.By)
+			log().Info("resumed", "by", ev.By)
 		case *event.Retried:
-			log.Info("retried", "by", ev.By)
+			log().Info("retried", "by", ev.By)
 		case *event.Removed:
-			log.Info("removed", "by", ev.By, "why", ev.Why)
+			log().Info("removed", "by", ev.By, "why", ev.Why)
 		case *event.Swept:
-			log.Info("swept", "uploads", ev.IDs)
+			log().Info("swept", "uploads", ev.IDs)
 		case *event.Pruned:
-			log.Info("pruned", "day", time.Unix(int64(ev.Day)*86400, 0).UTC().Format(time.DateOnly))
+			log().Info("pruned", "day", time.Unix(int64(ev.Day)*86400, 0).UTC().Format(time.DateOnly))
 		}
 	}
 }

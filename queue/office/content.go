@@ -42,7 +42,18 @@ type piece struct {
 	N  uint32         `json:"n"`
 }
 
-// Content reads the content of an open message, its digest verified before
+// Content is Open for who has not read the message. It returns the content's
+// size as well.
+func (o *Office) Content(id mail.MessageID) (io.ReadCloser, int64, error) {
+	m, ok := o.Message(id)
+	if !ok {
+		return nil, 0, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	r, err := o.Open(&m.Accepted)
+	return r, m.Accepted.Size, err
+}
+
+// Open reads the content of an open message, its digest verified before
 // the first byte is returned if it is one piece, and before the last part of
 // it otherwise: a reader that fails must not be followed by a final dot.
 //
@@ -50,22 +61,17 @@ type piece struct {
 // one; where none has it whole, the message is held and the error is
 // ErrDamaged: it is never bounced (PROTOCOL 13). ErrElsewhere: another try will
 // read it where it is whole.
-func (o *Office) Content(id mail.MessageID) (io.ReadCloser, int64, error) {
-	m, ok := o.Message(id)
-	if !ok {
-		return nil, 0, fmt.Errorf("%w: %s", ErrNotFound, id)
-	}
-	a := &m.Accepted
+func (o *Office) Open(a *event.Accepted) (io.ReadCloser, error) {
 	if a.Parts > 0 {
 		mend := func(given []content.Sum) ([]byte, error) { return o.mend(a, given) }
-		return content.NewReader(a.Parts, a.Digest, o.loader(a), mend), a.Size, nil
+		return content.NewReader(a.Parts, a.Digest, o.loader(a), mend), nil
 	}
 	whole := func(b []byte) bool { return sha256.Sum256(b) == a.Digest }
-	b, ok := o.piece(piece{id, 0}, whole)
+	b, ok := o.piece(piece{a.ID, 0}, whole)
 	if !ok {
-		return nil, 0, o.damaged(a)
+		return nil, o.damaged(a)
 	}
-	return io.NopCloser(bytes.NewReader(b)), a.Size, nil
+	return io.NopCloser(bytes.NewReader(b)), nil
 }
 
 // loader loads the parts of a message, one at a time: no view of the store is
@@ -133,9 +139,7 @@ func (m *mended) where(id mail.MessageID) string {
 // piece reads a piece of content that good accepts, from this node's replica
 // or from another one.
 func (o *Office) piece(p piece, good func([]byte) bool) ([]byte, bool) {
-	var b []byte
-	found := false
-	o.view(func(r state.Reader) { b, found = state.Content(r, p.ID, p.N) })
+	b, found := o.stored(p)
 	if found && good(b) {
 		return b, true
 	}
@@ -149,6 +153,13 @@ func (o *Office) piece(p piece, good func([]byte) bool) ([]byte, bool) {
 		}
 	}
 	return nil, false
+}
+
+// stored reads a piece of this node's replica.
+func (o *Office) stored(p piece) ([]byte, bool) {
+	v := o.opt.View(o.shard)
+	defer v.Close()
+	return state.Content(v, p.ID, p.N)
 }
 
 // fetch reads a piece of another node's replica.

@@ -29,8 +29,9 @@ type Options struct {
 	Others func() []string
 	// Term is the term of the lead that this node holds and may act in.
 	Term func(shard uint16) (uint64, bool)
-	// View gives f this node's replica as it is now.
-	View func(shard uint16, f func(state.Reader)) error
+	// View opens this node's replica as it is now; it is empty where there is
+	// none.
+	View func(shard uint16) View
 	// Spawn runs a goroutine, or reports false if none may be run any more.
 	Spawn func(func()) bool
 	// Unsettled reports whether the message must not be claimed by this
@@ -49,6 +50,13 @@ type Options struct {
 	HoldDoubts                         bool
 	Counters                           Counters
 	Log                                *slog.Logger
+}
+
+// View is a replica of a shard at one moment. It is used by one goroutine,
+// which closes it.
+type View interface {
+	state.Reader
+	Close()
 }
 
 // Counters are what offices count.
@@ -74,6 +82,7 @@ type Office struct {
 	last    time.Time     // of the newest stamp
 	changed chan struct{} // closed by wake
 
+	arrivals arrivals
 	overlay  overlay
 	settling settling
 	mended   mended
@@ -82,6 +91,7 @@ type Office struct {
 // New begins an office that this node holds from now on.
 func New(opt *Options, shard uint16, term uint64) *Office {
 	o := &Office{opt: opt, shard: shard, term: term, changed: make(chan struct{})}
+	o.arrivals.bell = make(chan struct{}, 1)
 	o.ctx, o.leave = context.WithCancel(context.Background())
 	o.lane = lane.New(8, opt.Spawn, o.commit)
 	return o
@@ -109,8 +119,12 @@ func (o *Office) stamp() time.Time {
 	return o.last
 }
 
-// view gives f the state as it is now; false if this node has none.
-func (o *Office) view(f func(state.Reader)) bool { return o.opt.View(o.shard, f) == nil }
+// view gives f the state as it is now.
+func (o *Office) view(f func(state.Reader)) {
+	v := o.opt.View(o.shard)
+	defer v.Close()
+	f(v)
+}
 
 // Context ends with the office.
 func (o *Office) Context() context.Context { return o.ctx }
@@ -128,7 +142,8 @@ func (o *Office) inOffice() bool {
 }
 
 // Changed returns a channel that is closed when rows may have appeared in the
-// due index since the call: at once due or earlier than what was there.
+// due index since the call, but for those that Arrivals gives: at once due or
+// earlier than what was there.
 func (o *Office) Changed() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -146,29 +161,29 @@ func (o *Office) wake() {
 // claimed. A row whose claim is applied at this very moment may still be in
 // it; its Claim is then ErrStale.
 func (o *Office) Due(after state.DueRow, until time.Time, limit int) []state.DueRow {
+	v := o.opt.View(o.shard)
+	defer v.Close()
 	var free []state.DueRow
-	o.view(func(r state.Reader) {
-		for len(free) < limit {
-			rows := state.Due(r, after, until, limit)
-			for _, row := range rows {
-				if len(free) < limit && !o.withheld(row.ID) {
-					free = append(free, row)
-				}
+	for len(free) < limit {
+		rows := state.Due(v, after, until, limit)
+		for _, row := range rows {
+			if len(free) < limit && !o.withheld(row.ID) {
+				free = append(free, row)
 			}
-			if len(rows) < limit {
-				return
-			}
-			after = rows[len(rows)-1]
 		}
-	})
+		if len(rows) < limit {
+			break
+		}
+		after = rows[len(rows)-1]
+	}
 	return free
 }
 
 // Message reads an open message of the shard.
 func (o *Office) Message(id mail.MessageID) (*state.Message, bool) {
-	var m *state.Message
-	o.view(func(r state.Reader) { m, _ = state.Load(r, id) })
-	return m, m != nil
+	v := o.opt.View(o.shard)
+	defer v.Close()
+	return state.Load(v, id)
 }
 
 // withheld reports whether the message must not be claimed by this process.

@@ -80,12 +80,19 @@ func (s *shard) propose(_ context.Context, _ uint16, _ uint64, b []byte) ([]stat
 	return state.Fold(&s.rows, &s.rows, 1, s.term, e), nil
 }
 
-func (s *shard) view(_ uint16, f func(state.Reader)) error {
+func (s *shard) view(uint16) View {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	f(&s.rows)
-	return nil
+	return locked{s}
 }
+
+// locked is a view of a shard, which stands still meanwhile.
+type locked struct{ s *shard }
+
+func (v locked) Get(key []byte) ([]byte, bool) { return v.s.rows.Get(key) }
+
+func (v locked) Scan(lo, hi []byte, f func(key, value []byte) bool) { v.s.rows.Scan(lo, hi, f) }
+
+func (v locked) Close() { v.s.mu.Unlock() }
 
 // call is answered by the replicas that there are.
 func (s *shard) call(_ context.Context, node, method string, request []byte) ([]byte, error) {

@@ -1,6 +1,7 @@
 package office
 
 import (
+	"slices"
 	"sync"
 
 	"quorumta/internal/mail"
@@ -19,7 +20,7 @@ type overlay struct {
 type ahead struct {
 	claims     int
 	number     uint32 // of the newest
-	recipients map[uint32]bool
+	recipients []uint32
 }
 
 // has reports whether claims of the message are under way.
@@ -42,7 +43,7 @@ func (v *overlay) enter(load func() (*state.Message, bool), recipients []uint32,
 	}
 	a := v.ahead[m.Accepted.ID]
 	for _, n := range recipients {
-		if int(n) >= len(m.Recipients) || m.Recipients[n].Phase != state.Pending || a != nil && a.recipients[n] {
+		if int(n) >= len(m.Recipients) || m.Recipients[n].Phase != state.Pending || a != nil && slices.Contains(a.recipients, n) {
 			return false, nil
 		}
 	}
@@ -63,14 +64,12 @@ func (v *overlay) note(id mail.MessageID, number uint32, recipients []uint32) {
 	}
 	a := v.ahead[id]
 	if a == nil {
-		a = &ahead{recipients: map[uint32]bool{}}
+		a = &ahead{}
 		v.ahead[id] = a
 	}
 	a.claims++
 	a.number = number
-	for _, n := range recipients {
-		a.recipients[n] = true
-	}
+	a.recipients = append(a.recipients, recipients...)
 }
 
 // leave forgets a claim that has its verdict.
@@ -81,10 +80,9 @@ func (v *overlay) leave(id mail.MessageID, recipients []uint32) {
 	if a == nil {
 		return
 	}
-	for _, n := range recipients {
-		delete(a.recipients, n)
-	}
 	if a.claims--; a.claims == 0 {
 		delete(v.ahead, id)
+		return
 	}
+	a.recipients = slices.DeleteFunc(a.recipients, func(n uint32) bool { return slices.Contains(recipients, n) })
 }
