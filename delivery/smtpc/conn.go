@@ -2,6 +2,7 @@ package smtpc
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -45,6 +46,8 @@ type Conn struct {
 	ext        Extensions
 	tls        *tls.ConnectionState
 	ctx        context.Context // of the call under way
+	ends       <-chan struct{} // the end of ctx, or of the call before
+	unwatch    func() bool     // ends is not heeded any more; nil where it never was
 	needsReset bool            // a transaction may be open at the server
 	closed     bool
 }
@@ -56,7 +59,7 @@ func Greet(ctx context.Context, nc net.Conn, o Options) (*Conn, error) {
 	o.Timeouts = o.Timeouts.filled()
 	c := &Conn{o: o}
 	c.attach(nc)
-	defer c.begin(ctx)()
+	c.begin(ctx)
 	reply, _, err := c.read(o.Timeouts.Greeting)
 	if err != nil || !reply.Positive() {
 		return nil, c.fail(PhaseGreeting, reply, err)
@@ -71,7 +74,7 @@ func Greet(ctx context.Context, nc net.Conn, o Options) (*Conn, error) {
 // asks of the server's certificate must hold. The connection is closed when it
 // fails, with an *Error, also where the server does not offer it.
 func (c *Conn) StartTLS(ctx context.Context, cfg *tls.Config) error {
-	defer c.begin(ctx)()
+	c.begin(ctx)
 	if !c.ext.StartTLS {
 		return c.fail(PhaseTLS, mail.Reply{}, ErrNoTLS)
 	}
@@ -119,7 +122,7 @@ func (c *Conn) Quit(ctx context.Context) {
 	if c.closed {
 		return
 	}
-	defer c.begin(ctx)()
+	c.begin(ctx)
 	_, _ = c.ask("QUIT", c.o.Timeouts.Quit)
 	c.Close()
 }
@@ -127,6 +130,9 @@ func (c *Conn) Quit(ctx context.Context) {
 // Close closes the connection without a word.
 func (c *Conn) Close() {
 	c.closed = true
+	if c.unwatch != nil {
+		c.unwatch()
+	}
 	_ = c.nc.Close()
 }
 
@@ -141,13 +147,19 @@ func (c *Conn) attach(nc net.Conn) {
 	}
 }
 
-// begin makes the end of ctx interrupt what the connection does, until the
-// returned function is called.
-func (c *Conn) begin(ctx context.Context) func() {
+// begin makes the end of ctx interrupt what the connection does from now on. The
+// contexts of most calls end together: that is watched for once.
+func (c *Conn) begin(ctx context.Context) {
 	c.ctx = ctx
+	if c.ends == ctx.Done() {
+		return
+	}
+	if c.unwatch != nil {
+		c.unwatch()
+	}
+	c.ends = ctx.Done()
 	nc := c.nc
-	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
-	return func() { stop() }
+	c.unwatch = context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
 }
 
 // arm gives the next read or write its time.
@@ -176,8 +188,16 @@ func (w timedWriter) Write(p []byte) (int, error) {
 
 // read reads one reply.
 func (c *Conn) read(limit time.Duration) (mail.Reply, []string, error) {
-	c.arm(limit)
+	if ahead, _ := c.r.Peek(c.r.Buffered()); !wholeReply(ahead) {
+		c.arm(limit)
+	}
 	return readReply(c.r)
+}
+
+// wholeReply reports whether a reply of one line is there already, as behind
+// others that came with it: its reading takes no time.
+func wholeReply(b []byte) bool {
+	return len(b) > 3 && b[3] == ' ' && bytes.IndexByte(b, '\n') >= 0
 }
 
 // ask writes a command and reads its reply.

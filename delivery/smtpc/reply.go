@@ -70,9 +70,11 @@ func splitLine(line []byte) (code int, last bool, text string, ok bool) {
 // makeReply finds the enhanced status code (RFC 2034, section 4: every line
 // repeats it) and joins the lines.
 func makeReply(code int, lines []string) mail.Reply {
-	reply := mail.Reply{Code: code}
-	enhanced, _ := cutEnhanced(code, lines[0])
-	reply.Enhanced = enhanced
+	enhanced, text := cutEnhanced(code, lines[0])
+	reply := mail.Reply{Code: code, Enhanced: enhanced, Text: clip(text, maxReplyText)}
+	if len(lines) == 1 {
+		return reply
+	}
 	texts := make([]string, len(lines))
 	for i, line := range lines {
 		texts[i] = line
@@ -88,16 +90,17 @@ func makeReply(code int, lines []string) mail.Reply {
 // 2034, section 4).
 func cutEnhanced(code int, line string) (enhanced, rest string) {
 	word, rest, _ := strings.Cut(line, " ")
-	parts := strings.Split(word, ".")
-	if len(parts) != 3 || len(parts[0]) != 1 || int(word[0]-'0') != code/100 {
+	class, both, _ := strings.Cut(word, ".")
+	subject, detail, _ := strings.Cut(both, ".")
+	if len(class) != 1 || int(class[0]-'0') != code/100 || !isNumber(subject) || !isNumber(detail) {
 		return "", line
 	}
-	for _, p := range parts[1:] {
-		if len(p) == 0 || len(p) > 3 || strings.TrimLeft(p, "0123456789") != "" {
-			return "", line
-		}
-	}
 	return word, rest
+}
+
+// isNumber reports whether s has one to three digits.
+func isNumber(s string) bool {
+	return len(s) >= 1 && len(s) <= 3 && strings.TrimLeft(s, "0123456789") == ""
 }
 
 func digit(c byte) bool { return c >= '0' && c <= '9' }

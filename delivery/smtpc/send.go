@@ -24,7 +24,7 @@ const window = 100
 // an error the connection may carry the next message, unless it is Closed: a
 // server may end its last reply with 421.
 func (c *Conn) Send(ctx context.Context, m *Message) (Result, error) {
-	defer c.begin(ctx)()
+	c.begin(ctx)
 	res := Result{Rcpts: make([]mail.Reply, len(m.Recipients))}
 	content := m.Content
 	if refusal, ok := c.cannot(m, &content); ok {
@@ -124,9 +124,8 @@ func (c *Conn) envelope(m *Message, chunked bool, res *Result) error {
 	for len(steps) > 0 && !hopeless(steps[0], res) {
 		n := min(size, len(steps))
 		for _, s := range steps[:n] {
-			if _, err := c.w.WriteString(s.line + "\r\n"); err != nil {
-				return c.fail(s.phase, mail.Reply{}, err)
-			}
+			_, _ = c.w.WriteString(s.line) // Flush tells the error
+			_, _ = c.w.WriteString("\r\n")
 		}
 		if err := c.w.Flush(); err != nil {
 			return c.fail(steps[0].phase, c.lastWord(), err)
@@ -170,13 +169,14 @@ func (c *Conn) limit(p Phase) time.Duration {
 func (c *Conn) content(m *Message, content io.Reader, res *Result) error {
 	var err error
 	out := lines{w: c.w, dots: true}
-	if res.Sent, err = out.from(content, c.block()); errors.As(err, new(sourceError)) {
+	res.Sent, err = out.from(content, c.block())
+	switch {
+	case err == nil:
+		return c.end(m, res, ".")
+	case errors.As(err, new(sourceError)):
 		return c.fail(PhaseContent, mail.Reply{}, err)
 	}
-	if err != nil {
-		return c.fail(PhaseContent, c.lastWord(), err)
-	}
-	return c.end(m, res, ".")
+	return c.fail(PhaseContent, c.lastWord(), err)
 }
 
 // end has the last look, says what ends the content, and hears what became of
@@ -188,7 +188,8 @@ func (c *Conn) end(m *Message, res *Result, word string) error {
 		}
 	}
 	res.Dot = true
-	_, _ = c.w.WriteString(word + "\r\n") // Flush tells the error
+	_, _ = c.w.WriteString(word) // Flush tells the error
+	_, _ = c.w.WriteString("\r\n")
 	if err := c.w.Flush(); err != nil {
 		// A write that fails has not handed over its last byte.
 		res.Dot = false
@@ -226,9 +227,13 @@ func (c *Conn) lastWord() mail.Reply {
 // mailCommand is MAIL with the parameters that the server understands.
 func (c *Conn) mailCommand(m *Message) string {
 	var b strings.Builder
-	b.WriteString("MAIL FROM:<" + m.From.String() + ">")
+	b.Grow(len("MAIL FROM:<@> SIZE=18446744073709551615 BODY=8BITMIME") + len(m.From.Local) + len(m.From.Domain))
+	b.WriteString("MAIL FROM:<")
+	b.WriteString(m.From.String())
+	b.WriteString(">")
 	if c.ext.Sized {
-		b.WriteString(" SIZE=" + strconv.FormatInt(m.Size, 10))
+		b.WriteString(" SIZE=")
+		b.WriteString(strconv.FormatInt(m.Size, 10))
 	}
 	if c.ext.EightBit && m.EightBit {
 		b.WriteString(" BODY=8BITMIME")
