@@ -88,7 +88,7 @@ func parseEndpoint(text string, port uint16) (endpoint, error) {
 // byHosts routes to the router's own list. Nothing here says anything about
 // the recipient, so nothing here fails it.
 func (t *Table) byHosts(ctx context.Context, r *router) Decision {
-	target := t.target(r, r.groups)
+	target := r.target(r.key)
 	hosts, err := t.resolve(ctx, r.groups)
 	hosts, loop := t.notOurs(hosts)
 	switch {
@@ -104,7 +104,12 @@ func (t *Table) byHosts(ctx context.Context, r *router) Decision {
 }
 
 // target has everything but the addresses.
-func (t *Table) target(r *router, groups [][]endpoint) Target {
+func (r *Router) target(key string) Target {
+	return Target{Key: key, TLS: r.TLS, Transport: r.Transport, Trace: r.Trace}
+}
+
+// siteKey names the site that groups of hosts make.
+func siteKey(r *Router, groups [][]endpoint) string {
 	var key strings.Builder
 	for i, group := range groups {
 		if i > 0 {
@@ -118,7 +123,7 @@ func (t *Table) target(r *router, groups [][]endpoint) Target {
 		key.WriteString(strings.Join(names, ","))
 	}
 	fmt.Fprintf(&key, " %s %s", r.Transport, r.TLS)
-	return Target{Key: key.String(), TLS: r.TLS, Transport: r.Transport, Trace: r.Trace}
+	return key.String()
 }
 
 // resolve looks the hosts up, all at once, and puts their addresses in the

@@ -37,7 +37,7 @@ func (t *Table) byMX(ctx context.Context, r *router, domain string) Decision {
 		return failed(r.Name, 554, "5.4.6", "the MX of "+domain+" points back to this relay, which has no other route for it")
 	}
 	groups := byPreference(exchangers, r.Port)
-	target := t.target(r, groups)
+	target := r.target(siteKey(&r.Router, groups))
 	hosts, err := t.resolve(ctx, groups)
 	hosts, loop := t.before(hosts)
 	switch {
@@ -65,7 +65,7 @@ func (t *Table) byLiteral(r *router, domain string) Decision {
 		return failed(r.Name, 550, "5.1.2", "not a usable address literal")
 	}
 	addr = addr.Unmap().WithZone("")
-	target := t.target(r, [][]endpoint{{{addr.String(), r.Port}}})
+	target := r.target(siteKey(&r.Router, [][]endpoint{{{addr.String(), r.Port}}}))
 	hosts, loop := t.notOurs([]Host{{Name: addr.String(), Addr: addr, Port: r.Port}})
 	if loop != "" {
 		return failed(r.Name, 554, "5.4.6", "the address literal points back to this relay ("+loop+")")

@@ -70,6 +70,8 @@ type Table struct {
 type router struct {
 	Router
 	groups [][]endpoint
+	// key is the Target's, where the router has hosts.
+	key string
 }
 
 // New checks the routers and makes a table of them.
@@ -123,6 +125,7 @@ func newRouter(r Router) (router, error) {
 		}
 		checked.groups = append(checked.groups, endpoints)
 	}
+	checked.key = siteKey(&r, checked.groups)
 	return checked, nil
 }
 
