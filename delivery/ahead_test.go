@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,12 +35,12 @@ func TestAConnectionClaimsTwoAhead(t *testing.T) {
 			return w.begin(ctx, h.delivery.newAttempt(o, m, []uint32{0}))
 		}
 		for n, free := range []bool{true, true, false} {
-			if err := begin(); (err == nil) != free {
+			if err := begin(); errors.Is(err, context.DeadlineExceeded) == free {
 				t.Errorf("claim %d: %v", n+1, err)
 			}
 		}
 		w.unsettled.Release(1) // an outcome is on record
-		if err := begin(); err != nil {
+		if err := begin(); errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		cancel()

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"quorumta/delivery/outcome"
+	"quorumta/delivery/route"
 	"quorumta/delivery/site"
 	"quorumta/queue"
 	"quorumta/queue/state"
@@ -33,11 +34,12 @@ type attempt struct {
 
 	spanContext trace.SpanContext
 
-	// claimed is closed when claim and claimErr are known; nil before the
-	// claim has begun.
-	claimed  chan struct{}
-	claim    queue.Claim
-	claimErr error
+	// begun: a claim has, and is claiming, or there is a refusal.
+	begun    bool
+	claiming *queue.Claiming
+	refusal  error
+	// claim is what came of it, once claimed has said so.
+	claim queue.Claim
 }
 
 func (d *Deliverer) newAttempt(q *queue.Office, m *state.Message, recipients []uint32) *attempt {
@@ -46,11 +48,15 @@ func (d *Deliverer) newAttempt(q *queue.Office, m *state.Message, recipients []u
 		Attempt: outcome.Attempt{
 			Message: m, By: d.o.Process, Term: q.Term(),
 			Content: func() (io.ReadCloser, error) {
-				content, _, err := q.Content(m.Accepted.ID)
-				return content, err
+				return q.Open(&m.Accepted)
 			},
 		},
 	}
+}
+
+// goes notes where the attempt goes.
+func (a *attempt) goes(router string, t route.Target) {
+	a.Router, a.Transport, a.traced = router, t.Transport, t.Trace
 }
 
 // at notes where the attempt has come to.
@@ -63,13 +69,7 @@ func (a *attempt) span(ctx context.Context) (context.Context, trace.Span) {
 	parent := trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: t.TraceID, SpanID: t.SpanID, TraceFlags: trace.TraceFlags(t.Flags), Remote: true,
 	})
-	options := []trace.SpanStartOption{
-		trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithAttributes(
-			attribute.String("quorumta.message.id", string(a.Message.Accepted.ID)),
-			attribute.Int("quorumta.shard", int(a.office.Shard())),
-		),
-	}
+	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
 	switch {
 	case !parent.IsValid():
 	case a.office.Now().Sub(a.Message.At) <= traceAge:
@@ -79,7 +79,22 @@ func (a *attempt) span(ctx context.Context) (context.Context, trace.Span) {
 	}
 	ctx, span := a.d.o.Tracer.Start(ctx, "delivery.attempt", options...)
 	a.spanContext = span.SpanContext()
+	if span.IsRecording() {
+		span.SetAttributes(
+			attribute.String("quorumta.message.id", string(a.Message.Accepted.ID)),
+			attribute.Int("quorumta.shard", int(a.office.Shard())),
+		)
+	}
 	return ctx, span
+}
+
+// part begins a part of the span in ctx. Where nobody records that one, it is
+// the part as well: its end says nothing.
+func (d *Deliverer) part(ctx context.Context, name string) (context.Context, trace.Span) {
+	if whole := trace.SpanFromContext(ctx); !whole.IsRecording() {
+		return ctx, whole
+	}
+	return d.o.Tracer.Start(ctx, name)
 }
 
 // traceAge is how long attempts belong to the trace of the transaction that
@@ -102,16 +117,19 @@ func (a *attempt) header() string {
 	return "traceparent: " + value + "\r\n"
 }
 
-// begin has the recipients claimed, in a goroutine: it takes about as long as
+// begin puts the claim of the recipients on its way: it takes about as long as
 // the server takes to answer.
 func (a *attempt) begin() {
-	a.claimed = make(chan struct{})
-	a.d.recorders.Go(func() {
-		defer close(a.claimed)
-		ctx, cancel := context.WithTimeout(a.d.records, claimTimeout)
-		defer cancel()
-		a.claim, a.claimErr = a.office.Claim(ctx, a.Message.Accepted.ID, a.recipients)
-	})
+	a.begun = true
+	a.claiming, a.refusal = a.office.Begin(a.Message.Accepted.ID, a.recipients)
+}
+
+// claimed waits for the claim that has begun.
+func (a *attempt) claimed() error {
+	if a.claiming != nil {
+		a.claim, a.refusal = a.claiming.Wait(a.d.records, claimTimeout)
+	}
+	return a.refusal
 }
 
 // errSick: nothing is sent whose outcome could not be recorded.
@@ -119,11 +137,10 @@ var errSick = fmt.Errorf("%w: the store is sick", queue.ErrNotInOffice)
 
 // lastLook is asked right before the final dot.
 func (a *attempt) lastLook() error {
-	<-a.claimed
-	switch {
-	case a.claimErr != nil:
-		return a.claimErr
-	case !a.d.may(a.office):
+	if err := a.claimed(); err != nil {
+		return err
+	}
+	if !a.d.may(a.office) {
 		return errSick
 	}
 	return a.office.MaySend(a.claim)

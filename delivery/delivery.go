@@ -13,6 +13,7 @@ import (
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/semaphore"
 
+	"quorumta/delivery/crew"
 	"quorumta/delivery/dsn"
 	"quorumta/delivery/gate"
 	"quorumta/delivery/own"
@@ -164,7 +165,8 @@ type Deliverer struct {
 	giveUp, forget context.CancelFunc
 	// workers have a connection each; recorders route messages and record
 	// outcomes.
-	workers, recorders sync.WaitGroup
+	workers   sync.WaitGroup
+	recorders crew.Crew
 }
 
 // New makes a Deliverer.

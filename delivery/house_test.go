@@ -33,15 +33,20 @@ import (
 type house struct {
 	*queue.Queue
 	*world
-	t        *testing.T
+	t        testing.TB
 	delivery *Deliverer
 	stop     func()
 }
 
 // open starts a house; change may alter its options.
-func open(t *testing.T, change func(*Options)) *house {
+func open(t testing.TB, change func(*Options)) *house {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	return openLogged(t, slog.New(slog.NewTextHandler(t.Output(), nil)), change)
+}
+
+// openLogged is open with another log.
+func openLogged(t testing.TB, log *slog.Logger, change func(*Options)) *house {
+	t.Helper()
 	node, err := cluster.Open(cluster.Options{Name: "n1", Shards: 1, FS: vfs.NewMem(), MemoryBytes: 16 << 20, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +97,7 @@ func open(t *testing.T, change func(*Options)) *house {
 }
 
 // table is a table of routers.
-func table(t *testing.T, w *world, routers ...route.Router) *route.Table {
+func table(t testing.TB, w *world, routers ...route.Router) *route.Table {
 	t.Helper()
 	table, err := route.New(route.Options{Hostname: "us.example", Resolver: w, Routers: routers})
 	if err != nil {
@@ -109,7 +114,7 @@ func (h *house) rules(change func(*Rules)) {
 }
 
 // every tries again after the interval until the cut-off.
-func every(t *testing.T, interval, cutoff time.Duration) *retry.Rules {
+func every(t testing.TB, interval, cutoff time.Duration) *retry.Rules {
 	t.Helper()
 	step := retry.Step{Letter: 'F', Cutoff: cutoff, Interval: interval, Factor: 1}
 	r, err := retry.New([]retry.Rule{{Name: "test", Steps: []retry.Step{step}}}, nil)

@@ -12,13 +12,8 @@ import (
 // again; the zero time if none is.
 func (d *Deliverer) record(a *attempt, verdicts []outcome.Verdict) (again time.Time) {
 	id := a.Message.Accepted.ID
-	if a.claimed != nil {
-		<-a.claimed
-		if a.claimErr != nil {
-			// Somebody else has them, or nobody knows: the leader settles it.
-			d.o.Log.DebugContext(d.records, "claim refused", "id", id, "error", a.claimErr)
-			return a.office.Now().Add(time.Second)
-		}
+	if err := a.claimed(); err != nil {
+		return d.refused(a, err)
 	}
 	now, r := a.office.Now(), d.rules.Load()
 	a.Took = d.o.Now().Sub(a.began)
@@ -39,6 +34,13 @@ func (d *Deliverer) record(a *attempt, verdicts []outcome.Verdict) (again time.T
 		d.hold(a)
 	}
 	return again
+}
+
+// refused is what follows where the recipients could not be claimed: somebody
+// else has them, or nobody knows, and the leader settles it.
+func (d *Deliverer) refused(a *attempt, err error) (again time.Time) {
+	d.o.Log.DebugContext(d.records, "claim refused", "id", a.Message.Accepted.ID, "error", err)
+	return a.office.Now().Add(time.Second)
 }
 
 // here is a shard's time by our own clock; zero stays zero.

@@ -80,7 +80,7 @@ func (d *Deliverer) due(key window.Key, busy []uint32) (*state.Message, []uint32
 	now := q.Now()
 	var due []uint32
 	for i := range m.Recipients {
-		if n := uint32(i); !skip[n] && isDue(m, n, now) {
+		if n := uint32(i); isDue(m, n, now) && !skip[n] {
 			due = append(due, n)
 		}
 	}
@@ -110,7 +110,8 @@ type group struct {
 // routeAll asks the routers about recipients.
 func (d *Deliverer) routeAll(ctx context.Context, m *state.Message, recipients []uint32) routing {
 	var all routing
-	index := map[string]int{}
+	type place struct{ router, key string }
+	index := map[place]int{}
 	router := d.rules.Load().Router
 	for _, n := range recipients {
 		decision := router.Route(ctx, factsOf(m, n), m.Hosts)
@@ -125,7 +126,7 @@ func (d *Deliverer) routeAll(ctx context.Context, m *state.Message, recipients [
 			all.ended = append(all.ended, v)
 			continue
 		}
-		key := decision.Router + "\x00" + decision.Target.Key
+		key := place{decision.Router, decision.Target.Key}
 		i, ok := index[key]
 		if !ok {
 			i = len(all.groups)
@@ -161,6 +162,7 @@ func factsOf(m *state.Message, n uint32) *policy.Facts {
 // place routes recipients and puts them into the lanes of their sites. What
 // goes nowhere is settled at once.
 func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message, due []uint32) {
+	began := d.o.Now()
 	all := d.routeAll(ctx, m, due)
 	if ctx.Err() != nil {
 		return
@@ -171,11 +173,13 @@ func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message,
 			d.record(d.newAttempt(q, m, nil), part)
 		}
 	}
+	sender := m.Accepted.Envelope.From.String()
 	for _, g := range all.groups {
 		s := d.sites.Site(g.target)
+		plan := &window.Plan{Message: m, Target: g.target, Router: g.router, At: began}
 		for list := g.recipients; len(list) > 0; {
 			n := min(len(list), d.o.Limits.Recipients)
-			j := &window.Job{Key: key, Sender: m.Accepted.Envelope.From.String(), Recipients: list[:n:n]}
+			j := &window.Job{Key: key, Sender: sender, Recipients: list[:n:n], Plan: plan}
 			if d.window.Add(j, s) {
 				d.startWorker(j.Lane)
 			}

@@ -81,6 +81,7 @@ func (d *Deliverer) tell(a *attempt, verdicts []outcome.Verdict, now time.Time) 
 	ctx := trace.ContextWithSpanContext(d.records, a.spanContext)
 	accepted := &a.Message.Accepted
 	d.meters.duration.Record(ctx, a.Took.Seconds())
+	lines := d.o.Log.Enabled(ctx, slog.LevelInfo)
 	for i := range verdicts {
 		v := &verdicts[i]
 		d.meters.recipients.Add(ctx, 1, d.meters.outcomes[v.Word()])
@@ -90,7 +91,7 @@ func (d *Deliverer) tell(a *attempt, verdicts []outcome.Verdict, now time.Time) 
 		if v.What == outcome.Delivered {
 			d.meters.delay.Record(ctx, now.Sub(a.Message.At).Seconds())
 		}
-		if v.What == outcome.Returned {
+		if v.What == outcome.Returned || !lines {
 			continue
 		}
 		router := a.Router

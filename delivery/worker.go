@@ -74,28 +74,44 @@ func (w *worker) leave() {
 
 // carryOut makes one attempt of a job; false when the site gives no connection.
 func (w *worker) carryOut(j *window.Job) bool {
-	a := w.d.attempt(j)
+	plan := j.Plan
+	j.Plan = nil
+	if plan != nil && w.d.o.Now().Sub(plan.At) > freshFor {
+		plan = nil
+	}
+	a := w.d.attempt(j, plan)
 	if a == nil || !w.d.patient(a.office) {
 		w.d.window.Done(j, time.Time{})
 		return true
 	}
 	ctx, span := a.span(w.d.work)
 	defer span.End()
-	if !w.reroute(ctx, a) {
+	if plan != nil && !span.IsRecording() { // a trace shows how long routing takes
+		a.goes(plan.Router, plan.Target)
+	} else if !w.reroute(ctx, a) {
 		w.d.window.Done(j, w.d.o.Now())
 		return true
 	}
 	connected := w.try(ctx, a, j)
-	span.SetAttributes(attribute.String("server.address", a.Host))
+	if span.IsRecording() {
+		span.SetAttributes(attribute.String("server.address", a.Host))
+	}
 	return connected
 }
 
+// freshFor is how long a message need not be read and routed once more before
+// it is tried. What was read may be stale by then: the claim tells.
+const freshFor = time.Second
+
 // attempt is one of the job's recipients that nobody has settled since; nil
-// where there are none.
-func (d *Deliverer) attempt(j *window.Job) *attempt {
+// where there are none. Of a plan, which is nil or fresh, it takes their word.
+func (d *Deliverer) attempt(j *window.Job, plan *window.Plan) *attempt {
 	q := d.offices.get(j.Office)
 	if q == nil {
 		return nil
+	}
+	if plan != nil {
+		return d.newAttempt(q, plan.Message, j.Recipients)
 	}
 	m, ok := q.Message(j.ID)
 	if !ok || m.Held {
@@ -118,7 +134,7 @@ func (d *Deliverer) attempt(j *window.Job) *attempt {
 // addresses change. It is false where the recipients do not belong here any
 // more.
 func (w *worker) reroute(ctx context.Context, a *attempt) bool {
-	ctx, span := w.d.o.Tracer.Start(ctx, "dns")
+	ctx, span := w.d.part(ctx, "dns")
 	defer span.End()
 	all := w.d.routeAll(ctx, a.Message, a.recipients)
 	if len(all.groups) != 1 || len(all.ended) > 0 || all.groups[0].target.Key != w.lane.Site.Key() {
@@ -126,7 +142,7 @@ func (w *worker) reroute(ctx context.Context, a *attempt) bool {
 	}
 	g := all.groups[0]
 	w.d.sites.Site(g.target)
-	a.Router, a.Transport, a.traced = g.router, g.target.Transport, g.target.Trace
+	a.goes(g.router, g.target)
 	return true
 }
 
@@ -193,7 +209,7 @@ func (w *worker) connect(ctx context.Context, a *attempt, j *window.Job) bool {
 	}
 	a.at(*failure)
 	trace.SpanFromContext(ctx).SetStatus(codes.Error, failure.Reply.Text)
-	if what == outcome.Returned && a.claimed == nil {
+	if what == outcome.Returned && !a.begun {
 		w.d.window.Requeue(j)
 		return false
 	}
@@ -214,19 +230,19 @@ func alike(recipients []uint32, what outcome.What, why site.Failure) []outcome.V
 func (w *worker) send(ctx context.Context, a *attempt) (smtpc.Result, error) {
 	a.Host, a.IP, a.TLS = w.conn.Host, w.conn.IP, w.conn.Secrecy
 	a.RelaysDSN = w.conn.Extensions().DSN
-	content, size, err := a.office.Content(a.Message.Accepted.ID)
+	content, err := a.Content()
 	if err != nil {
 		a.damaged = errors.Is(err, queue.ErrDamaged)
 		return untried(a), &smtpc.Error{Phase: smtpc.PhaseMail, Err: fmt.Errorf("read the content: %w", err), Ours: true}
 	}
 	defer func() { _ = content.Close() }()
-	if most := w.conn.Extensions().Recipients; most > 0 && a.claimed == nil {
+	if most := w.conn.Extensions().Recipients; most > 0 && !a.begun {
 		a.recipients = a.recipients[:min(most, len(a.recipients))]
 	}
 	if err := w.begin(ctx, a); err != nil {
 		return untried(a), &smtpc.Error{Phase: smtpc.PhaseMail, Err: err, Ours: true}
 	}
-	ctx, span := w.d.o.Tracer.Start(ctx, "smtp.data")
+	ctx, span := w.d.part(ctx, "smtp.data")
 	defer span.End()
 	e, header := &a.Message.Accepted.Envelope, a.header()
 	var body io.Reader = content
@@ -235,8 +251,9 @@ func (w *worker) send(ctx context.Context, a *attempt) (smtpc.Result, error) {
 	}
 	message := smtpc.Message{
 		From: e.From, Return: e.Return, EnvID: e.EnvID, EightBit: e.EightBit, UTF8: e.UTF8,
-		Size: size + int64(len(header)), Content: body,
-		BeforeDot: a.lastLook,
+		Size: a.Message.Accepted.Size + int64(len(header)), Content: body,
+		BeforeDot:  a.lastLook,
+		Recipients: make([]mail.Recipient, 0, len(a.recipients)),
 	}
 	for _, n := range a.recipients {
 		r := &a.Message.Recipients[n]
@@ -259,14 +276,14 @@ func untried(a *attempt) smtpc.Result {
 
 // begin has the attempt claimed, once, when there is room for one more claim.
 func (w *worker) begin(ctx context.Context, a *attempt) error {
-	if a.claimed != nil {
-		return nil
+	if a.begun {
+		return a.refusal
 	}
 	if err := w.unsettled.Acquire(ctx, 1); err != nil {
 		return err
 	}
 	a.begin()
-	return nil
+	return a.refusal
 }
 
 // learn draws conclusions about the site, and leaves a connection that is of
@@ -294,7 +311,7 @@ func (w *worker) learn(err error, failure site.Failure, res smtpc.Result) {
 func (w *worker) settle(a *attempt, j *window.Job, verdicts []outcome.Verdict) {
 	w.d.recorders.Go(func() {
 		again := w.d.record(a, verdicts)
-		if a.claimed != nil {
+		if a.begun {
 			w.unsettled.Release(1)
 		}
 		if len(a.recipients) < len(j.Recipients) {
@@ -306,7 +323,7 @@ func (w *worker) settle(a *attempt, j *window.Job, verdicts []outcome.Verdict) {
 
 // postpone defers a job that has waited for a failing site for too long.
 func (d *Deliverer) postpone(j *window.Job) {
-	a := d.attempt(j)
+	a := d.attempt(j, nil)
 	if a == nil {
 		d.window.Done(j, time.Time{})
 		return

@@ -1,6 +1,7 @@
 // Package scan reads a shard's due index for as long as an office lasts: the
 // newest rows whenever some may have appeared, and in between a sweep of the
-// whole index, which finds what was there before and what found no room.
+// whole index, which finds what was there before and what found no room. New
+// mail it is told of by name, and need not read.
 package scan
 
 import (
@@ -43,6 +44,11 @@ type Index interface {
 	Due(after state.DueRow, until time.Time, limit int) []state.DueRow
 	// Changed is closed when rows may have appeared since the call.
 	Changed() <-chan struct{}
+	// Arrivals takes rows that have appeared since the last call, and of which
+	// Changed says nothing; Arrived is sent to when there are some. They go into
+	// the slice given, which is one that was returned before.
+	Arrivals(into []state.DueRow) []state.DueRow
+	Arrived() <-chan struct{}
 }
 
 // Options say what is scanned, and for whom; all are needed.
@@ -70,6 +76,13 @@ type scanner struct {
 	// after that, as by a hold and its release: it is remembered for overlap.
 	tail   time.Time
 	recent map[state.DueRow]time.Time
+	// arrivals are the last ones taken. newest is the highest due time of all,
+	// and arrived tells that there were some since the newest rows were read.
+	arrivals []state.DueRow
+	newest   time.Time
+	arrived  bool
+	// timer is what listen waits by.
+	timer *time.Timer
 	// sweep is the place in the sweep under way; began is zero between sweeps.
 	sweep state.DueRow
 	began time.Time
@@ -84,11 +97,16 @@ type scanner struct {
 
 // Run scans until ctx ends.
 func Run(ctx context.Context, o Options) {
-	s := scanner{Options: o, tail: o.Now(), recent: map[state.DueRow]time.Time{}, next: o.Pace()}
+	s := scanner{
+		Options: o, tail: o.Now(), recent: map[state.DueRow]time.Time{},
+		timer: time.NewTimer(time.Hour), next: o.Pace(),
+	}
+	defer s.timer.Stop()
 	told := false // that the index has changed
 	for ctx.Err() == nil {
 		changed := s.Index.Changed()
 		_, hunger := s.Appetite()
+		s.takeArrivals(ctx)
 		began := s.Pace()
 		news := s.readTail(ctx)
 		took := s.Pace().Sub(began)
@@ -99,11 +117,11 @@ func Run(ctx context.Context, o Options) {
 			told = false
 			continue
 		}
-		pause(ctx, min(max(took*tailShare, tailLeast), tailRest), nil, nil)
+		s.listen(ctx, min(max(took*tailShare, tailLeast), tailRest), nil, nil)
 		if told = isClosed(changed); told {
 			continue // what is due next is asked for when nothing happens
 		}
-		pause(ctx, s.untilNext(), changed, hunger)
+		s.listen(ctx, s.untilNext(), changed, hunger)
 		told = isClosed(changed)
 	}
 }
@@ -117,19 +135,34 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// pause waits for d, or until one of the channels is closed, or ctx ends.
-func pause(ctx context.Context, d time.Duration, changed, hunger <-chan struct{}) {
-	if d <= 0 {
+// listen takes what arrives for d, or until one of the channels is closed, or
+// ctx ends.
+func (s *scanner) listen(ctx context.Context, d time.Duration, changed, hunger <-chan struct{}) {
+	s.timer.Reset(d)
+	for {
+		select {
+		case <-s.Index.Arrived():
+			s.takeArrivals(ctx)
+			continue
+		case <-ctx.Done():
+		case <-changed:
+		case <-hunger:
+		case <-s.timer.C:
+		}
 		return
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-changed:
-	case <-hunger:
-	case <-timer.C:
+}
+
+// takeArrivals takes the messages that have been accepted just now.
+func (s *scanner) takeArrivals(ctx context.Context) {
+	s.arrivals = s.Index.Arrivals(s.arrivals)
+	for _, row := range s.arrivals {
+		s.Take(ctx, row.ID)
+		if row.Due.After(s.newest) {
+			s.newest = row.Due
+		}
 	}
+	s.arrived = s.arrived || len(s.arrivals) > 0
 }
 
 // untilNext is how long nothing happens by itself: until the next row is due,
@@ -147,9 +180,10 @@ func (s *scanner) untilNext() time.Duration {
 // readTail takes the rows that became due since the last time. It goes by the
 // rows that it has seen, not by the clock: a row appears when its entry is
 // committed, which may be long after it was stamped, but in the order of the
-// stamps. It reports whether it has taken any.
+// stamps. It reports whether there were any, or messages have arrived.
 func (s *scanner) readTail(ctx context.Context) (news bool) {
 	now, pace := s.Now(), s.Pace()
+	news, s.arrived = s.arrived, false
 	after := state.DueRow{Due: s.tail.Add(-overlap)}
 	for ctx.Err() == nil {
 		rows := s.Index.Due(after, now, pageRows)
@@ -170,8 +204,10 @@ func (s *scanner) readTail(ctx context.Context) (news bool) {
 			break
 		}
 	}
-	if after.Due.After(s.tail) {
-		s.tail = after.Due
+	for _, seen := range []time.Time{after.Due, s.newest} {
+		if seen.After(s.tail) && !seen.After(now) {
+			s.tail = seen
+		}
 	}
 	maps.DeleteFunc(s.recent, func(row state.DueRow, taken time.Time) bool {
 		return row.Due.Before(s.tail.Add(-overlap)) || pace.Sub(taken) > overlap

@@ -19,6 +19,8 @@ type index struct {
 	mu      sync.Mutex
 	rows    []state.DueRow
 	changed chan struct{}
+	arrived chan struct{}
+	news    []state.DueRow
 	reads   atomic.Int64
 	// skew is how far the shard's clock is ahead of ours.
 	skew atomic.Int64
@@ -42,6 +44,28 @@ func (x *index) Changed() <-chan struct{} {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.changed
+}
+
+func (x *index) Arrived() <-chan struct{} { return x.arrived }
+
+func (x *index) Arrivals([]state.DueRow) []state.DueRow {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	defer func() { x.news = nil }()
+	return x.news
+}
+
+// accept adds a row of which the office tells by name.
+func (x *index) accept(id string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	row := state.DueRow{Due: time.Now(), ID: mail.MessageID(id)}
+	x.rows, x.news = append(x.rows, row), append(x.news, row)
+	slices.SortFunc(x.rows, compare)
+	select {
+	case x.arrived <- struct{}{}:
+	default:
+	}
 }
 
 // put adds a row, as an entry does that was committed.
@@ -73,7 +97,7 @@ func (x *index) when(id string, since time.Time) (time.Duration, bool) {
 func scanned(t *testing.T, f func(x *index)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		x := &index{changed: make(chan struct{}), seen: map[mail.MessageID]time.Time{}}
+		x := &index{changed: make(chan struct{}), arrived: make(chan struct{}, 1), seen: map[mail.MessageID]time.Time{}}
 		ctx, cancel := context.WithCancel(t.Context())
 		var run sync.WaitGroup
 		defer run.Wait()
@@ -108,6 +132,32 @@ func TestNewRowsAreFoundAtOnce(t *testing.T) {
 			t.Errorf("found %v after %v", ok, took)
 		}
 		if took, ok := x.when("later", began); !ok || took < 10*time.Second || took > 10*time.Second+30*time.Millisecond {
+			t.Errorf("found %v after %v", ok, took)
+		}
+	})
+}
+
+// TestArrivalsAreTakenWithoutReading: what the office tells of by name costs no
+// look into the index, and keeps nothing else waiting.
+func TestArrivalsAreTakenWithoutReading(t *testing.T) {
+	scanned(t, func(x *index) {
+		before := x.reads.Load()
+		for i := range 1000 {
+			began := time.Now()
+			id := fmt.Sprint("new", i)
+			x.accept(id)
+			time.Sleep(time.Millisecond)
+			if took, ok := x.when(id, began); !ok || took > 0 {
+				t.Fatalf("%s: found %v after %v", id, ok, took)
+			}
+		}
+		if n := x.reads.Load() - before; n > 10 {
+			t.Errorf("%d readings for 1,000 arrivals in a second", n)
+		}
+		began := time.Now()
+		x.put("other", began)
+		time.Sleep(time.Second)
+		if took, ok := x.when("other", began); !ok || took > 30*time.Millisecond {
 			t.Errorf("found %v after %v", ok, took)
 		}
 	})

@@ -3,8 +3,10 @@ package window
 import (
 	"time"
 
+	"quorumta/delivery/route"
 	"quorumta/delivery/site"
 	"quorumta/internal/mail"
+	"quorumta/queue/state"
 )
 
 // Office is a leadership, by which it is: what an earlier one has in flight is
@@ -26,11 +28,25 @@ type Job struct {
 	// Sender takes turns with the others at a site.
 	Sender     string
 	Recipients []uint32
+	// Plan is what routing has found; nil where too many wait to keep it.
+	Plan *Plan
 	// Lane is where Add put it.
 	Lane *Lane
 	// since is when it began to wait.
 	since time.Time
 }
+
+// Plan is a message as it was when it was routed, and where it was to go.
+type Plan struct {
+	Message *state.Message
+	Target  route.Target
+	Router  string
+	// At is when it was asked for.
+	At time.Time
+}
+
+// mostPlans is how many jobs may wait with their plans, which are large.
+const mostPlans = 1000
 
 // Lane is the queue of a site. Site alone is for others than the window.
 type Lane struct {

@@ -147,6 +147,9 @@ func (w *Window) Add(j *Job, s *site.Site) (start bool) {
 		l.dropped = true
 		return false
 	}
+	if w.waiting >= mostPlans {
+		j.Plan = nil
+	}
 	e.jobs = append(e.jobs, j)
 	l.queue.push(j)
 	w.waiting++
@@ -241,6 +244,7 @@ func (w *Window) Requeue(j *Job) {
 		w.doneLocked(j)
 		return
 	}
+	j.Plan = nil // it has failed, or is old
 	j.Lane.queue.pushFront(j)
 	w.waiting++
 }
