@@ -23,8 +23,10 @@ func Fold(r Reader, w Writer, index, term uint64, e event.Entry) []Result {
 // keeping hands out keys and values that may be kept.
 type keeping struct{ Writer }
 
+// Set implements Writer.
 func (k keeping) Set(key, value []byte) { k.Writer.Set(bytes.Clone(key), bytes.Clone(value)) }
 
+// Delete implements Writer.
 func (k keeping) Delete(key []byte) { k.Writer.Delete(bytes.Clone(key)) }
 
 // Folder is for who folds entry after entry: it uses its memory again, and
