@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -88,9 +89,16 @@ func (l *Layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 	ctx, cancel := context.WithTimeout(l.ctx, timeout)
 	defer cancel()
 	peer := string(address)
-	conn, err := l.port.dial(ctx, nameOf(peer), raftProtocol, func(c net.Conn) net.Conn { return c })
+	below := &burst{}
+	conn, err := l.port.dial(ctx, nameOf(peer), raftProtocol, func(c net.Conn) net.Conn {
+		below.Conn = c
+		return below
+	})
 	if err != nil {
 		return nil, err
+	}
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secured{secure, below}
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
 	h := hello{Cluster: l.port.o.Cluster, Shard: l.shard, From: l.port.o.Self, To: peer}

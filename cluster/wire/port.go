@@ -150,7 +150,8 @@ func (p *Port) accept(ctx context.Context, l net.Listener, served *inbox) {
 func (p *Port) admit(ctx context.Context, raw net.Conn, served *inbox) {
 	_ = raw.SetDeadline(time.Now().Add(admitTimeout))
 	below := p.roster.hold(raw, "", "")
-	var conn net.Conn = below
+	ahead := &burst{Conn: below}
+	var conn net.Conn = ahead
 	protocol, name := "", ""
 	if p.o.TLS == nil {
 		plain, err := peek(conn)
@@ -181,6 +182,7 @@ func (p *Port) admit(ctx context.Context, raw net.Conn, served *inbox) {
 		served.put(conn)
 		return
 	}
+	ahead.readAhead()
 	p.welcome(conn, below, name)
 }
 
