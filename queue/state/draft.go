@@ -7,6 +7,7 @@ import (
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
 	"quorumta/queue/event/codec"
+	"quorumta/queue/state/keys"
 )
 
 // draft is a message as a group changes it. Nothing is written before the
@@ -32,7 +33,7 @@ type draft struct {
 
 // draft begins to change a message, if it is open.
 func (f *folding) draft(id mail.MessageID, at time.Time) (*draft, bool) {
-	key := f.keys.id(prefixStatus, id)
+	key := f.key.ID(keys.Status, id)
 	row, ok := f.r.Get(key)
 	if !ok {
 		return nil, false
@@ -62,7 +63,7 @@ func (f *folding) accept(a *event.Accepted, at time.Time) (*draft, Result) {
 	if who, known := f.known(a.ID); known {
 		return nil, who.meetsAccepted(a)
 	}
-	u, ok := read(f.r, f.keys.id(prefixUpload, a.ID), describeUpload)
+	u, ok := read(f.r, f.key.ID(keys.Upload, a.ID), describeUpload)
 	switch {
 	case ok && (inline || u.submitter != a.Submitter):
 		return nil, Conflict
@@ -129,21 +130,21 @@ func (f *folding) commit(d *draft) {
 	}
 	f.shard.counts.Add(d.st.counts(sum, f.shard.era))
 	for _, row := range d.records {
-		f.w.Set(f.keys.record(d.id, d.st.records), row)
+		f.w.Set(f.key.Record(d.id, d.st.records), row)
 		d.st.records++
 	}
 	f.reschedule(d, d.st.due(sum))
 	f.write(&d.st.roster)
-	f.w.Set(f.keys.id(prefixStatus, d.id), codec.Put(&f.out, &d.st, describeStatus))
+	f.w.Set(f.key.ID(keys.Status, d.id), codec.Put(&f.out, &d.st, describeStatus))
 }
 
 // place gives a new message its content.
 func (f *folding) place(d *draft) {
 	if d.upload == nil {
-		f.w.Set(f.keys.numbered(prefixContent, d.id, 0), d.accepted.Content)
+		f.w.Set(f.key.Numbered(keys.Content, d.id, 0), d.accepted.Content)
 		return
 	}
-	f.w.Delete(f.keys.id(prefixUpload, d.id))
+	f.w.Delete(f.key.ID(keys.Upload, d.id))
 	f.shard.counts.Uploads--
 }
 
@@ -159,7 +160,7 @@ func (f *folding) land(d *draft, sum summary) {
 	for _, number := range f.flights {
 		f.claim = Claim{}
 		if sum.flying > 0 {
-			key := f.keys.numbered(prefixClaim, d.id, number)
+			key := f.key.Numbered(keys.Claim, d.id, number)
 			row, ok := f.r.Get(key)
 			if !ok {
 				panic("state: a claim of " + string(d.id) + " is missing")
@@ -183,7 +184,7 @@ func (f *folding) putClaim(d *draft, number uint32) {
 	f.claim.Recipients = slices.DeleteFunc(f.claim.Recipients, func(n uint32) bool {
 		return d.st.roster.left(n, number)
 	})
-	key := f.keys.numbered(prefixClaim, d.id, number)
+	key := f.key.Numbered(keys.Claim, d.id, number)
 	if len(f.claim.Recipients) == 0 {
 		f.w.Delete(key)
 		return
@@ -197,10 +198,10 @@ func (f *folding) reschedule(d *draft, due time.Time) {
 		return
 	}
 	if !d.due.IsZero() {
-		f.w.Delete(f.keys.due(d.free, d.due, d.id))
+		f.w.Delete(f.key.Due(d.free, d.due, d.id))
 	}
 	if !due.IsZero() {
-		f.w.Set(f.keys.due(d.st.free, due, d.id), nil)
+		f.w.Set(f.key.Due(d.st.free, due, d.id), nil)
 	}
 }
 
@@ -209,7 +210,7 @@ func (f *folding) reschedule(d *draft, due time.Time) {
 func (f *folding) end(d *draft) {
 	rows := slices.Grow(f.closed.rows[:0], int(d.st.records)+len(d.records))
 	for n := range d.st.records {
-		key := f.keys.record(d.id, n)
+		key := f.key.Record(d.id, n)
 		row, ok := f.r.Get(key)
 		if !ok {
 			panic("state: a record of " + string(d.id) + " is missing")
@@ -220,18 +221,18 @@ func (f *folding) end(d *draft) {
 	f.closed.rows = append(rows, d.records...)
 	f.bury(d.id, d.at)
 	for n := range d.st.parts {
-		f.w.Delete(f.keys.numbered(prefixContent, d.id, n))
+		f.w.Delete(f.key.Numbered(keys.Content, d.id, n))
 	}
 	f.erase(&d.st.roster)
 	f.reschedule(d, time.Time{})
-	f.w.Delete(f.keys.id(prefixStatus, d.id))
+	f.w.Delete(f.key.ID(keys.Status, d.id))
 }
 
 // bury puts the closed history under the day of its end or, where clocks
 // disagree, the later one on which its id was drawn.
 func (f *folding) bury(id mail.MessageID, at time.Time) {
-	day := max(dayOf(at), dayOf(id.Time()))
-	f.w.Set(f.keys.closed(day, id), codec.Put(&f.out, &f.closed, describeRecords))
+	day := max(keys.DayOf(at), keys.DayOf(id.Time()))
+	f.w.Set(f.key.Closed(day, id), codec.Put(&f.out, &f.closed, describeRecords))
 	clear(f.closed.rows) // they may be long, and many: nothing keeps them here
 	if i, ok := slices.BinarySearch(f.shard.days, day); !ok {
 		f.shard.days = slices.Insert(f.shard.days, i, day)

@@ -9,6 +9,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/state/keys"
 )
 
 var phaseNames = [...]string{
@@ -47,8 +48,8 @@ func Dump(r Reader) string {
 			u.ID, u.Submitter.Node, u.Submitter.Boot, u.Submitter.Seq, stamp(u.Renewed))
 		return true
 	})
-	r.Scan([]byte{prefixContent}, []byte{prefixContent + 1}, func(k, v []byte) bool {
-		fmt.Fprintf(&b, "content %s part %d: %d bytes\n", k[1:1+idLength], binary.BigEndian.Uint32(k[1+idLength:]), len(v))
+	r.Scan([]byte{keys.Content}, []byte{keys.Content + 1}, func(k, v []byte) bool {
+		fmt.Fprintf(&b, "content %s part %d: %d bytes\n", k[1:1+keys.IDLength], binary.BigEndian.Uint32(k[1+keys.IDLength:]), len(v))
 		return true
 	})
 	Open(r, "", func(id mail.MessageID) bool {

@@ -8,6 +8,7 @@ import (
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
 	"quorumta/queue/event/codec"
+	"quorumta/queue/state/keys"
 )
 
 // Fold applies the groups of an entry that was committed at index in term. It
@@ -39,8 +40,8 @@ type Folder struct{ f folding }
 func (o *Folder) Fold(r Reader, w Writer, index, term uint64, e event.Entry) []Result {
 	f := &o.f
 	f.r, f.w, f.decided, f.term, f.shard = r, w, e.Term, term, shard{}
-	if row, ok := r.Get(f.keys.shard()); ok {
-		mustRead(f.keys.shard(), codec.Get(&f.in, row, &f.shard, describeShard))
+	if row, ok := r.Get(f.key.Shard()); ok {
+		mustRead(f.key.Shard(), codec.Get(&f.in, row, &f.shard, describeShard))
 	}
 	results := make([]Result, len(e.Groups))
 	for i := range e.Groups {
@@ -48,7 +49,7 @@ func (o *Folder) Fold(r Reader, w Writer, index, term uint64, e event.Entry) []R
 		results[i] = f.group(&e.Groups[i])
 	}
 	if slices.Contains(results, Applied) {
-		w.Set(f.keys.shard(), codec.Put(&f.out, &f.shard, describeShard))
+		w.Set(f.key.Shard(), codec.Put(&f.out, &f.shard, describeShard))
 	}
 	return results
 }
@@ -64,7 +65,7 @@ type folding struct {
 	shard shard
 	// The rest is memory for what is made for a moment: keys, what is read and
 	// what is written for the group at hand, and what is about to be encoded.
-	keys    keys
+	key     keys.Buffer
 	in, out codec.Fields
 	entry   Record
 	bare    event.Accepted

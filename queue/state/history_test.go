@@ -10,6 +10,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/state/keys"
 	"quorumta/queue/state/recent"
 )
 
@@ -158,7 +159,7 @@ func (h *historian) group() event.Group {
 	id := h.id()
 	switch rapid.IntRange(0, 16).Draw(h.t, "sort of group") {
 	case 0:
-		return event.Group{Events: []event.Event{&event.Pruned{Day: dayOf(h.now) - uint32(rapid.IntRange(0, 2).Draw(h.t, "day"))}}}
+		return event.Group{Events: []event.Event{&event.Pruned{Day: keys.DayOf(h.now) - uint32(rapid.IntRange(0, 2).Draw(h.t, "day"))}}}
 	case 1:
 		return event.Group{Events: []event.Event{&event.Swept{IDs: []mail.MessageID{id}}}}
 	case 15:

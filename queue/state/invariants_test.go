@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quorumta/internal/mail"
+	"quorumta/queue/state/keys"
 )
 
 // failer is a test of testing or of rapid.
@@ -43,7 +44,7 @@ func checkInvariants(t failer, s mapStore) {
 			}
 		}
 		c.InFlight += flying
-		st, _ := read(s, idKey(prefixStatus, id), describeStatus)
+		st, _ := read(s, keys.IDKey(keys.Status, id), describeStatus)
 		if free := readShard(s).era; free > 0 && st.free == free {
 			c.Free++
 			if m.Held {
@@ -131,7 +132,7 @@ func checkMessage(t failer, s mapStore, id mail.MessageID, m *Message) {
 	if m.Accepted.Content != nil {
 		t.Fatalf("the Accepted of %s carries its content", id)
 	}
-	st, _ := read(s, idKey(prefixStatus, id), describeStatus)
+	st, _ := read(s, keys.IDKey(keys.Status, id), describeStatus)
 	if h, ok := History(s, id); !ok || len(h) != int(st.records) {
 		t.Fatalf("%s has %d records, not %d", id, len(h), st.records)
 	}
@@ -145,17 +146,17 @@ func checkContent(t failer, s mapStore, owners map[mail.MessageID]uint32) {
 			continue
 		}
 		switch id := mail.MessageID(k[1:min(len(k), 21)]); k[0] {
-		case prefixContent:
+		case keys.Content:
 			parts, ok := owners[id]
 			if n := binary.BigEndian.Uint32([]byte(k[21:])); !ok || parts > 0 && n >= parts {
 				t.Fatalf("content %q belongs to nobody", k)
 			}
-		case prefixHistory, prefixMessage, prefixChunk, prefixSection:
-			if _, ok := s.Get(idKey(prefixStatus, id)); !ok {
+		case keys.History, keys.Message, keys.Chunk, keys.Section:
+			if _, ok := s.Get(keys.IDKey(keys.Status, id)); !ok {
 				t.Fatalf("row %q belongs to no open message", k)
 			}
-		case prefixClosed:
-			if _, ok := s.Get(idKey(prefixStatus, mail.MessageID(k[5:]))); ok {
+		case keys.Closed:
+			if _, ok := s.Get(keys.IDKey(keys.Status, mail.MessageID(k[5:]))); ok {
 				t.Fatalf("%q is open and closed", k)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
 	"quorumta/queue/event/codec"
+	"quorumta/queue/state/keys"
 )
 
 // Recaller is what a Reader may be beside: it remembers some rows. It is safe
@@ -45,12 +46,12 @@ func recall(r Reader, keys ...[]byte) [][]byte {
 // Load reads an open message. What was accepted is shared by all who load it:
 // nobody may change it.
 func Load(r Reader, id mail.MessageID) (*Message, bool) {
-	key := idKey(prefixStatus, id)
-	rows := recall(r, key, idKey(prefixMessage, id), shardKey())
+	key := keys.IDKey(keys.Status, id)
+	rows := recall(r, key, keys.IDKey(keys.Message, id), keys.ShardKey())
 	if rows[0] == nil {
 		return nil, false
 	}
-	s := parse(shardKey(), rows[2], describeShard)
+	s := parse(keys.ShardKey(), rows[2], describeShard)
 	memory, ok := r.(Recaller)
 	if !ok {
 		return assemble(r, id, rows).message(&s), true
@@ -82,11 +83,11 @@ func (l *loaded) message(s *shard) *Message {
 
 // assemble makes a message of its status and birth.
 func assemble(r Reader, id mail.MessageID, rows [][]byte) *loaded {
-	st := parse(idKey(prefixStatus, id), rows[0], describeStatus)
+	st := parse(keys.IDKey(keys.Status, id), rows[0], describeStatus)
 	if rows[1] == nil {
 		panic("state: the birth of " + string(id) + " is missing")
 	}
-	birth := parse(idKey(prefixMessage, id), rows[1], describeRecord)
+	birth := parse(keys.IDKey(keys.Message, id), rows[1], describeRecord)
 	l := &loaded{free: st.free, Message: Message{
 		Accepted: *birth.Event.(*event.Accepted), At: birth.At, Recipients: make([]Recipient, st.roster.count),
 		Attempts: st.attempts, Held: st.held, HeldBy: st.heldBy, HeldWhy: st.heldWhy, Hosts: st.hosts,
@@ -116,7 +117,7 @@ func (m *Message) DueAt(now time.Time) []uint32 {
 // Current reports whether the attempt is the current one of all of the
 // recipients: what a look before the final dot must find. It reads the rows of those alone.
 func Current(r Reader, id mail.MessageID, number uint32, recipients []uint32) bool {
-	key := idKey(prefixStatus, id)
+	key := keys.IDKey(keys.Status, id)
 	row := recall(r, key)[0]
 	if row == nil {
 		return false
@@ -146,7 +147,8 @@ func Due(r Reader, after DueRow, until time.Time, limit int) []DueRow {
 	for _, era := range indexes {
 		left := limit
 		scanDue(r, era, after, until, func(k []byte) bool {
-			rows = append(rows, parseDueKey(k))
+			due, id := keys.ParseDue(k)
+			rows = append(rows, DueRow{Due: due, ID: id})
 			left--
 			return left > 0
 		})
@@ -170,20 +172,20 @@ func CountDue(r Reader, until time.Time) uint64 {
 }
 
 func scanDue(r Reader, era uint32, from DueRow, until time.Time, f func(key []byte) bool) {
-	lo := dueIndex(era)
+	lo := keys.DueIndex(era)
 	if from != (DueRow{}) {
-		lo = after(dueKey(era, from.Due, from.ID))
+		lo = keys.After(keys.DueKey(era, from.Due, from.ID))
 	}
-	hi := dueKey(era, until.Add(time.Millisecond), "")
+	hi := keys.DueKey(era, until.Add(time.Millisecond), "")
 	r.Scan(lo, hi, func(k, _ []byte) bool { return f(k) })
 }
 
 // Claims lists the attempts under way, in order of id and number.
 func Claims(r Reader, f func(Claim) bool) {
-	r.Scan([]byte{prefixClaim}, []byte{prefixClaim + 1}, func(k, row []byte) bool {
+	r.Scan([]byte{keys.Claim}, []byte{keys.Claim + 1}, func(k, row []byte) bool {
 		c := parse(k, row, describeClaim)
-		c.ID = mail.MessageID(k[1 : 1+idLength])
-		c.Number = binary.BigEndian.Uint32(k[1+idLength:])
+		c.ID = mail.MessageID(k[1 : 1+keys.IDLength])
+		c.Number = binary.BigEndian.Uint32(k[1+keys.IDLength:])
 		return f(c)
 	})
 }
@@ -191,7 +193,7 @@ func Claims(r Reader, f func(Claim) bool) {
 // Content returns part n of the content of an open message or of an
 // unfinished upload; a message without parts has all of it as part 0.
 func Content(r Reader, id mail.MessageID, n uint32) ([]byte, bool) {
-	b := recall(r, numberedKey(prefixContent, id, n))[0]
+	b := recall(r, keys.NumberedKey(keys.Content, id, n))[0]
 	return b, b != nil
 }
 
@@ -205,14 +207,14 @@ func History(r Reader, id mail.MessageID) ([]Record, bool) {
 		history = append(history, record)
 		return true
 	}
-	birth := idKey(prefixMessage, id)
+	birth := keys.IDKey(keys.Message, id)
 	if row, ok := r.Get(birth); ok {
 		add(birth, row)
-		r.Scan(numberedKey(prefixHistory, id, 0), after(numberedKey(prefixHistory, id, 1<<32-1)), add)
+		r.Scan(keys.NumberedKey(keys.History, id, 0), keys.After(keys.NumberedKey(keys.History, id, 1<<32-1)), add)
 		return history, true
 	}
 	for _, day := range Days(r) {
-		key := closedKey(day, id)
+		key := keys.ClosedKey(day, id)
 		if closed, ok := read(r, key, describeRecords); ok {
 			for _, row := range closed.rows {
 				add(key, row)
@@ -225,17 +227,17 @@ func History(r Reader, id mail.MessageID) ([]Record, bool) {
 
 // Open calls f for the open messages with an id above after, ascending.
 func Open(r Reader, above mail.MessageID, f func(mail.MessageID) bool) {
-	lo := []byte{prefixStatus}
+	lo := []byte{keys.Status}
 	if above != "" {
-		lo = after(idKey(prefixStatus, above))
+		lo = keys.After(keys.IDKey(keys.Status, above))
 	}
-	r.Scan(lo, []byte{prefixStatus + 1}, func(k, _ []byte) bool { return f(mail.MessageID(k[1:])) })
+	r.Scan(lo, []byte{keys.Status + 1}, func(k, _ []byte) bool { return f(mail.MessageID(k[1:])) })
 }
 
 // Closed calls f for the messages whose history is kept, in order of the day
 // they ended and of id; abandoned ids are among them.
 func Closed(r Reader, f func(mail.MessageID) bool) {
-	r.Scan([]byte{prefixClosed}, []byte{prefixClosed + 1}, func(k, _ []byte) bool {
+	r.Scan([]byte{keys.Closed}, []byte{keys.Closed + 1}, func(k, _ []byte) bool {
 		return f(mail.MessageID(k[5:]))
 	})
 }
@@ -258,7 +260,7 @@ func LastTime(r Reader) time.Time { return readShard(r).last }
 func Days(r Reader) []uint32 { return readShard(r).days }
 
 func readShard(r Reader) shard {
-	if s, ok := read(r, shardKey(), describeShard); ok {
+	if s, ok := read(r, keys.ShardKey(), describeShard); ok {
 		return *s
 	}
 	return shard{}
@@ -266,7 +268,7 @@ func readShard(r Reader) shard {
 
 // Uploads lists the unfinished uploads, in order of id.
 func Uploads(r Reader, f func(Upload) bool) {
-	r.Scan([]byte{prefixUpload}, []byte{prefixUpload + 1}, func(k, row []byte) bool {
+	r.Scan([]byte{keys.Upload}, []byte{keys.Upload + 1}, func(k, row []byte) bool {
 		u := parse(k, row, describeUpload)
 		return f(Upload{ID: mail.MessageID(k[1:]), Renewed: u.renewed, Submitter: u.submitter})
 	})

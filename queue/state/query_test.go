@@ -12,6 +12,7 @@ import (
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
 	"quorumta/queue/event/codec"
+	"quorumta/queue/state/keys"
 )
 
 // populated is a shard with messages m (id 1: due at once, id 2: an hour later,
@@ -164,7 +165,7 @@ func TestOpenAndClosed(t *testing.T) {
 	if !reflect.DeepEqual(closed, ids[4:5]) {
 		t.Errorf("closed %v", closed)
 	}
-	if days := Days(s); !reflect.DeepEqual(days, []uint32{dayOf(epoch)}) {
+	if days := Days(s); !reflect.DeepEqual(days, []uint32{keys.DayOf(epoch)}) {
 		t.Errorf("days %v", days)
 	}
 }
@@ -252,24 +253,24 @@ func TestDamagedRowsPanic(t *testing.T) {
 		g := event.Group{ID: ids[n], At: epoch, Events: []event.Event{e}}
 		Fold(s, s, 1, 1, event.Entry{Term: 1, Groups: []event.Group{g}})
 	}
-	s.Set(idKey(prefixStatus, ids[1]), []byte{0xff})
+	s.Set(keys.IDKey(keys.Status, ids[1]), []byte{0xff})
 	panics("status", func() { hold(1, &event.Held{}) })
-	s.Delete(idKey(prefixMessage, ids[2]))
+	s.Delete(keys.IDKey(keys.Message, ids[2]))
 	panics("birth", func() { Load(s, ids[2]) })
 	panics("record", func() { hold(2, &event.Removed{}) })
 	big := &event.Accepted{ID: ids[0], Envelope: mail.Envelope{Recipients: make([]mail.Recipient, chunkSize+1)}}
 	hold(0, big)
-	s.Delete(numberedKey(prefixChunk, ids[0], 1))
+	s.Delete(keys.NumberedKey(keys.Chunk, ids[0], 1))
 	panics("recipients", func() { hold(0, &event.Retried{}) })
 	hold(3, &event.Claimed{Number: 2, Recipients: []uint32{1}})
-	s.Delete(numberedKey(prefixClaim, ids[3], 1))
+	s.Delete(keys.NumberedKey(keys.Claim, ids[3], 1))
 	panics("claim", func() { hold(3, &event.Returned{Number: 1, Recipients: []uint32{2}}) })
 	odd := Record{At: epoch, Event: &event.Held{}}
-	s.Set(idKey(prefixMessage, ids[3]), codec.Append(nil, &odd, describeRecord))
+	s.Set(keys.IDKey(keys.Message, ids[3]), codec.Append(nil, &odd, describeRecord))
 	panics("history", func() {
 		hold(3, &event.Accepted{ID: ids[3], Envelope: mail.Envelope{Recipients: make([]mail.Recipient, 1)}})
 	})
-	s.Set(shardKey(), []byte{0})
+	s.Set(keys.ShardKey(), []byte{0})
 	panics("shard", func() { Count(s) })
 }
 

@@ -6,6 +6,7 @@ import (
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
 	"quorumta/queue/event/codec"
+	"quorumta/queue/state/keys"
 )
 
 // An event costs the rows of the recipients it names, not of all the recipients
@@ -116,7 +117,7 @@ func (r *Recipient) inFlight() uint32 {
 func (l *roster) section(n uint32) *section {
 	s := &l.sections[n/sectionSize]
 	if s.chunks == nil {
-		l.read(prefixSection, n/sectionSize, func(row []byte) error {
+		l.read(keys.Section, n/sectionSize, func(row []byte) error {
 			return codec.Get(l.rows.in, row, &s.chunks, describeSection)
 		})
 	}
@@ -127,7 +128,7 @@ func (l *roster) section(n uint32) *section {
 func (l *roster) chunk(n uint32) *chunk {
 	c := &l.section(n).chunks[n%sectionSize/chunkSize]
 	if c.seats == nil {
-		l.read(prefixChunk, n/chunkSize, func(row []byte) error {
+		l.read(keys.Chunk, n/chunkSize, func(row []byte) error {
 			return codec.Get(l.rows.in, row, &c.seats, describeChunk)
 		})
 	}
@@ -135,7 +136,7 @@ func (l *roster) chunk(n uint32) *chunk {
 }
 
 func (l *roster) read(prefix byte, n uint32, get func(row []byte) error) {
-	key := numberedKey(prefix, l.id, n)
+	key := keys.NumberedKey(prefix, l.id, n)
 	row, ok := l.rows.r.Get(key)
 	if !ok {
 		panic("state: recipients of " + string(l.id) + " are missing")
@@ -262,11 +263,11 @@ func (f *folding) write(l *roster) {
 		}
 		for j := range s.chunks {
 			if c := &s.chunks[j]; c.seats != nil {
-				key := f.keys.numbered(prefixChunk, l.id, uint32(i*sectionSize/chunkSize+j))
+				key := f.key.Numbered(keys.Chunk, l.id, uint32(i*sectionSize/chunkSize+j))
 				f.w.Set(key, codec.Put(&f.out, &c.seats, describeChunk))
 			}
 		}
-		key := f.keys.numbered(prefixSection, l.id, uint32(i))
+		key := f.key.Numbered(keys.Section, l.id, uint32(i))
 		f.w.Set(key, codec.Put(&f.out, &s.chunks, describeSection))
 	}
 }
@@ -274,9 +275,9 @@ func (f *folding) write(l *roster) {
 // erase deletes those rows.
 func (f *folding) erase(l *roster) {
 	for i := range l.sections {
-		f.w.Delete(f.keys.numbered(prefixSection, l.id, uint32(i)))
+		f.w.Delete(f.key.Numbered(keys.Section, l.id, uint32(i)))
 	}
 	for n := uint32(0); l.sections != nil && n < l.count; n += chunkSize {
-		f.w.Delete(f.keys.numbered(prefixChunk, l.id, n/chunkSize))
+		f.w.Delete(f.key.Numbered(keys.Chunk, l.id, n/chunkSize))
 	}
 }

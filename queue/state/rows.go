@@ -2,11 +2,11 @@ package state
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"quorumta/queue/event"
 	"quorumta/queue/event/codec"
+	"quorumta/queue/state/parts"
 )
 
 // The rows of the key space, in the encoding of package codec: a field's
@@ -105,44 +105,27 @@ type upload struct {
 	submitter event.Submitter
 	renewed   time.Time
 	size      uint64
-	// have is the set of recorded parts, a bit each, the first one lowest.
-	have []byte
+	// have are the recorded parts.
+	have parts.Set
 }
 
 func describeUpload(f *codec.Fields, u *upload) {
 	codec.Message(f, 1, &u.submitter, event.DescribeSubmitter)
 	f.Time(2, &u.renewed)
 	f.Uint64(3, &u.size)
-	f.Bytes(4, &u.have)
-}
-
-func (u *upload) has(n uint32) bool {
-	return int(n/8) < len(u.have) && u.have[n/8]&(1<<(n%8)) != 0
+	f.Bytes(4, (*[]byte)(&u.have))
 }
 
 func (u *upload) add(n uint32, size int) {
-	u.have = slices.Clone(u.have) // it is part of the row that it was read from
-	if grow := int(n/8) + 1 - len(u.have); grow > 0 {
-		u.have = append(u.have, make([]byte, grow)...)
-	}
-	u.have[n/8] |= 1 << (n % 8)
+	u.have = u.have.With(n)
 	u.size += uint64(size)
-}
-
-// parts calls f for the recorded parts, ascending.
-func (u *upload) parts(f func(n uint32)) {
-	for n := range uint32(len(u.have) * 8) {
-		if u.has(n) {
-			f(n)
-		}
-	}
 }
 
 // complete reports whether exactly the parts below count are recorded, and
 // have the size together.
 func (u *upload) complete(count uint32, size int64) bool {
 	var recorded, next uint32
-	u.parts(func(n uint32) { recorded, next = recorded+1, n+1 })
+	u.have.Each(func(n uint32) { recorded, next = recorded+1, n+1 })
 	return recorded == count && next == count && u.size == uint64(size)
 }
 

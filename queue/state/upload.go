@@ -7,6 +7,7 @@ import (
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
 	"quorumta/queue/event/codec"
+	"quorumta/queue/state/keys"
 )
 
 // maxParts bounds the parts of a message: 16 GiB of content.
@@ -18,7 +19,7 @@ func (f *folding) part(id mail.MessageID, p *event.BodyPart, at time.Time) Resul
 	if p.N >= maxParts || len(p.Content) == 0 || len(p.Content) > event.MaxPart {
 		return Malformed
 	}
-	u, ok := read(f.r, f.keys.id(prefixUpload, id), describeUpload)
+	u, ok := read(f.r, f.key.ID(keys.Upload, id), describeUpload)
 	if !ok {
 		if who, known := f.known(id); known {
 			return who.meets(p.Submitter, Duplicate)
@@ -29,18 +30,18 @@ func (f *folding) part(id mail.MessageID, p *event.BodyPart, at time.Time) Resul
 	if u.submitter != p.Submitter {
 		return Conflict
 	}
-	if u.has(p.N) {
+	if u.have.Has(p.N) {
 		return Duplicate
 	}
-	f.w.Set(f.keys.numbered(prefixContent, id, p.N), p.Content)
+	f.w.Set(f.key.Numbered(keys.Content, id, p.N), p.Content)
 	u.add(p.N, len(p.Content))
 	u.renewed = at
-	f.w.Set(f.keys.id(prefixUpload, id), codec.Put(&f.out, u, describeUpload))
+	f.w.Set(f.key.ID(keys.Upload, id), codec.Put(&f.out, u, describeUpload))
 	return Applied
 }
 
 func (f *folding) renew(id mail.MessageID, e *event.Renewed, at time.Time) Result {
-	u, ok := read(f.r, f.keys.id(prefixUpload, id), describeUpload)
+	u, ok := read(f.r, f.key.ID(keys.Upload, id), describeUpload)
 	switch {
 	case !ok:
 		return Unknown
@@ -48,7 +49,7 @@ func (f *folding) renew(id mail.MessageID, e *event.Renewed, at time.Time) Resul
 		return Conflict
 	}
 	u.renewed = at
-	f.w.Set(f.keys.id(prefixUpload, id), codec.Put(&f.out, u, describeUpload))
+	f.w.Set(f.key.ID(keys.Upload, id), codec.Put(&f.out, u, describeUpload))
 	return Applied
 }
 
@@ -61,7 +62,7 @@ func (f *folding) abandon(id mail.MessageID, e *event.Abandoned, at time.Time) R
 		}
 		return who.meets(e.Submitter, Stale)
 	}
-	u, ok := read(f.r, f.keys.id(prefixUpload, id), describeUpload)
+	u, ok := read(f.r, f.key.ID(keys.Upload, id), describeUpload)
 	if ok && u.submitter != e.Submitter {
 		return Conflict
 	}
@@ -84,7 +85,7 @@ func (f *folding) sweep(e *event.Swept) Result {
 		if slices.Contains(e.IDs[:i], id) {
 			return Malformed
 		}
-		u, ok := read(f.r, f.keys.id(prefixUpload, id), describeUpload)
+		u, ok := read(f.r, f.key.ID(keys.Upload, id), describeUpload)
 		if !ok {
 			return Stale
 		}
@@ -97,22 +98,22 @@ func (f *folding) sweep(e *event.Swept) Result {
 }
 
 func (f *folding) dropUpload(id mail.MessageID, u *upload) {
-	u.parts(func(n uint32) { f.w.Delete(f.keys.numbered(prefixContent, id, n)) })
-	f.w.Delete(f.keys.id(prefixUpload, id))
+	u.have.Each(func(n uint32) { f.w.Delete(f.key.Numbered(keys.Content, id, n)) })
+	f.w.Delete(f.key.ID(keys.Upload, id))
 	f.shard.counts.Uploads--
 }
 
 // prune forgets the history of a day. Ids stay known for an hour after the end
 // of their message, whatever the retention (PROTOCOL 17).
 func (f *folding) prune(e *event.Pruned, at time.Time) Result {
-	if at.Before(dayEnd(e.Day).Add(time.Hour)) {
+	if at.Before(keys.DayEnd(e.Day).Add(time.Hour)) {
 		return Malformed
 	}
 	i, ok := slices.BinarySearch(f.shard.days, e.Day)
 	if !ok {
 		return Stale
 	}
-	f.w.DeleteRange(closedKey(e.Day, ""), closedKey(e.Day+1, ""))
+	f.w.DeleteRange(keys.ClosedKey(e.Day, ""), keys.ClosedKey(e.Day+1, ""))
 	f.shard.days = slices.Delete(f.shard.days, i, i+1)
 	return Applied
 }
@@ -139,7 +140,7 @@ func (i identity) meets(s event.Submitter, own Result) Result {
 // known says whose id it is, if it belongs to an open message, to one that
 // ended, or was abandoned.
 func (f *folding) known(id mail.MessageID) (identity, bool) {
-	row, ok := f.r.Get(f.keys.id(prefixMessage, id))
+	row, ok := f.r.Get(f.key.ID(keys.Message, id))
 	if !ok {
 		row, ok = f.ended(id)
 	}
@@ -159,9 +160,9 @@ func (f *folding) known(id mail.MessageID) (identity, bool) {
 // ended gives the first record of a closed message. It is buried under no day
 // before its id was drawn, so the days before need not be looked at.
 func (f *folding) ended(id mail.MessageID) ([]byte, bool) {
-	i, _ := slices.BinarySearch(f.shard.days, dayOf(id.Time()))
+	i, _ := slices.BinarySearch(f.shard.days, keys.DayOf(id.Time()))
 	for _, day := range f.shard.days[i:] {
-		if closed, ok := read(f.r, f.keys.closed(day, id), describeRecords); ok {
+		if closed, ok := read(f.r, f.key.Closed(day, id), describeRecords); ok {
 			return closed.rows[0], true
 		}
 	}
