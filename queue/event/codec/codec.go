@@ -3,7 +3,6 @@ package codec
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -24,14 +23,16 @@ type Fields struct {
 	b       []byte
 	reading bool
 	err     error
-	// text is the memory that the strings which are read share, taken in pieces
-	// of room bytes.
-	text strings.Builder
-	room int
+	// all is the whole input, of which b always keeps the capacity: so it is known
+	// where it stands. text is a piece of it, from the offset from on, that the
+	// strings which are read share.
+	all  []byte
+	text string
+	from int
 }
 
-// textRoom is how much memory for strings is taken at once, in bytes: about
-// what a message's envelope needs.
+// textRoom is how much of the input becomes strings at once, in bytes: about a
+// message's envelope.
 const textRoom = 512
 
 // putRoom is the most memory that Clear keeps, in bytes.
@@ -48,7 +49,7 @@ func Append[T any](b []byte, v *T, describe func(*Fields, *T)) []byte {
 // with Bytes shares memory with b. Errors wrap ErrMalformed or what Refuse was
 // given.
 func Decode[T any](b []byte, v *T, describe func(*Fields, *T)) error {
-	f := Fields{b: b, reading: true, room: min(len(b), textRoom)}
+	f := Fields{b: b, all: b, reading: true}
 	describe(&f, v)
 	f.end()
 	return f.err
@@ -72,13 +73,11 @@ func (f *Fields) Clear() {
 	f.b = f.b[:0]
 }
 
-// Get is Decode for who reads often: strings of one value share memory with
-// those of the next.
+// Get is Decode for who reads often.
 func Get[T any](f *Fields, b []byte, v *T, describe func(*Fields, *T)) error {
-	f.b, f.reading, f.err, f.room = b, true, nil, textRoom
+	*f = Fields{b: b, all: b, reading: true}
 	describe(f, v)
 	f.end()
-	f.b = nil
 	return f.err
 }
 
@@ -177,20 +176,19 @@ func (f *Fields) take(n Number) []byte {
 		f.malformed(n, "cut short")
 		return nil
 	}
-	v := f.b[:size:size]
+	v := f.b[:size]
 	f.b = f.b[size:]
 	return v
 }
 
-// keep makes a string of b.
-func (f *Fields) keep(b []byte) string {
-	if f.text.Cap()-f.text.Len() < len(b) {
-		f.text = strings.Builder{} // what was read stays where it is
-		f.text.Grow(max(len(b), f.room))
+// keep makes a string of a part of the input.
+func (f *Fields) keep(part []byte) string {
+	at := cap(f.all) - cap(part)
+	end := at + len(part)
+	if at < f.from || end > f.from+len(f.text) {
+		f.from, f.text = at, string(f.all[at:max(end, min(at+textRoom, len(f.all)))])
 	}
-	start := f.text.Len()
-	f.text.Write(b)
-	return f.text.String()[start:]
+	return f.text[at-f.from : end-f.from]
 }
 
 // open begins a field whose length is not known yet; shut fills it in.

@@ -3,7 +3,6 @@ package codec
 import (
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -96,13 +95,22 @@ func (f *Fields) Bytes(n Number, v *[]byte) {
 		}
 		return
 	}
+	if b := f.bytes(n); b != nil {
+		*v = b[:len(b):len(b)]
+	}
+}
+
+// bytes reads bytes, of which there must be some; nil if they are absent.
+func (f *Fields) bytes(n Number) []byte {
 	if !f.tag(n, protowire.BytesType) {
-		return
+		return nil
 	}
-	*v = f.take(n)
-	if len(*v) == 0 {
+	b := f.take(n)
+	if len(b) == 0 {
 		f.malformed(n, "empty")
+		return nil
 	}
+	return b
 }
 
 // Array is a byte array of fixed length, given as the slice of the whole; an
@@ -115,8 +123,7 @@ func (f *Fields) Array(n Number, array []byte) {
 		}
 		return
 	}
-	var v []byte
-	f.Bytes(n, &v)
+	v := f.bytes(n)
 	if v == nil {
 		return
 	}
@@ -149,9 +156,8 @@ func (f *Fields) Uint32s(n Number, v *[]uint32) {
 		f.shut(start)
 		return
 	}
-	var packed []byte
-	f.Bytes(n, &packed)
-	if f.err != nil || len(packed) == 0 {
+	packed := f.bytes(n)
+	if packed == nil {
 		return
 	}
 	*v = make([]uint32, 0, numbers(packed))
@@ -187,9 +193,7 @@ func String[T ~string](f *Fields, n Number, v *T) {
 		}
 		return
 	}
-	var b []byte
-	f.Bytes(n, &b)
-	if len(b) > 0 {
+	if b := f.bytes(n); b != nil {
 		*v = T(f.keep(b))
 	}
 }
@@ -204,7 +208,9 @@ func Strings[T ~string | ~[]byte](f *Fields, n Number, v *[]T) {
 		}
 		return
 	}
-	*v = slices.Grow(*v, f.ahead(n))
+	if ahead := f.ahead(n); ahead > 0 {
+		*v = make([]T, 0, ahead)
+	}
 	for f.tag(n, protowire.BytesType) {
 		if s := f.take(n); f.err == nil {
 			*v = append(*v, T(string(s)))
@@ -264,7 +270,9 @@ func (f *Fields) Always(n Number, describe func(*Fields)) bool {
 // List is a list of structs, those without any field included.
 func List[T any](f *Fields, n Number, v *[]T, describe func(*Fields, *T)) {
 	if f.reading {
-		*v = slices.Grow(*v, f.ahead(n))
+		if ahead := f.ahead(n); ahead > 0 {
+			*v = make([]T, 0, ahead)
+		}
 		for f.tag(n, protowire.BytesType) {
 			body := f.take(n)
 			var zero T
