@@ -26,6 +26,7 @@ type backlogCmd struct {
 	Sessions int           `help:"Sessions, spread over all nodes." default:"50"`
 	Window   time.Duration `help:"How much of the start and of the end is compared." default:"20s"`
 	Drain    time.Duration `help:"How long draining may take." default:"30m"`
+	Share    float64       `help:"New mail for a third host while the rest drains, as a share of what relays at most." default:"0.25"`
 }
 
 // Run queues mail for a host that refuses and for one that is silent, restarts
@@ -36,19 +37,23 @@ func (c *backlogCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	silent, err := sink.Listen(sink.Options{Listen: "127.0.0.1:0", Mode: sink.Mode{Action: sink.Silent}})
+	sinking, cancel := context.WithCancel(ctx)
+	var sunk sync.WaitGroup
+	defer sunk.Wait()
+	defer cancel()
+	silent, err := listen(sinking, &sunk, sink.Mode{Action: sink.Silent})
 	if err != nil {
 		return err
 	}
-	sinking, cancel := context.WithCancel(ctx)
-	var sunk sync.WaitGroup
-	sunk.Go(func() { _ = silent.Run(sinking) })
-	defer sunk.Wait()
-	defer cancel()
+	live, err := listen(sinking, &sunk, sink.Mode{})
+	if err != nil {
+		return err
+	}
 	t, err := trial.Start(ctx, trial.Options{
 		Binary: c.Binary, Dir: dir, Nodes: 3, Sink: sink.Mode{Action: sink.Refuse},
 		Edit: func(_ string, config []byte) []byte {
 			config = bytes.Replace(config, []byte("F 2h 15m"), []byte("F 2h 1m"), 1)
+			config = subject.FirstRouter(config, fmt.Sprintf("{name: live, if: rcpt.domain == %q, hosts: [%q]}", liveDomain, live.Address()))
 			return subject.FirstRouter(config, fmt.Sprintf("{name: silent, if: rcpt.domain == \"silent.example\", hosts: [%q]}", silent.Address()))
 		},
 	})
@@ -56,6 +61,10 @@ func (c *backlogCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer t.Close()
+	beside := &other{trial: t, hop: live, sessions: c.Sessions, size: c.Size}
+	if err := beside.relayAlone(ctx, c.Window, c.Share); err != nil {
+		return err
+	}
 	if err := c.fill(ctx, t); err != nil {
 		return err
 	}
@@ -65,7 +74,16 @@ func (c *backlogCmd) Run(ctx context.Context) error {
 	if err := restart(ctx, t.Cluster.Nodes[1]); err != nil {
 		return err
 	}
-	return c.drain(ctx, t, silent, dir)
+	return c.drain(ctx, t, beside, silent, dir)
+}
+
+// listen runs a next hop until ctx ends.
+func listen(ctx context.Context, running *sync.WaitGroup, m sink.Mode) (*sink.Sink, error) {
+	s, err := sink.Listen(sink.Options{Listen: "127.0.0.1:0", Mode: m})
+	if err == nil {
+		running.Go(func() { _ = s.Run(ctx) })
+	}
+	return s, err
 }
 
 // fill queues the messages and compares the first rate with the last.
@@ -131,7 +149,7 @@ func restart(ctx context.Context, n *proc.Node) error {
 }
 
 // drain lets the hosts come back and waits for all mail.
-func (c *backlogCmd) drain(ctx context.Context, t *trial.Trial, silent *sink.Sink, dir string) error {
+func (c *backlogCmd) drain(ctx context.Context, t *trial.Trial, beside *other, silent *sink.Sink, dir string) error {
 	if err := errors.Join(t.Sink.SetMode(sink.Mode{}), silent.SetMode(sink.Mode{})); err != nil {
 		return err
 	}
@@ -140,8 +158,12 @@ func (c *backlogCmd) drain(ctx context.Context, t *trial.Trial, silent *sink.Sin
 	defer cancel()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	drained := func() int64 { return t.Sink.Stats().Recipients + silent.Stats().Recipients }
+	if err := beside.measureBeside(waiting, c.Window, drained); err != nil {
+		return err
+	}
 	for {
-		got := t.Sink.Stats().Recipients + silent.Stats().Recipients
+		got := drained()
 		if got == c.Count {
 			break
 		}
