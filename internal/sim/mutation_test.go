@@ -60,8 +60,8 @@ var mutations = []mutation{
 		name: "fold reads the clock",
 		plant: []edit{{
 			"queue/state/draft.go",
-			"encode(&Record{At: d.at,",
-			"encode(&Record{At: time.Now(),",
+			"d.records = append(d.records, f.record(at, &f.bare))",
+			"d.records = append(d.records, f.record(time.Now(), &f.bare))",
 		}},
 		run:  "^TestSchedules$",
 		args: []string{"-seeds", "1", "-lasting", "20s"},
@@ -111,7 +111,7 @@ var mutations = []mutation{
 		plant: []edit{{
 			"queue/state/draft.go",
 			"	f.shard.counts.Add(d.st.counts(sum, f.shard.era))\n",
-			"	f.shard.counts.Add(d.st.counts(sum, f.shard.era))\n	if !d.born() && sum.flying == 0 {\n		for n := range d.st.parts {\n			f.w.Delete(numberedKey(prefixContent, d.id, n))\n		}\n	}\n",
+			"	f.shard.counts.Add(d.st.counts(sum, f.shard.era))\n	if !d.born() && sum.flying == 0 {\n		for n := range d.st.parts {\n			f.w.Delete(f.key.Numbered(keys.Content, d.id, n))\n		}\n	}\n",
 		}},
 		run:  "^TestSchedules$",
 		args: []string{"-seeds", "1"},
