@@ -32,6 +32,7 @@ func (d *Deliverer) again(ctx context.Context, key window.Key) {
 // routeSoon routes a message's recipients, without those that are busy, in a
 // goroutine: DNS may be slow.
 func (d *Deliverer) routeSoon(ctx context.Context, key window.Key, busy []uint32) {
+	read := d.o.Now()
 	m, due := d.due(key, busy)
 	if len(due) == 0 {
 		d.window.Routed(key)
@@ -52,7 +53,7 @@ func (d *Deliverer) routeSoon(ctx context.Context, key window.Key, busy []uint32
 		defer d.window.Routed(key)
 		defer d.routing.Release(weight)
 		defer d.gate.Leave(domain)
-		d.place(ctx, key, m, due)
+		d.place(ctx, key, m, due, read)
 	})
 }
 
@@ -159,10 +160,9 @@ func factsOf(m *state.Message, n uint32) *policy.Facts {
 	}
 }
 
-// place routes recipients and puts them into the lanes of their sites. What
-// goes nowhere is settled at once.
-func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message, due []uint32) {
-	began := d.o.Now()
+// place routes recipients of a message that was read at a time, and puts them
+// into the lanes of their sites. What goes nowhere is settled at once.
+func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message, due []uint32, read time.Time) {
 	all := d.routeAll(ctx, m, due)
 	if ctx.Err() != nil {
 		return
@@ -176,7 +176,10 @@ func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message,
 	sender := m.Accepted.Envelope.From.String()
 	for _, g := range all.groups {
 		s := d.sites.Site(g.target)
-		plan := &window.Plan{Message: m, Target: g.target, Router: g.router, At: began}
+		var plan *window.Plan
+		if len(m.Recipients) <= d.o.Limits.Recipients { // what waits must not hold large ones
+			plan = &window.Plan{Message: m, Target: g.target, Router: g.router, At: read}
+		}
 		for list := g.recipients; len(list) > 0; {
 			n := min(len(list), d.o.Limits.Recipients)
 			j := &window.Job{Key: key, Sender: sender, Recipients: list[:n:n], Plan: plan}

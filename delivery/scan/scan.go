@@ -16,6 +16,8 @@ import (
 const (
 	// pageRows is how many rows of the index are read at once.
 	pageRows = 500
+	// fewRows is how many are read to find the next one that is due.
+	fewRows = 16
 	// overlap is how far behind the newest rows new ones may still appear:
 	// entries under way together may overtake each other.
 	overlap = 250 * time.Millisecond
@@ -76,11 +78,13 @@ type scanner struct {
 	// after that, as by a hold and its release: it is remembered for overlap.
 	tail   time.Time
 	recent map[state.DueRow]time.Time
-	// arrivals are the last ones taken. newest is the highest due time of all,
-	// and arrived tells that there were some since the newest rows were read.
+	// read is until when the newest rows were read.
+	read time.Time
+	// arrivals are the last ones taken, arrived is when there were some. newest is
+	// the highest due time of all.
 	arrivals []state.DueRow
+	arrived  time.Time
 	newest   time.Time
-	arrived  bool
 	// timer is what listen waits by.
 	timer *time.Timer
 	// sweep is the place in the sweep under way; began is zero between sweeps.
@@ -156,13 +160,24 @@ func (s *scanner) listen(ctx context.Context, d time.Duration, changed, hunger <
 // takeArrivals takes the messages that have been accepted just now.
 func (s *scanner) takeArrivals(ctx context.Context) {
 	s.arrivals = s.Index.Arrivals(s.arrivals)
+	pace := s.Pace()
 	for _, row := range s.arrivals {
+		s.remember(row, pace)
 		s.Take(ctx, row.ID)
 		if row.Due.After(s.newest) {
 			s.newest = row.Due
 		}
 	}
-	s.arrived = s.arrived || len(s.arrivals) > 0
+	if len(s.arrivals) > 0 {
+		s.arrived = pace
+	}
+}
+
+// remember keeps a row from being taken again.
+func (s *scanner) remember(row state.DueRow, taken time.Time) {
+	if _, known := s.recent[row]; known || len(s.recent) < recentRows {
+		s.recent[row] = taken
+	}
 }
 
 // untilNext is how long nothing happens by itself: until the next row is due,
@@ -170,30 +185,37 @@ func (s *scanner) takeArrivals(ctx context.Context) {
 func (s *scanner) untilNext() time.Duration {
 	now := s.Now()
 	wait := s.next.Sub(s.Pace())
-	rows := s.Index.Due(state.DueRow{Due: now.Add(time.Millisecond)}, now.Add(wait), 1)
-	if len(rows) > 0 {
-		wait = min(wait, rows[0].Due.Sub(now))
+	// From where the newest rows end: something may have become due meanwhile.
+	after := state.DueRow{Due: s.read.Add(time.Millisecond)}
+	for {
+		rows := s.Index.Due(after, now.Add(wait), fewRows)
+		for _, row := range rows {
+			if _, seen := s.recent[row]; !seen || row.Due.After(now) {
+				return max(min(wait, row.Due.Sub(now)), time.Millisecond)
+			}
+		}
+		if len(rows) < fewRows {
+			return max(wait, time.Millisecond)
+		}
+		after = rows[fewRows-1]
 	}
-	return max(wait, time.Millisecond)
 }
 
 // readTail takes the rows that became due since the last time. It goes by the
 // rows that it has seen, not by the clock: a row appears when its entry is
 // committed, which may be long after it was stamped, but in the order of the
-// stamps. It reports whether there were any, or messages have arrived.
+// stamps. It reports whether there were any, or messages have arrived lately.
 func (s *scanner) readTail(ctx context.Context) (news bool) {
 	now, pace := s.Now(), s.Pace()
-	news, s.arrived = s.arrived, false
+	s.read, news = now, !s.arrived.IsZero() && pace.Sub(s.arrived) <= overlap
 	after := state.DueRow{Due: s.tail.Add(-overlap)}
 	for ctx.Err() == nil {
 		rows := s.Index.Due(after, now, pageRows)
 		for _, row := range rows {
-			if _, seen := s.recent[row]; seen {
+			if taken, seen := s.recent[row]; seen && pace.Sub(taken) <= overlap {
 				continue
 			}
-			if len(s.recent) < recentRows {
-				s.recent[row] = pace
-			}
+			s.remember(row, pace)
 			news = true
 			s.Take(ctx, row.ID)
 		}

@@ -28,7 +28,8 @@ type Job struct {
 	// Sender takes turns with the others at a site.
 	Sender     string
 	Recipients []uint32
-	// Plan is what routing has found; nil where too many wait to keep it.
+	// Plan is what routing has found; nil where it is too large to be kept, or
+	// too many wait.
 	Plan *Plan
 	// Lane is where Add put it.
 	Lane *Lane

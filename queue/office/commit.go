@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
+	"quorumta/internal/mail"
 	"quorumta/queue/event"
 	"quorumta/queue/lane"
 	"quorumta/queue/state"
@@ -87,8 +89,8 @@ func (o *Office) commit(batch []lane.Waiting) {
 		if err == nil {
 			v.Result = results[i]
 			o.note(entry.Groups[i], v.Result)
+			due = o.announce(w.Group, at) || due
 		}
-		due = o.announce(w.Group, at) || due
 		w.Settled(v)
 	}
 	if due {
@@ -104,7 +106,9 @@ func (o *Office) announce(g event.Group, at time.Time) (others bool) {
 		case *event.BodyPart, *event.Renewed, *event.Claimed, *event.Delivered,
 			*event.Held, *event.Removed, *event.Pruned, *event.Swept, *event.Abandoned, *event.Suspended:
 		case *event.Accepted:
-			if ev.Due.After(at) || !o.arrivals.add(state.DueRow{Due: at, ID: cmp.Or(ev.ID, g.ID)}) {
+			// What was decoded shares its memory with more than the id.
+			id := mail.MessageID(strings.Clone(string(cmp.Or(ev.ID, g.ID))))
+			if ev.Due.After(at) || !o.arrivals.add(state.DueRow{Due: at, ID: id}) {
 				others = true
 			}
 		default:
