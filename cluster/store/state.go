@@ -51,10 +51,11 @@ type head struct {
 //	| 1       | 8 BE    | 8 BE | 32    | 16      | ...     |
 //	+---------+---------+------+-------+---------+---------+
 //
-// version is the first byte for ever and 1 here; the rest is the cluster's id.
+// version is the first byte for ever and 2 here, which stands for the machine's
+// rows and its running digest too; the rest is the cluster's id.
 // The local name "restoring" is there while a restore was begun and not ended.
 const (
-	headVersion = 1
+	headVersion = 2
 	headFixed   = 1 + 8 + 8 + 32 + 16
 
 	headName      = "head"
@@ -72,8 +73,11 @@ func (h head) encode() []byte {
 }
 
 func decodeHead(b []byte) (head, error) {
-	if len(b) < headFixed || b[0] != headVersion {
-		return head{}, fmt.Errorf("head of %d bytes cannot be decoded; a newer program may have written it", len(b))
+	switch {
+	case len(b) > 0 && b[0] != headVersion:
+		return head{}, fmt.Errorf("the state has version %d, and this program reads version %d: start the program that wrote it", b[0], headVersion)
+	case len(b) < headFixed:
+		return head{}, fmt.Errorf("head of %d bytes cannot be decoded", len(b))
 	}
 	h := head{applied: binary.BigEndian.Uint64(b[1:]), term: binary.BigEndian.Uint64(b[9:]), cluster: string(b[headFixed:])}
 	copy(h.chain[:], b[17:])

@@ -159,7 +159,7 @@ func (f *folding) land(d *draft, sum summary) {
 	})
 	for _, number := range f.flights {
 		f.claim = Claim{}
-		if sum.flying > 0 {
+		if sum.flying > 0 { // else all that flew have landed, and the row goes unread
 			key := f.key.Numbered(keys.Claim, d.id, number)
 			row, ok := f.r.Get(key)
 			if !ok {

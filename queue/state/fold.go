@@ -51,6 +51,8 @@ func (o *Folder) Fold(r Reader, w Writer, index, term uint64, e event.Entry) []R
 	if slices.Contains(results, Applied) {
 		w.Set(f.key.Shard(), codec.Put(&f.out, &f.shard, describeShard))
 	}
+	// Large ones must not last until the next entry.
+	f.r, f.w, f.entry, f.bare, f.claim = nil, nil, Record{}, event.Accepted{}, Claim{}
 	return results
 }
 

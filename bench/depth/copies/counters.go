@@ -62,7 +62,9 @@ func recount(value []byte, messages, content int64) ([]byte, error) {
 				return nil, fmt.Errorf("the messages are not at rest: counter %d is %d", number, n)
 			}
 		}
-		out = append(out, field...)
+		if n, _ := protowire.ConsumeVarint(field[width:]); kind != protowire.VarintType || n != 0 { // zero is not written
+			out = append(out, field...)
+		}
 	}
 	return out, nil
 }

@@ -21,7 +21,7 @@ import (
 //	trailer  0 4 · number of pairs 8 · SHA-256 of the pairs 32 · CRC32C 4
 const (
 	backupMagic   = "QTBK\x00\x01"
-	streamMagic   = "QTSS\x00\x01"
+	streamMagic   = "QTSS\x00\x02"
 	backupFixed   = 4 + 2 + 8
 	streamFixed   = 4 + 2 + 66
 	sumSize       = 4

@@ -57,7 +57,7 @@ func (r *Reader) Header() (Header, error) {
 		return Header{}, bad("it does not begin with %s", magic)
 	}
 	if v := binary.BigEndian.Uint16(b[4:]); v != version {
-		return Header{}, bad("it has version %d; a newer program wrote it", v)
+		return Header{}, bad("it has version %d, and this program reads version %d", v, version)
 	}
 	cluster, err := r.checked("header", b, int(binary.BigEndian.Uint16(b[headerFixed-2:])))
 	if err != nil {

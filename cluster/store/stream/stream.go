@@ -25,7 +25,7 @@ import (
 
 const (
 	magic       = "QTSS"
-	version     = 1
+	version     = 2
 	headerFixed = 4 + 2 + 2 + 8 + 8 + 32 + 16 + 2
 	frameFull   = 256 << 10 // a frame is ended when its pairs reach this
 	frameMax    = 64 << 20  // what a reader takes
