@@ -110,7 +110,7 @@ func (d *Deliverer) tell(a *attempt, verdicts []outcome.Verdict, now time.Time) 
 			slog.String("tls", a.TLS),
 			slog.String("reply", v.Reply.String()),
 			slog.Bool("in_doubt", v.What == outcome.Doubted),
-			slog.Float64("delay", now.Sub(a.Message.At).Round(time.Millisecond).Seconds()),
+			slog.Int64("delay_ms", now.Sub(a.Message.At).Milliseconds()),
 			slog.Uint64("attempt", uint64(a.claim.Number)),
 			slog.Uint64("shard", uint64(a.office.Shard())),
 		)
