@@ -1,13 +1,16 @@
 // Package lane brings groups into the log of an office: those that wait while
 // an entry is under way share the next one, so that many small decisions cost
-// few entries, and a single one does not wait. Only what fills an entry goes
-// beside others.
+// few entries, and new mail does not wait. What nobody waits for at the other
+// end of a connection, claims and outcomes, is patient: it goes with new mail,
+// or a little later with its like. Only what fills an entry goes beside others.
 package lane
 
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"quorumta/queue/event"
 	"quorumta/queue/state/verdict"
@@ -22,6 +25,10 @@ const (
 	// mail that is there always has a way into the log.
 	mostWaiting = 16384
 	mostHeavy   = 32 << 20
+	// patience is how long claims and outcomes wait for others, unless there are
+	// enough of them.
+	patience = 5 * time.Millisecond
+	enough   = 16
 )
 
 // What a group is refused with before anything was proposed.
@@ -72,9 +79,14 @@ type Lane struct {
 
 	mu      sync.Mutex
 	waiting []Waiting
-	heavy   int // bytes that wait
+	heavy   int       // bytes that wait
+	since   time.Time // when the first that wait began to
 	flying  int
-	closed  bool
+	// bell ends the patience of those that wait while nothing is under way; set
+	// tells that it will ring.
+	bell   *time.Timer
+	set    bool
+	closed bool
 }
 
 // New makes a lane with at most that many entries under way; the order of the
@@ -108,16 +120,64 @@ func (l *Lane) Enqueue(w Waiting) error {
 	if len(l.waiting) >= groups || l.heavy+bytes > heavy {
 		return ErrBusy
 	}
-	full := len(l.waiting)+1 >= MostGroups || l.heavy+bytes >= mostBytes/2
-	if l.flying == 0 || full && l.flying < l.flights {
-		if !l.spawn(l.fly) {
-			return ErrNoOffice
-		}
-		l.flying++
+	if len(l.waiting) == 0 {
+		l.since = time.Now()
 	}
 	l.waiting = append(l.waiting, w)
 	l.heavy += bytes
+	if !l.departLocked() {
+		l.waiting, l.heavy = l.waiting[:len(l.waiting)-1], l.heavy-bytes
+		return ErrNoOffice
+	}
 	return nil
+}
+
+// departLocked begins an entry, if one may begin now. It reports whether what
+// waits will be proposed some time.
+func (l *Lane) departLocked() bool {
+	full := len(l.waiting) >= MostGroups || l.heavy >= mostBytes/2
+	switch {
+	case l.flying > 0 && (!full || l.flying >= l.flights):
+		return true
+	case l.flying == 0 && l.patientLocked():
+		l.ringLocked()
+		return true
+	case !l.spawn(l.fly):
+		return false
+	}
+	l.flying++
+	return true
+}
+
+// patientLocked reports whether all that wait may do so for longer.
+func (l *Lane) patientLocked() bool {
+	return len(l.waiting) < enough && time.Since(l.since) < patience &&
+		!slices.ContainsFunc(l.waiting, func(w Waiting) bool { return !isPatient(w.Group) })
+}
+
+// ringLocked has those that wait depart when their patience ends.
+func (l *Lane) ringLocked() {
+	if l.set {
+		return
+	}
+	l.set = true
+	left := patience - time.Since(l.since)
+	if l.bell == nil {
+		l.bell = time.AfterFunc(left, l.depart)
+		return
+	}
+	l.bell.Reset(left)
+}
+
+// depart has those go whose patience has ended.
+func (l *Lane) depart() {
+	l.mu.Lock()
+	l.set = false
+	ok := l.closed || l.flying > 0 || len(l.waiting) == 0 || l.departLocked()
+	l.mu.Unlock()
+	if !ok {
+		l.Close()
+	}
 }
 
 // fly proposes entries until no group waits.
@@ -135,6 +195,11 @@ func (l *Lane) fly() {
 func (l *Lane) take() []Waiting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.waiting) > 0 && l.flying == 1 && l.patientLocked() {
+		l.ringLocked()
+		l.flying--
+		return nil
+	}
 	n, bytes := 0, 0
 	for n < len(l.waiting) && n < MostGroups {
 		more := weight(l.waiting[n].Group)
@@ -150,7 +215,7 @@ func (l *Lane) take() []Waiting {
 		return nil
 	}
 	batch := l.waiting[:n:n]
-	l.waiting = l.waiting[n:]
+	l.waiting, l.since = l.waiting[n:], time.Now()
 	return batch
 }
 
@@ -159,10 +224,26 @@ func (l *Lane) Close() {
 	l.mu.Lock()
 	left := l.waiting
 	l.waiting, l.heavy, l.closed = nil, 0, true
+	if l.bell != nil {
+		l.bell.Stop()
+	}
 	l.mu.Unlock()
 	for _, w := range left {
 		w.Settled(Verdict{Err: ErrNoOffice})
 	}
+}
+
+// isPatient reports whether nobody waits for the group: neither a client, nor
+// an operator.
+func isPatient(g event.Group) bool {
+	for _, ev := range g.Events {
+		switch ev.Kind() {
+		case event.KindClaimed, event.KindDelivered, event.KindDeferred, event.KindFailed:
+		default:
+			return false
+		}
+	}
+	return len(g.Events) > 0
 }
 
 // isNewMail reports whether the group brings mail in from outside.

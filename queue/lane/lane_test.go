@@ -2,8 +2,11 @@ package lane
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
@@ -176,4 +179,83 @@ func TestOnlyFullEntriesGoBesideOthers(t *testing.T) {
 	if n := flying(); n != 0 {
 		t.Errorf("%d entries under way when nothing waits", n)
 	}
+}
+
+// Claims and outcomes wait for one another, but not for long, not when they are
+// many, and not when there is new mail: that takes them along.
+func TestClaimsAndOutcomesWaitForCompany(t *testing.T) {
+	claim, outcome, mail := &event.Claimed{}, &event.Delivered{}, &event.Accepted{}
+	for _, c := range []struct {
+		name    string
+		waiting []event.Event
+		after   time.Duration
+		groups  int
+	}{
+		{"one", []event.Event{claim}, patience, 1},
+		{"few", []event.Event{claim, outcome, claim}, patience, 3},
+		{"mail", []event.Event{mail}, 0, 1},
+		{"few with mail", []event.Event{claim, outcome, mail}, 0, 3},
+		{"an operator", []event.Event{outcome, &event.Removed{}}, 0, 2},
+		{"many", slices.Repeat([]event.Event{claim}, enough), 0, enough},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := &harness{gate: make(chan struct{})}
+				close(h.gate)
+				l := New(1, h.spawn, h.commit)
+				began, settled := time.Now(), 0
+				for _, ev := range c.waiting {
+					l.Add(event.Group{ID: "a", Events: []event.Event{ev}}, func(Verdict) {
+						settled++
+						if took := time.Since(began); took != c.after {
+							t.Errorf("settled after %v, want %v", took, c.after)
+						}
+					})
+				}
+				time.Sleep(2 * patience)
+				synctest.Wait()
+				if settled != c.groups || len(h.entries) != 1 {
+					t.Errorf("%d of %d settled, by %d entries", settled, c.groups, len(h.entries))
+				}
+			})
+		})
+	}
+}
+
+// What lands while nobody but the patient waits lets them be patient; a lane that
+// is closed refuses them.
+func TestPatientOnesOutliveAnEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &harness{gate: make(chan struct{})}
+		l := New(1, h.spawn, h.commit)
+		add := func(ev event.Event) *Verdict {
+			v := new(Verdict)
+			l.Add(event.Group{ID: "a", Events: []event.Event{ev}}, func(got Verdict) { *v = got })
+			return v
+		}
+		first := add(&event.Accepted{})
+		synctest.Wait()
+		outcome := add(&event.Delivered{})
+		h.gate <- struct{}{}
+		synctest.Wait()
+		if !first.Definite() || len(h.entries) != 1 || len(h.entries[0]) != 1 {
+			t.Fatalf("%v, entries %v", first, h.entries)
+		}
+		close(h.gate)
+		time.Sleep(patience)
+		synctest.Wait()
+		if len(h.entries) != 2 || outcome.Result != verdict.Applied {
+			t.Errorf("%v, %d entries", outcome, len(h.entries))
+		}
+		last := add(&event.Claimed{})
+		l.Close()
+		if !errors.Is(last.Err, ErrNoOffice) {
+			t.Errorf("refused with %v", last.Err)
+		}
+		time.Sleep(2 * patience)
+		synctest.Wait()
+		if len(h.entries) != 2 {
+			t.Error("a closed lane proposes")
+		}
+	})
 }
