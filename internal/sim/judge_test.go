@@ -12,6 +12,7 @@ import (
 	"quorumta/cluster"
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/query"
 	"quorumta/queue/state"
 )
 
@@ -38,6 +39,17 @@ func newRecord() *record {
 type doubted struct {
 	id mail.MessageID
 	to string
+}
+
+// readWhole is read, asked again where a shard has no leader for a moment: leads
+// go home some time after a restart.
+func (c *Cluster) readWhole(name string) (rec *record, err error) {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		rec, err = c.read(name)
+		if !errors.Is(err, query.ErrIncomplete) || time.Now().After(end) {
+			return rec, err
+		}
+	}
 }
 
 // read reads the history of all messages as the node tells it.

@@ -123,7 +123,7 @@ func conclude(t *testing.T, c *Cluster, k *sink, letters []*letter) (v verdict) 
 	}
 	v.letters = letters
 	for _, name := range c.names {
-		rec, err := c.read(name)
+		rec, err := c.readWhole(name)
 		if err != nil {
 			c.log.complain("read the history on %s: %v", name, err)
 			return v
