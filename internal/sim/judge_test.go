@@ -41,12 +41,14 @@ type doubted struct {
 	to string
 }
 
-// readWhole is read, asked again where a shard has no leader for a moment: leads
-// go home some time after a restart.
+// readWhole is read, asked again where a shard has no leader for a moment, or its
+// replica leaves the node meanwhile: leads go home some time after a restart, and
+// replicas to nodes that have joined.
 func (c *Cluster) readWhole(name string) (rec *record, err error) {
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		rec, err = c.read(name)
-		if !errors.Is(err, query.ErrIncomplete) || time.Now().After(end) {
+		moving := errors.Is(err, query.ErrIncomplete) || errors.Is(err, cluster.ErrNoSuchShard)
+		if !moving || time.Now().After(end) {
 			return rec, err
 		}
 	}
