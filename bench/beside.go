@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quorumta/bench/load"
+	"quorumta/bench/proc"
 	"quorumta/bench/sink"
 	"quorumta/bench/trial"
 )
@@ -56,12 +57,12 @@ func (o *other) run(ctx context.Context, d time.Duration, rate float64) (float64
 func (o *other) measureBeside(ctx context.Context, d time.Duration, drained func() int64) error {
 	const underWay = 1000
 	for drained() < underWay {
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := proc.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}
 	before, began := drained(), time.Now()
-	if err := pause(ctx, d); err != nil {
+	if err := proc.Sleep(ctx, d); err != nil {
 		return err
 	}
 	alone := float64(drained()-before) / time.Since(began).Seconds()
@@ -74,15 +75,4 @@ func (o *other) measureBeside(ctx context.Context, d time.Duration, drained func
 	fmt.Printf("drains alone at %.0f/s, %.0f %% of what relays; beside new mail at %.0f/s, of which %.0f/s offered were %.0f/s relayed (%.0f %%), dot p50 %.1f ms, p99 %.1f ms\n",
 		alone, 100*alone/o.relays, with, o.offered, rate, 100*rate/o.offered, r.Latency.P50, r.Latency.P99)
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

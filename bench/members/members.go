@@ -131,7 +131,7 @@ func (g *growth) run(ctx context.Context) ([]Stage, error) {
 		if err != nil {
 			return stages, fmt.Errorf("%s: %w", s.name(), err)
 		}
-		if err := sleep(ctx, g.o.Steady); err != nil {
+		if err := proc.Sleep(ctx, g.o.Steady); err != nil {
 			return stages, err
 		}
 		before = size
@@ -210,16 +210,4 @@ func (g *growth) judge(ctx context.Context, report *Report) error {
 	v, err := g.t.Judge(ctx)
 	report.Differences, report.Verdict = differences, v
 	return err
-}
-
-// sleep waits, or fails with the context.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -190,7 +190,7 @@ func (r *run) fill(ctx context.Context) error {
 // steps goes through the phases while load flows.
 func (r *run) steps(ctx context.Context) error {
 	r.phase(Before)
-	if err := sleep(ctx, r.o.Before); err != nil {
+	if err := proc.Sleep(ctx, r.o.Before); err != nil {
 		return err
 	}
 	r.wiped = r.t.Cluster.Nodes[nodes-1]
@@ -199,7 +199,7 @@ func (r *run) steps(ctx context.Context) error {
 	if err := os.RemoveAll(r.data()); err != nil {
 		return err
 	}
-	if err := sleep(ctx, r.o.Alone); err != nil {
+	if err := proc.Sleep(ctx, r.o.Alone); err != nil {
 		return err
 	}
 	r.phase(Rejoining)
@@ -207,7 +207,7 @@ func (r *run) steps(ctx context.Context) error {
 		return err
 	}
 	r.phase(After)
-	return sleep(ctx, r.o.After)
+	return proc.Sleep(ctx, r.o.After)
 }
 
 func (r *run) phase(name string) {
@@ -298,16 +298,4 @@ func (r *run) judge(ctx context.Context) error {
 	}
 	r.report.Verdict, err = r.t.Judge(ctx)
 	return err
-}
-
-// sleep waits, or fails with the context.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
