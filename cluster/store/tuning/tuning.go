@@ -32,6 +32,11 @@ const (
 	// each merge rewrites what lies below: at Pebble's usual 4 every flush of
 	// the state was one, and they took a quarter of the node's time.
 	overlaps = 20
+	// dense is the share of a table's blocks that must be full of tombstones for
+	// it to be merged at once. Every flush of a busy state passes Pebble's 0.1,
+	// since mail comes and goes within it: each then rewrote what lay below, a
+	// tenth of the node's time. What drains a backlog passes this.
+	dense = 0.5
 )
 
 // Node is what both Pebbles of a node share; every field is needed. The functions
@@ -75,6 +80,7 @@ func (n Node) common(what string, share int64) *pebble.Options {
 			},
 		},
 	}
+	o.Experimental.TombstoneDenseCompactionThreshold = dense
 	// Entries and content are written once and deleted soon: kept beside the
 	// tables they are not rewritten by compactions.
 	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
