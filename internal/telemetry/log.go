@@ -3,7 +3,6 @@ package telemetry
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 
@@ -13,10 +12,12 @@ import (
 // timeFormat is RFC 3339 with milliseconds; times are in UTC.
 const timeFormat = "2006-01-02T15:04:05.000Z07:00"
 
-func newLog(o Options) (*slog.Logger, error) {
-	var to io.Writer = os.Stderr
+// newLog makes the log, and what flushes it: lines below a warning wait a
+// little for others.
+func newLog(o Options) (log *slog.Logger, flush func(), err error) {
+	to := newLines(os.Stderr)
 	if o.LogTo != nil {
-		to = o.LogTo
+		to = newLines(o.LogTo)
 	}
 	options := &slog.HandlerOptions{Level: o.LogLevel, ReplaceAttr: inUTC}
 	var h slog.Handler
@@ -26,13 +27,13 @@ func newLog(o Options) (*slog.Logger, error) {
 	case "text":
 		h = slog.NewTextHandler(to, options)
 	default:
-		return nil, fmt.Errorf("log format %q: json or text is expected", o.LogFormat)
+		return nil, nil, fmt.Errorf("log format %q: json or text is expected", o.LogFormat)
 	}
-	log := slog.New(traced{h})
+	log = slog.New(handler{h, to.Flush})
 	if o.Node != "" {
 		log = log.With("node", o.Node)
 	}
-	return log, nil
+	return log, to.Flush, nil
 }
 
 // inUTC writes times in UTC: lines of machines in different zones are read
@@ -44,20 +45,32 @@ func inUTC(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// traced adds the span that a line is written in.
-type traced struct{ slog.Handler }
+// handler adds the span that a line is written in, and has warnings and errors
+// written at once: they may be the last words.
+type handler struct {
+	slog.Handler
+	flush func()
+}
 
 // Handle implements slog.Handler.
-func (h traced) Handle(ctx context.Context, r slog.Record) error {
+func (h handler) Handle(ctx context.Context, r slog.Record) error {
 	if s := trace.SpanContextFromContext(ctx); s.IsValid() {
 		r = r.Clone()
 		r.AddAttrs(slog.String("trace_id", s.TraceID().String()), slog.String("span_id", s.SpanID().String()))
 	}
-	return h.Handler.Handle(ctx, r)
+	err := h.Handler.Handle(ctx, r)
+	if r.Level >= slog.LevelWarn {
+		h.flush()
+	}
+	return err
 }
 
 // WithAttrs implements slog.Handler.
-func (h traced) WithAttrs(a []slog.Attr) slog.Handler { return traced{h.Handler.WithAttrs(a)} }
+func (h handler) WithAttrs(a []slog.Attr) slog.Handler {
+	return handler{h.Handler.WithAttrs(a), h.flush}
+}
 
 // WithGroup implements slog.Handler.
-func (h traced) WithGroup(name string) slog.Handler { return traced{h.Handler.WithGroup(name)} }
+func (h handler) WithGroup(name string) slog.Handler {
+	return handler{h.Handler.WithGroup(name), h.flush}
+}

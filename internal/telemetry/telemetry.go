@@ -46,6 +46,7 @@ type Options struct {
 // Telemetry is the program's providers.
 type Telemetry struct {
 	log      *slog.Logger
+	flush    func() // of the log
 	traces   *sdktrace.TracerProvider
 	metrics  *sdkmetric.MeterProvider
 	registry *prometheus.Registry
@@ -66,11 +67,11 @@ var secondBounds = []float64{
 // Without an endpoint nothing is exported. It fails on settings it cannot
 // honour; a collector that does not answer is no failure.
 func Start(ctx context.Context, o Options) (*Telemetry, error) {
-	log, err := newLog(o)
+	log, flush, err := newLog(o)
 	if err != nil {
 		return nil, err
 	}
-	t := &Telemetry{log: log, registry: prometheus.NewRegistry()}
+	t := &Telemetry{log: log, flush: flush, registry: prometheus.NewRegistry()}
 	t.exports, err = readExports(o.Getenv)
 	if err != nil {
 		return nil, err
@@ -198,5 +199,6 @@ func (t *Telemetry) Flush(ctx context.Context) error {
 
 // Shutdown sends what has gathered and stops, at the latest when ctx ends.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
+	defer t.flush()
 	return errors.Join(t.traces.Shutdown(ctx), t.metrics.Shutdown(ctx))
 }

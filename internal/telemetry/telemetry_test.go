@@ -234,6 +234,7 @@ func TestLogLines(t *testing.T) {
 	}
 	tel.Log().With("id", "m1").DebugContext(t.Context(), "not this")
 	tel.Log().With("id", "m1").InfoContext(p.Context(t.Context()), "accepted", "due", time.Unix(0, 0))
+	tel.flush()
 	var line map[string]any
 	if err := json.Unmarshal(b.Bytes(), &line); err != nil {
 		t.Fatal(err, b.String())

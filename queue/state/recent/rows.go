@@ -122,10 +122,10 @@ func (s *Rows) keepLocked(key string, row []byte) {
 	if before, ok := s.young[key]; ok {
 		s.size -= len(key) + len(before) + overhead
 	}
-	delete(s.old, key)
 	delete(s.notes, key)
 	if row == nil {
 		delete(s.young, key)
+		delete(s.old, key)
 		return
 	}
 	s.young[key] = row
@@ -138,8 +138,10 @@ func (s *Rows) ageLocked() {
 		return
 	}
 	for key := range s.old { // in no order: each raises, none lowers
-		s.raiseLocked(key)
-		delete(s.notes, key)
+		if _, ok := s.young[key]; !ok {
+			s.raiseLocked(key)
+			delete(s.notes, key)
+		}
 	}
 	s.young, s.old, s.size = map[string][]byte{}, s.young, 0
 }
