@@ -89,6 +89,7 @@ func parseEndpoint(text string, port uint16) (endpoint, error) {
 // the recipient, so nothing here fails it.
 func (t *Table) byHosts(ctx context.Context, r *router) Decision {
 	target := r.target(r.key)
+	target.Named = true
 	hosts, err := t.resolve(ctx, r.groups)
 	hosts, loop := t.notOurs(hosts)
 	switch {

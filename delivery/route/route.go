@@ -41,6 +41,8 @@ type Target struct {
 	Hosts     []Host
 	TLS       TLSMode
 	Transport string
+	// Named says that the operator has named the hosts.
+	Named bool
 	// Trace says that the hosts are trusted with the context of our trace.
 	Trace bool
 }

@@ -176,6 +176,15 @@ func TestKey(t *testing.T) {
 	}
 }
 
+// What the operator has named is told from what MX records name.
+func TestNamed(t *testing.T) {
+	for want, r := range map[bool]Router{true: {Name: "a", Hosts: [][]string{{"192.0.2.1"}}}, false: {Name: "a", MX: true}} {
+		if d := table(t, r).Route(t.Context(), facts("x@two.example"), nil); d.Kind != Deliver || d.Target.Named != want {
+			t.Errorf("%s: named %t", describe(d), d.Target.Named)
+		}
+	}
+}
+
 func TestOrderAndConditions(t *testing.T) {
 	env, err := policy.NewEnv(nil, map[string][]string{"ours": {"corp.example"}})
 	if err != nil {

@@ -20,8 +20,10 @@ type Options struct {
 	SMTP smtpc.Options
 	// TLS holds the roots that TLSVerify trusts; nil means the system's.
 	TLS *tls.Config
-	// Concurrency is the most connections to one site; 20.
-	Concurrency int
+	// Concurrency is the most connections to one site; 20. NamedConcurrency is
+	// that to one whose hosts the operator has named; 60: those are our own, and
+	// everything may go there.
+	Concurrency, NamedConcurrency int
 	// Initial is how many connections a site gets before it has taken a
 	// message; 5.
 	Initial int
@@ -49,6 +51,9 @@ func (o Options) filled() Options {
 	}
 	if o.Concurrency == 0 {
 		o.Concurrency = 20
+	}
+	if o.NamedConcurrency == 0 {
+		o.NamedConcurrency = 60
 	}
 	if o.Initial == 0 {
 		o.Initial = min(5, o.Concurrency)
@@ -197,7 +202,11 @@ func (s *Site) End() {
 func (s *Site) Worked() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.limit < s.set.o.Concurrency && !s.set.o.Now().Before(s.growAfter) {
+	most := s.set.o.Concurrency
+	if s.target.Named {
+		most = s.set.o.NamedConcurrency
+	}
+	if s.limit < most && !s.set.o.Now().Before(s.growAfter) {
 		s.limit++
 	}
 }

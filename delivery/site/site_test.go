@@ -292,16 +292,20 @@ func TestOneTooMany(t *testing.T) {
 }
 
 func TestGrowth(t *testing.T) {
-	s := newSet(&network{}).Site(target(route.TLSOff, host("a", "192.0.2.1", 0)))
-	for range 100 {
-		s.Worked()
-	}
-	n := 0
-	for s.Begin() {
-		n++
-	}
-	if n != 20 {
-		t.Errorf("%d connections", n)
+	for named, want := range map[bool]int{false: 20, true: 60} {
+		where := target(route.TLSOff, host("a", "192.0.2.1", 0))
+		where.Named = named
+		s := newSet(&network{}).Site(where)
+		for range 100 {
+			s.Worked()
+		}
+		n := 0
+		for s.Begin() {
+			n++
+		}
+		if n != want {
+			t.Errorf("named %t: %d connections", named, n)
+		}
 	}
 }
 
