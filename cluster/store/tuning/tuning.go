@@ -15,12 +15,12 @@ import (
 
 // How Node.MemoryBytes is spent. One block cache serves both Pebbles, and
 // they reserve their memtables in it: what the memtables do not use caches
-// blocks, and the sum stays below its size. A memtable of the log gets an
-// eighth, one of the state a sixteenth; three of each may be under way before
-// writes wait, so that at most 9/16 are memtables.
+// blocks, and the sum stays below its size. A memtable gets an
+// eighth: the longer the state's is, the more mail comes and goes without being
+// flushed. Three of each may be under way before writes wait, so that at most
+// 3/4 are memtables.
 const (
-	logShare     = 8
-	stateShare   = 16
+	share        = 8
 	memtables    = 3
 	minMemtable  = 256 << 10
 	maxMemtable  = 64 << 20
@@ -54,7 +54,7 @@ type Node struct {
 }
 
 // common is what the two have in common.
-func (n Node) common(what string, share int64) *pebble.Options {
+func (n Node) common(what string) *pebble.Options {
 	log := pebbleLog{node: n, what: what}
 	o := &pebble.Options{
 		FS:                          blobs{n.FS, func(err error) { n.Background(what, err) }},
@@ -97,13 +97,13 @@ func (n Node) common(what string, share int64) *pebble.Options {
 
 // Log are the options of the Pebble of logs, votes and terms.
 func (n Node) Log() *pebble.Options {
-	return n.common("log", logShare)
+	return n.common("log")
 }
 
 // State are the options of the Pebble of states: no WAL, and filters, since
 // most reads of a fold ask for a key that may not be there.
 func (n Node) State() *pebble.Options {
-	o := n.common("state", stateShare)
+	o := n.common("state")
 	o.DisableWAL = true
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
