@@ -25,12 +25,22 @@ type tally struct {
 }
 
 type tallied struct {
-	count uint64
-	until time.Time // it is believed until then
+	count    uint64
+	messages uint64    // open ones at that time
+	until    time.Time // it is believed until then
+}
+
+// estimate is how many are due while so many messages are open: what has come
+// since is due, and what has gone was.
+func (t tallied) estimate(messages uint64) uint64 {
+	if messages >= t.messages {
+		return t.count + messages - t.messages
+	}
+	return t.count - min(t.count, t.messages-messages)
 }
 
 // Due counts the messages of a shard that are due at the time now. Of more than
-// ten thousand the figure may be some seconds old.
+// ten thousand the figure may be an estimate from some seconds ago.
 func (a *Asker) Due(shard uint16, r state.Reader, now time.Time) uint64 {
 	t := &a.tally
 	t.mu.Lock()
@@ -38,8 +48,9 @@ func (a *Asker) Due(shard uint16, r state.Reader, now time.Time) uint64 {
 	t.mu.Unlock()
 	began := time.Now()
 	if known.count > fewDue && began.Before(known.until) {
-		return min(known.count, state.Count(r).Messages)
+		return known.estimate(state.Count(r).Messages)
 	}
+	messages := state.Count(r).Messages
 	count := state.CountDue(r, now)
 	ended := time.Now()
 	t.mu.Lock()
@@ -47,6 +58,6 @@ func (a *Asker) Due(shard uint16, r state.Reader, now time.Time) uint64 {
 	if t.shards == nil {
 		t.shards = map[uint16]tallied{}
 	}
-	t.shards[shard] = tallied{count, ended.Add(max(tallyTime, tallyShare*ended.Sub(began)))}
+	t.shards[shard] = tallied{count, messages, ended.Add(max(tallyTime, tallyShare*ended.Sub(began)))}
 	return count
 }
