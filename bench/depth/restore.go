@@ -110,6 +110,48 @@ func (g ground) holds(ctx context.Context, c *subject.Cluster, least, most int64
 	}
 }
 
+const (
+	// calm is what the nodes may use of a processor, all together, when they have
+	// settled; patience how long that is waited for.
+	calm     = 0.1
+	patience = time.Minute
+)
+
+// settle waits until the nodes have merged what was restored: a queue that
+// fills by itself is merged as it grows. Where all of it is due, they go on
+// trying, and are measured as they are.
+func (g ground) settle(ctx context.Context, c *subject.Cluster) error {
+	began := time.Now()
+	before, err := used(c)
+	for err == nil && time.Since(began) < patience {
+		if err = proc.Sleep(ctx, 2*time.Second); err != nil {
+			break
+		}
+		var now time.Duration
+		if now, err = used(c); err == nil && (now-before).Seconds()/2 < calm {
+			g.Say(fmt.Sprintf("the nodes are at rest after %.0f s", time.Since(began).Seconds()))
+			return nil
+		}
+		before = now
+	}
+	if err == nil {
+		g.Say(fmt.Sprintf("the nodes are not at rest after %s", patience))
+	}
+	return err
+}
+
+// used is the processor time of all nodes.
+func used(c *subject.Cluster) (sum time.Duration, err error) {
+	for _, n := range c.Nodes {
+		t, err := n.CPU()
+		if err != nil {
+			return 0, err
+		}
+		sum += t
+	}
+	return sum, nil
+}
+
 // restored measures a cluster that begins with so many copies.
 func (g ground) restored(ctx context.Context, small string, l *Level) (err error) {
 	began := time.Now()
@@ -142,6 +184,9 @@ func (g ground) restored(ctx context.Context, small string, l *Level) (err error
 	took := time.Since(began)
 	l.Filled = float64(l.Queued) / took.Seconds()
 	g.Say(fmt.Sprintf("%d queued: restored in %.0f s", l.Queued, took.Seconds()))
+	if err := g.settle(ctx, c); err != nil {
+		return err
+	}
 	return g.look(ctx, c, dir, l)
 }
 
