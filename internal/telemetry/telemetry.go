@@ -192,8 +192,10 @@ func (t *Telemetry) Install() {
 	}))
 }
 
-// Flush sends what has gathered, as far as ctx allows.
+// Flush writes the lines of the log that wait, and sends what has gathered, as
+// far as ctx allows.
 func (t *Telemetry) Flush(ctx context.Context) error {
+	t.flush()
 	return errors.Join(t.traces.ForceFlush(ctx), t.metrics.ForceFlush(ctx))
 }
 

@@ -234,7 +234,9 @@ func TestLogLines(t *testing.T) {
 	}
 	tel.Log().With("id", "m1").DebugContext(t.Context(), "not this")
 	tel.Log().With("id", "m1").InfoContext(p.Context(t.Context()), "accepted", "due", time.Unix(0, 0))
-	tel.flush()
+	if err := tel.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	var line map[string]any
 	if err := json.Unmarshal(b.Bytes(), &line); err != nil {
 		t.Fatal(err, b.String())
