@@ -34,7 +34,7 @@ type Condition struct {
 // Where groups are given, as "sender" and "rcpt", only names of these and
 // nets and lists are known.
 func (e *Env) Condition(expr string, groups ...string) (*Condition, error) {
-	return e.conditions.compile(expr, groups)
+	return e.conditions.condition(expr, groups)
 }
 
 // String is the expression as it was written.
@@ -64,11 +64,21 @@ func (c *Condition) eval(vars cel.Activation) (bool, error) {
 	return bool(result), nil
 }
 
-func (s scope) compile(expr string, groups []string) (*Condition, error) {
+func (s scope) condition(expr string, groups []string) (*Condition, error) {
 	c := &Condition{source: expr}
 	if strings.TrimSpace(expr) == "" {
 		return c, nil
 	}
+	var err error
+	if c.program, err = s.compile(expr, groups, cel.BoolType); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// compile makes a program of an expression whose result has the type. The error
+// is a Faults.
+func (s scope) compile(expr string, groups []string, want *cel.Type) (cel.Program, error) {
 	parsed, issues := s.env.Parse(expr)
 	if issues.Err() != nil {
 		return nil, faultsOf(issues)
@@ -80,18 +90,19 @@ func (s scope) compile(expr string, groups []string) (*Condition, error) {
 	if issues.Err() != nil {
 		return nil, faultsOf(issues)
 	}
-	if t := checked.OutputType(); !t.IsExactType(cel.BoolType) {
-		return nil, Faults{{Line: 1, Column: 1, What: fmt.Sprintf("the result is a %s; a bool is expected", cel.FormatCELType(t))}}
+	if t := checked.OutputType(); !t.IsExactType(want) {
+		return nil, Faults{{Line: 1, Column: 1, What: fmt.Sprintf("the result is a %s; a %s is expected",
+			cel.FormatCELType(t), cel.FormatCELType(want))}}
 	}
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
 	if !s.cheap(checked) {
 		options = append(options, cel.CostLimit(maxCost))
 	}
-	var err error
-	if c.program, err = s.env.Program(checked, options...); err != nil {
+	program, err := s.env.Program(checked, options...)
+	if err != nil {
 		return nil, Faults{{Line: 1, Column: 1, What: err.Error()}}
 	}
-	return c, nil
+	return program, nil
 }
 
 // cheap reports whether the expression provably costs little, so that metering

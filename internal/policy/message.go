@@ -35,7 +35,7 @@ type MessageCondition struct{ condition *Condition }
 // MessageCondition compiles an expression that chooses messages; the empty one
 // chooses all. The error is as that of Condition.
 func (e *Env) MessageCondition(expr string) (*MessageCondition, error) {
-	c, err := e.messages.compile(expr, nil)
+	c, err := e.messages.condition(expr, nil)
 	if err != nil {
 		return nil, err
 	}
