@@ -266,19 +266,19 @@ func (w *world) remote(domain string) *remote {
 }
 
 // LookupMX makes a domain its own exchanger.
-func (w *world) LookupMX(_ context.Context, domain string) ([]dns.MX, error) {
-	return []dns.MX{{Host: domain, Preference: 10}}, nil
+func (w *world) LookupMX(_ context.Context, domain string) ([]dns.MX, dns.Origin, error) {
+	return []dns.MX{{Host: domain, Preference: 10}}, dns.Origin{Name: domain}, nil
 }
 
 // LookupHost knows a domain that has a remote.
-func (w *world) LookupHost(_ context.Context, name string) ([]netip.Addr, error) {
+func (w *world) LookupHost(_ context.Context, name string) ([]netip.Addr, dns.Origin, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	i := slices.Index(w.order, name)
 	if i < 0 {
-		return nil, dns.ErrNotFound
+		return nil, dns.Origin{}, dns.ErrNotFound
 	}
-	return []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})}, nil
+	return []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})}, dns.Origin{Name: name}, nil
 }
 
 func (w *world) dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
-	"slices"
+	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -43,12 +41,9 @@ type live struct {
 func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 	var r delivery.Rules
 	resolver := n.resolver
-	if resolver == nil || !slices.Equal(f.DNS.Servers, n.loaded.DNS.Servers) {
-		servers, err := resolvers(f.DNS.Servers)
-		if err != nil {
-			return r, err
-		}
-		if resolver, err = dns.New(dns.Options{Servers: servers, Meter: n.telemetry.Meter("dns")}); err != nil {
+	if resolver == nil || !reflect.DeepEqual(f.DNS, n.loaded.DNS) {
+		var err error
+		if resolver, err = newResolver(f.DNS, n.telemetry.Meter("dns")); err != nil {
 			return r, err
 		}
 	}
@@ -145,20 +140,4 @@ func returns(s string) mail.Return {
 		return mail.ReturnFull
 	}
 	return mail.ReturnHeaders
-}
-
-func resolvers(servers []string) ([]netip.AddrPort, error) {
-	var out []netip.AddrPort
-	for _, s := range servers {
-		if a, err := netip.ParseAddr(s); err == nil {
-			out = append(out, netip.AddrPortFrom(a, 53))
-			continue
-		}
-		ap, err := netip.ParseAddrPort(s)
-		if err != nil {
-			return nil, errors.New("dns.servers: " + s + " is not an address")
-		}
-		out = append(out, ap)
-	}
-	return out, nil
 }

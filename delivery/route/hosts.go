@@ -153,7 +153,7 @@ func (t *Table) resolve(ctx context.Context, groups [][]endpoint) ([]Host, error
 			f.addrs = []netip.Addr{addr}
 			continue
 		}
-		lookups.Go(func() { f.addrs, f.err = t.resolver.LookupHost(ctx, f.name) })
+		lookups.Go(func() { f.addrs, _, f.err = t.resolver.LookupHost(ctx, f.name) })
 	}
 	lookups.Wait()
 	var hosts []Host

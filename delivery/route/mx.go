@@ -18,7 +18,7 @@ func (t *Table) byMX(ctx context.Context, r *router, domain string) Decision {
 	if domain == "" {
 		return failed(r.Name, 550, "5.1.3", "the address has no domain")
 	}
-	exchangers, err := t.resolver.LookupMX(ctx, domain)
+	exchangers, _, err := t.resolver.LookupMX(ctx, domain)
 	implicit := errors.Is(err, dns.ErrNoData)
 	switch {
 	case err == nil:

@@ -16,28 +16,28 @@ import (
 // zones is a DNS: "MX NAME" and "NAME" to an answer or an error.
 type zones map[string]any
 
-func (z zones) LookupMX(_ context.Context, domain string) ([]dns.MX, error) {
+func (z zones) LookupMX(_ context.Context, domain string) ([]dns.MX, dns.Origin, error) {
 	switch v := z["MX "+domain].(type) {
 	case []dns.MX:
-		return v, nil
+		return v, dns.Origin{}, nil
 	case error:
-		return nil, fmt.Errorf("MX of %s: %w", domain, v)
+		return nil, dns.Origin{}, fmt.Errorf("MX of %s: %w", domain, v)
 	}
-	return nil, dns.ErrNotFound
+	return nil, dns.Origin{}, dns.ErrNotFound
 }
 
-func (z zones) LookupHost(_ context.Context, name string) ([]netip.Addr, error) {
+func (z zones) LookupHost(_ context.Context, name string) ([]netip.Addr, dns.Origin, error) {
 	switch v := z[name].(type) {
 	case string:
 		var out []netip.Addr
 		for _, s := range strings.Fields(v) {
 			out = append(out, netip.MustParseAddr(s))
 		}
-		return out, nil
+		return out, dns.Origin{}, nil
 	case error:
-		return nil, fmt.Errorf("addresses of %s: %w", name, v)
+		return nil, dns.Origin{}, fmt.Errorf("addresses of %s: %w", name, v)
 	}
-	return nil, dns.ErrNotFound
+	return nil, dns.Origin{}, dns.ErrNotFound
 }
 
 func world() zones {

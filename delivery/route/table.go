@@ -17,9 +17,9 @@ import (
 type Resolver interface {
 	// LookupMX returns mail exchangers by ascending preference, or an error
 	// that is one of package dns.
-	LookupMX(ctx context.Context, domain string) ([]dns.MX, error)
+	LookupMX(ctx context.Context, domain string) ([]dns.MX, dns.Origin, error)
 	// LookupHost returns addresses, or an error that is one of package dns.
-	LookupHost(ctx context.Context, name string) ([]netip.Addr, error)
+	LookupHost(ctx context.Context, name string) ([]netip.Addr, dns.Origin, error)
 }
 
 // Options are the settings of a Table.

@@ -43,13 +43,7 @@ func (c *checker) check() {
 	c.choice("in_doubt", f.InDoubt, "retry", "hold")
 	c.choice("log.format", f.Log.Format, "json", "text")
 	c.choice("log.level", f.Log.Level, "debug", "info", "warn", "error")
-	for i, s := range f.DNS.Servers {
-		if _, err := netip.ParseAddrPort(s); err != nil {
-			if _, err := netip.ParseAddr(s); err != nil {
-				c.faultAt("dns.servers["+strconv.Itoa(i)+"]", strconv.Quote(s)+" is not an address", "write 127.0.0.1 or 127.0.0.1:53")
-			}
-		}
-	}
+	c.dns()
 }
 
 // identity checks who the node is, and that a majority can be lost by no

@@ -40,7 +40,7 @@ retry:
   - {name: default, steps: [F 2h 15m, G 16h 1h 1.5, F 4d 6h]}
 dsn: {warn_after: [4h], return: headers, max_body: 50KB}
 keep: {history: 7d, free_disk: 5GB}
-dns: {servers: [127.0.0.1, "127.0.0.1:5353"]}
+dns: {servers: [127.0.0.1, "127.0.0.1:5353"], trust_ad: true}
 log: {format: json, level: debug}
 submit_wait: 20s
 drain_grace: 1m30s
@@ -83,6 +83,7 @@ func TestExampleLoads(t *testing.T) {
 		{"hosts", f.Routers[0].Hosts, Hosts{{"mail1.corp.example:25"}, {"mail2.corp.example", "[::1]:26"}}},
 		{"mx", f.Routers[1].MX != nil, true},
 		{"steps", f.Retry[0].Steps, []string{"F 2h 15m", "G 16h 1h 1.5", "F 4d 6h"}},
+		{"trust_ad", f.DNS.TrustAD != nil && *f.DNS.TrustAD, true},
 		{"reply", f.Policy.RCPT[1].Reply.Code, 550},
 	} {
 		if diff := cmp.Diff(c.want, c.got); diff != "" {

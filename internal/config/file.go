@@ -167,11 +167,6 @@ type Keep struct {
 	FreeDisk Size     `yaml:"free_disk"`
 }
 
-// DNS are the resolvers; none means those of resolv.conf.
-type DNS struct {
-	Servers []string `yaml:"servers"`
-}
-
 // Log is how the node logs to standard error.
 type Log struct {
 	// Format is json or text.

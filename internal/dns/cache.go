@@ -18,6 +18,7 @@ type question struct {
 // answer is what is remembered: records, or the error that they came to.
 type answer struct {
 	records []dns.RR
+	origin  Origin
 	err     error
 	// keep is how long it may be remembered.
 	keep time.Duration

@@ -1,10 +1,16 @@
 // Package dns asks recursive resolvers for what a mail relay needs: mail
-// exchangers and addresses. Its errors tell apart what ends a message (a name
-// that does not exist, a null MX) from what only delays it.
+// exchangers, addresses, and the records that tell how to reach them securely.
+// Its errors tell apart what ends a message (a name that does not exist, a
+// null MX) from what only delays it.
 //
 // Names are always taken as absolute: no search list, no hosts file. Literal
-// addresses and localhost are answered without a question. There is no
-// validation of DNSSEC here.
+// addresses and localhost are answered without a question.
+//
+// DNSSEC is validated by the recursive resolver, not here. Every answer has an
+// Origin that says whether a resolver that is trusted has validated it: one on
+// a loopback address, as nobody can change its answers on their way, or any
+// where Options.Trust says so. What such a resolver finds forged it answers
+// with SERVFAIL, so that it is ErrTemporary and never "insecure".
 package dns
 
 import "errors"
@@ -18,6 +24,9 @@ var (
 	ErrNoData = errors.New("no records of this type")
 	// ErrNullMX means that the domain takes no mail (RFC 7505).
 	ErrNullMX = errors.New("domain takes no mail (null MX)")
+	// ErrNoService means that the service is decidedly not offered (RFC 2782,
+	// a target of ".").
+	ErrNoService = errors.New("service is not offered (SRV target is the root)")
 	// ErrTemporary is SERVFAIL, a refusal, a time-out or an unreadable answer
 	// of every server: ask again later.
 	ErrTemporary = errors.New("temporary DNS failure")
@@ -28,3 +37,39 @@ type MX struct {
 	Host       string
 	Preference uint16
 }
+
+// SRV is where a service is offered (RFC 2782): Target as in MX. A lower
+// Priority is tried first; Weight is the share among equal priorities.
+type SRV struct {
+	Target                 string
+	Port, Priority, Weight uint16
+}
+
+// TLSA is what a server's certificate is matched against (RFC 6698, section
+// 2.1).
+type TLSA struct {
+	Usage, Selector, Matching uint8
+	Data                      []byte
+}
+
+// Origin is where an answer was found, and whether it can be believed. Beside
+// ErrNoData and ErrNotFound it says so of the answer that there is nothing.
+type Origin struct {
+	// Name is where the records stand: the end of the chain of aliases, or the
+	// name that was asked for; lower case without a final dot.
+	Name string
+	// Secure means that the whole answer, with all aliases on the way, was
+	// validated by DNSSEC ("secure" in RFC 4033, section 5). Otherwise it is
+	// "insecure", or nobody who is trusted has looked.
+	Secure bool
+}
+
+// Trust says whose word is taken for it that an answer was validated.
+type Trust uint8
+
+// The ways to trust; the zero value trusts resolvers on this machine.
+const (
+	TrustLoopback Trust = 0
+	TrustAll      Trust = 1
+	TrustNone     Trust = 2
+)

@@ -28,6 +28,10 @@ type zone struct {
 	asked      atomic.Int32
 	tcp        atomic.Int32
 	noEDNS     bool
+	// signed names are validated, for those who ask.
+	signed map[string]bool
+	// forger claims validity for everything.
+	forger bool
 }
 
 func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
@@ -51,10 +55,21 @@ func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		return
 	}
 	z.fill(m, name, q.Question[0].Qtype)
+	m.AuthenticatedData = z.validated(m, name) && q.AuthenticatedData && q.IsEdns0().Do() || z.forger
 	if strings.HasPrefix(name, "big.") && !overTCP {
 		m.Truncated, m.Answer = true, nil
 	}
 	_ = w.WriteMsg(m)
+}
+
+// validated reports whether the name and all aliases in the answer are signed.
+func (z *zone) validated(m *dns.Msg, name string) bool {
+	for _, record := range m.Answer {
+		if !z.signed[record.Header().Name] {
+			return false
+		}
+	}
+	return z.signed[name]
 }
 
 func (z *zone) fill(m *dns.Msg, name string, qtype uint16) {
@@ -132,6 +147,13 @@ func testZone() *zone {
 		"odd.example. 300 IN MX 5 a.two.example.",
 		"bare.example. 300 IN A 192.0.2.4",
 		"text.example. 300 IN TXT hello",
+		`words.example. 300 IN TXT "v=STSv1; " "id=\"1\\\228\""`,
+		"_smtp._tcp.two.example. 300 IN SRV 20 0 25 b.two.example.",
+		"_smtp._tcp.two.example. 300 IN SRV 10 7 2525 A.two.example.",
+		"_smtp._tcp.bare.example. 300 IN SRV 0 0 0 .",
+		"_25._tcp.a.two.example. 300 IN TLSA 3 1 1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+		"half.example. 300 IN A 192.0.2.6",
+		"half.example. 300 IN AAAA 2001:db8::6",
 		"alias.example. 300 IN CNAME alias2.example.",
 		"alias2.example. 300 IN CNAME a.two.example.",
 		"lazy.example. 300 IN CNAME lazy2.example.",
@@ -186,7 +208,7 @@ func TestLookupMX(t *testing.T) {
 		{strings.Repeat("a", 64) + ".example", nil, ErrNotFound},
 	}
 	for _, test := range tests {
-		got, err := r.LookupMX(t.Context(), test.domain)
+		got, _, err := r.LookupMX(t.Context(), test.domain)
 		if !errors.Is(err, test.err) || !slices.Equal(got, test.want) {
 			t.Errorf("%s: got %v, %v; want %v, %v", test.domain, got, err, test.want, test.err)
 		}
@@ -214,7 +236,7 @@ func TestLookupHost(t *testing.T) {
 		{"broken.example", "", ErrTemporary},
 	}
 	for _, test := range tests {
-		got, err := r.LookupHost(t.Context(), test.name)
+		got, _, err := r.LookupHost(t.Context(), test.name)
 		if text := strings.Trim(fmt.Sprint(got), "[]"); !errors.Is(err, test.err) || text != test.want {
 			t.Errorf("%s: got %v, %v; want %v, %v", test.name, got, err, test.want, test.err)
 		}
@@ -224,7 +246,7 @@ func TestLookupHost(t *testing.T) {
 func TestTruncatedAnswerIsFetchedOverTCP(t *testing.T) {
 	z := testZone()
 	r := newResolver(t, Options{Servers: []netip.AddrPort{serve(t, z)}})
-	got, err := r.LookupMX(t.Context(), "big.example")
+	got, _, err := r.LookupMX(t.Context(), "big.example")
 	if err != nil || len(got) != 60 || z.tcp.Load() != 1 {
 		t.Errorf("got %d records, %v, %d questions over TCP", len(got), err, z.tcp.Load())
 	}
@@ -234,7 +256,7 @@ func TestServerWithoutEDNS(t *testing.T) {
 	z := testZone()
 	z.noEDNS = true
 	r := newResolver(t, Options{Servers: []netip.AddrPort{serve(t, z)}})
-	if got, err := r.LookupMX(t.Context(), "two.example"); err != nil || len(got) != 2 {
+	if got, _, err := r.LookupMX(t.Context(), "two.example"); err != nil || len(got) != 2 {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
@@ -248,10 +270,10 @@ func TestNextServer(t *testing.T) {
 		Servers: []netip.AddrPort{serve(t, dead), serve(t, bad), serve(t, good)},
 		Timeout: 100 * time.Millisecond,
 	})
-	if got, err := r.LookupMX(t.Context(), "two.example"); err != nil || len(got) != 2 {
+	if got, _, err := r.LookupMX(t.Context(), "two.example"); err != nil || len(got) != 2 {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if _, err := r.LookupMX(t.Context(), "bare.example"); !errors.Is(err, ErrNoData) {
+	if _, _, err := r.LookupMX(t.Context(), "bare.example"); !errors.Is(err, ErrNoData) {
 		t.Error(err)
 	}
 	if dead.asked.Load() != 1 {
@@ -263,13 +285,13 @@ func TestSilenceIsTemporary(t *testing.T) {
 	z := testZone()
 	z.silent = map[string]bool{"two.example.": true}
 	r := newResolver(t, Options{Servers: []netip.AddrPort{serve(t, z)}, Timeout: 50 * time.Millisecond})
-	if _, err := r.LookupMX(t.Context(), "two.example"); !errors.Is(err, ErrTemporary) {
+	if _, _, err := r.LookupMX(t.Context(), "two.example"); !errors.Is(err, ErrTemporary) {
 		t.Error(err)
 	}
 	if z.asked.Load() != 2 {
 		t.Errorf("asked %d times, want 2", z.asked.Load())
 	}
-	if _, err := r.LookupMX(t.Context(), "two.example"); !errors.Is(err, ErrTemporary) || z.asked.Load() != 2 {
+	if _, _, err := r.LookupMX(t.Context(), "two.example"); !errors.Is(err, ErrTemporary) || z.asked.Load() != 2 {
 		t.Errorf("the failure was not remembered: %v, asked %d times", err, z.asked.Load())
 	}
 }
@@ -281,7 +303,7 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		_, err := r.LookupMX(ctx, "two.example")
+		_, _, err := r.LookupMX(ctx, "two.example")
 		done <- err
 	}()
 	<-z.passedOver
@@ -298,10 +320,10 @@ func TestAnswersAreRemembered(t *testing.T) {
 	z := testZone()
 	r := newResolver(t, Options{Servers: []netip.AddrPort{serve(t, z)}})
 	for range 3 {
-		if _, err := r.LookupMX(t.Context(), "two.example"); err != nil {
+		if _, _, err := r.LookupMX(t.Context(), "two.example"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.LookupMX(t.Context(), "missing.example"); !errors.Is(err, ErrNotFound) {
+		if _, _, err := r.LookupMX(t.Context(), "missing.example"); !errors.Is(err, ErrNotFound) {
 			t.Fatal(err)
 		}
 	}
@@ -321,7 +343,11 @@ func TestResolvConf(t *testing.T) {
 	expect := func(after time.Duration, want ...string) {
 		t.Helper()
 		now = now.Add(after)
-		if got := s.current(now); !slices.Equal(got, want) {
+		var got []string
+		for _, server := range s.current(now) {
+			got = append(got, server.address)
+		}
+		if !slices.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	}

@@ -25,42 +25,45 @@ const (
 
 // lookup answers from memory or by asking; the records' names are those at the
 // end of a chain of aliases.
-func (r *Resolver) lookup(ctx context.Context, q question) ([]dns.RR, error) {
+func (r *Resolver) lookup(ctx context.Context, q question) answer {
 	start := time.Now()
 	a, hit := r.cache.get(ctx, q, func(ctx context.Context) answer { return r.ask(ctx, q) })
 	r.metrics.record(ctx, q, a.err, hit, time.Since(start))
 	if abandoned(a.err) {
-		return nil, fmt.Errorf("%w: %w", ErrTemporary, a.err)
+		a.err = fmt.Errorf("%w: %w", ErrTemporary, a.err)
 	}
-	return a.records, a.err
+	return a
 }
 
 // ask asks the servers, and again at the end of a chain of aliases that the
-// server did not follow.
+// server did not follow. It is secure if every answer on the way is (RFC 4035,
+// section 3.2.3: the AD bit speaks for all records of the answer and for what
+// says that there are none).
 func (r *Resolver) ask(ctx context.Context, q question) answer {
 	keep := maxKeep
 	name := q.name
+	secure := true
 	for range maxAliases {
-		message, err := r.askServers(ctx, question{name, q.qtype})
+		message, trusted, err := r.askServers(ctx, question{name, q.qtype})
 		if abandoned(err) {
 			return answer{err: err}
 		}
 		if err != nil {
 			return answer{err: err, keep: keepTemporary}
 		}
+		secure = secure && trusted && message.AuthenticatedData
 		records, end, ttl := follow(message.Answer, name, q.qtype)
 		keep = min(keep, ttl)
+		origin := Origin{Name: plain(end), Secure: secure}
 		switch {
 		case end == "":
 			return endless()
 		case len(records) > 0:
-			return answer{records: records, keep: max(keep, minKeep)}
+			return answer{records: records, origin: origin, keep: max(keep, minKeep)}
 		case message.Rcode == dns.RcodeNameError:
-			return answer{err: ErrNotFound, keep: min(keep, negativeTerm(message))}
-		case end == name:
-			return answer{err: ErrNoData, keep: min(keep, negativeTerm(message))}
-		case len(message.Ns) > 0 && negative(message):
-			return answer{err: ErrNoData, keep: min(keep, negativeTerm(message))}
+			return answer{origin: origin, err: ErrNotFound, keep: min(keep, negativeTerm(message))}
+		case end == name, len(message.Ns) > 0 && negative(message):
+			return answer{origin: origin, err: ErrNoData, keep: min(keep, negativeTerm(message))}
 		}
 		name = end
 	}
@@ -121,8 +124,9 @@ func negativeTerm(m *dns.Msg) time.Duration {
 }
 
 // askServers asks each server in turn, as often as the options say, beginning
-// with the one that answered last.
-func (r *Resolver) askServers(ctx context.Context, q question) (*dns.Msg, error) {
+// with the one that answered last; trusted says whether that one's AD bit is
+// believed.
+func (r *Resolver) askServers(ctx context.Context, q question) (m *dns.Msg, trusted bool, err error) {
 	var faults []error
 	servers := r.servers.current(time.Now())
 	first := int(r.preferred.Load())
@@ -133,32 +137,35 @@ func (r *Resolver) askServers(ctx context.Context, q question) (*dns.Msg, error)
 			m, err := r.askServer(ctx, servers[n], q)
 			if err == nil {
 				r.preferred.Store(int32(n))
-				return m, nil
+				return m, servers[n].trusted, nil
 			}
 			if ctx.Err() != nil {
-				return nil, ctx.Err()
+				return nil, false, ctx.Err()
 			}
-			faults = append(faults, fmt.Errorf("server %s: %s", servers[n], err))
+			faults = append(faults, fmt.Errorf("server %s: %s", servers[n].address, err))
 		}
 	}
-	return nil, fmt.Errorf("%w: %w", ErrTemporary, errors.Join(faults...))
+	return nil, false, fmt.Errorf("%w: %w", ErrTemporary, errors.Join(faults...))
 }
 
 // askServer asks over UDP, over TCP where the answer was cut short, and
-// without EDNS0 where the server does not know it (RFC 6891, section 7).
-func (r *Resolver) askServer(ctx context.Context, server string, q question) (*dns.Msg, error) {
+// without EDNS0 where the server does not know it (RFC 6891, section 7). A
+// trusted one is asked what it has validated: by the AD bit (RFC 6840, section
+// 5.7), and by DO for those that are older than it.
+func (r *Resolver) askServer(ctx context.Context, s server, q question) (*dns.Msg, error) {
 	m := new(dns.Msg)
 	m.SetQuestion(q.name, q.qtype)
-	m.SetEdns0(udpSize, false)
-	reply, err := r.exchange(ctx, server, "udp", m)
+	m.AuthenticatedData = s.trusted
+	m.SetEdns0(udpSize, s.trusted)
+	reply, err := r.exchange(ctx, s.address, "udp", m)
 	if err == nil && (reply.Rcode == dns.RcodeFormatError || reply.Rcode == dns.RcodeNotImplemented) {
 		m.Extra = nil
 		m.Id = dns.Id()
-		reply, err = r.exchange(ctx, server, "udp", m)
+		reply, err = r.exchange(ctx, s.address, "udp", m)
 	}
 	if err == nil && reply.Truncated {
 		m.Id = dns.Id()
-		reply, err = r.exchange(ctx, server, "tcp", m)
+		reply, err = r.exchange(ctx, s.address, "tcp", m)
 	}
 	switch {
 	case err != nil:

@@ -3,6 +3,7 @@ package dns
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -48,4 +49,33 @@ func local(name string) []netip.Addr {
 		return []netip.Addr{netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1})}
 	}
 	return nil
+}
+
+// plain is a name of the wire as we write it: lower case, no final dot, "" for
+// the root.
+func plain(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+
+// unescape undoes the escapes of a master file (RFC 1035, section 5.1), which
+// the library writes into texts: \DDD for an octet, \X for a character.
+func unescape(text string) string {
+	if !strings.Contains(text, `\`) {
+		return text
+	}
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' || i+1 == len(text) {
+			out = append(out, text[i])
+			continue
+		}
+		if i+3 < len(text) {
+			if n, err := strconv.ParseUint(text[i+1:i+4], 10, 8); err == nil {
+				out = append(out, byte(n))
+				i += 3
+				continue
+			}
+		}
+		i++
+		out = append(out, text[i])
+	}
+	return string(out)
 }

@@ -14,19 +14,28 @@ import (
 // address by DHCP change it, and a relay runs for months.
 const reread = 10 * time.Second
 
-// servers are the resolvers to ask, as "address:port".
+// server is one to ask.
+type server struct {
+	address string // with its port
+	// trusted says that its AD bit is believed.
+	trusted bool
+}
+
+// servers are the resolvers to ask.
 type servers struct {
-	path string // "" for a list that does not change
+	path  string // "" for a list that does not change
+	trust Trust
 
 	mu      sync.Mutex // guards what follows
-	list    []string
+	list    []server
 	changed time.Time // of the file
 	looked  time.Time
 }
 
 func (s *servers) open(o Options) error {
-	for _, server := range o.Servers {
-		s.list = append(s.list, server.String())
+	s.trust = o.Trust
+	for _, addr := range o.Servers {
+		s.list = append(s.list, newServer(addr, s.trust))
 	}
 	if len(s.list) > 0 {
 		return nil
@@ -40,13 +49,13 @@ func (s *servers) open(o Options) error {
 		return fmt.Errorf("read DNS servers (name them in dns.servers): %w", err)
 	}
 	s.changed, s.looked = info.ModTime(), time.Now()
-	s.list, err = readServers(s.path)
+	s.list, err = readServers(s.path, s.trust)
 	return err
 }
 
 // current returns the list, read again if the file has changed; one that
 // cannot be read leaves the list as it was.
-func (s *servers) current(now time.Time) []string {
+func (s *servers) current(now time.Time) []server {
 	s.mu.Lock()
 	list, stale := s.list, s.path != "" && now.Sub(s.looked) >= reread
 	if stale {
@@ -66,7 +75,7 @@ func (s *servers) current(now time.Time) []string {
 	if same {
 		return list
 	}
-	fresh, err := readServers(s.path)
+	fresh, err := readServers(s.path, s.trust)
 	if err != nil {
 		return list
 	}
@@ -76,22 +85,27 @@ func (s *servers) current(now time.Time) []string {
 	return fresh
 }
 
-func readServers(path string) ([]string, error) {
+func newServer(addr netip.AddrPort, trust Trust) server {
+	trusted := trust == TrustAll || trust == TrustLoopback && addr.Addr().Unmap().IsLoopback()
+	return server{addr.String(), trusted}
+}
+
+func readServers(path string, trust Trust) ([]server, error) {
 	config, err := dns.ClientConfigFromFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read DNS servers from %s: %w", path, err)
 	}
-	var list []string
-	for _, server := range config.Servers {
-		addr, err := netip.ParseAddr(server)
+	var list []server
+	for _, text := range config.Servers {
+		addr, err := netip.ParseAddr(text)
 		if err != nil {
 			return nil, fmt.Errorf("read DNS servers from %s: %w", path, err)
 		}
-		list = append(list, netip.AddrPortFrom(addr, 53).String())
+		list = append(list, newServer(netip.AddrPortFrom(addr, 53), trust))
 	}
 	if len(list) == 0 {
 		// resolv.conf(5): without a nameserver line it is the local machine's.
-		list = []string{"127.0.0.1:53"}
+		list = []server{newServer(netip.MustParseAddrPort("127.0.0.1:53"), trust)}
 	}
 	return list, nil
 }

@@ -386,18 +386,18 @@ var sinks = map[string]netip.Addr{
 }
 
 // LookupMX implements route.Resolver.
-func (zone) LookupMX(_ context.Context, domain string) ([]dns.MX, error) {
-	return []dns.MX{{Host: domain, Preference: 10}}, nil
+func (zone) LookupMX(_ context.Context, domain string) ([]dns.MX, dns.Origin, error) {
+	return []dns.MX{{Host: domain, Preference: 10}}, dns.Origin{Name: domain}, nil
 }
 
 // LookupHost implements route.Resolver.
-func (zone) LookupHost(_ context.Context, name string) ([]netip.Addr, error) {
+func (zone) LookupHost(_ context.Context, name string) ([]netip.Addr, dns.Origin, error) {
 	for sink, a := range sinks {
 		if name == sink+".example" {
-			return []netip.Addr{a}, nil
+			return []netip.Addr{a}, dns.Origin{Name: name}, nil
 		}
 	}
-	return nil, dns.ErrNotFound
+	return nil, dns.Origin{}, dns.ErrNotFound
 }
 
 func newReception(q *queue.Queue, name string, host *sim.Host, log *slog.Logger) (*smtp.Server, error) {
