@@ -102,9 +102,10 @@ func TestLongestChain(t *testing.T) {
 
 // pure packages are functions of their arguments: what they may import.
 var pure = map[string][]string{
-	"queue/event":       {"errors", "fmt", "math", "slices", "strings", "strconv", "time", "encoding/binary", "bytes", "cmp", "unicode/utf8", "crypto/sha256", "google.golang.org/protobuf/encoding/protowire"},
-	"queue/event/codec": {"errors", "fmt", "math", "time", "google.golang.org/protobuf/encoding/protowire"},
-	"queue/state":       {"errors", "fmt", "math", "slices", "strings", "strconv", "time", "encoding/binary", "encoding/hex", "bytes", "cmp", "maps", "sort", "crypto/sha256", "google.golang.org/protobuf/encoding/protowire"},
+	"queue/event":        {"errors", "fmt", "math", "slices", "strings", "strconv", "time", "encoding/binary", "bytes", "cmp", "unicode/utf8", "crypto/sha256", "google.golang.org/protobuf/encoding/protowire"},
+	"queue/event/codec":  {"errors", "fmt", "math", "time", "google.golang.org/protobuf/encoding/protowire"},
+	"queue/state":        {"errors", "fmt", "math", "slices", "strings", "strconv", "time", "encoding/binary", "encoding/hex", "bytes", "cmp", "maps", "sort", "crypto/sha256", "google.golang.org/protobuf/encoding/protowire"},
+	"queue/state/roster": {"fmt", "time"},
 }
 
 // clocks are the functions of package time that look at a clock.

@@ -8,6 +8,7 @@ import (
 	"quorumta/queue/event"
 	"quorumta/queue/event/codec"
 	"quorumta/queue/state/keys"
+	"quorumta/queue/state/roster"
 )
 
 // draft is a message as a group changes it. Nothing is written before the
@@ -40,14 +41,14 @@ func (f *folding) draft(id mail.MessageID, at time.Time) (*draft, bool) {
 	}
 	d := f.empty(id, at)
 	mustRead(key, codec.Get(&f.in, row, &d.st, describeStatus))
-	sum := d.st.roster.summarize()
+	sum := d.st.roster.Summarize()
 	d.due, d.free, d.counts = d.st.due(sum), d.st.free, d.st.counts(sum, f.shard.era)
 	return d, true
 }
 
 func (f *folding) empty(id mail.MessageID, at time.Time) *draft {
 	d := &draft{f: f, id: id, at: at}
-	d.st.roster.rows, d.st.roster.id = source{f.r, &f.in}, id
+	d.st.roster.Of(id, roster.Source{Rows: f.r, In: &f.in})
 	return d
 }
 
@@ -76,9 +77,9 @@ func (f *folding) accept(a *event.Accepted, at time.Time) (*draft, Result) {
 	if f.shard.suspends(0) {
 		d.st.free = f.shard.era
 	}
-	d.st.roster.few = make([]seat, 0, min(len(a.Envelope.Recipients), chunkSize))
+	d.st.roster.Expect(len(a.Envelope.Recipients))
 	for range a.Envelope.Recipients {
-		d.st.roster.add(Recipient{Due: orAt(a.Due, at)})
+		d.st.roster.Add(Recipient{Due: orAt(a.Due, at)})
 	}
 	f.bare = *a
 	f.bare.Content = nil
@@ -120,11 +121,11 @@ func (f *folding) commit(d *draft) {
 	if d.born() {
 		f.place(d)
 	}
-	sum := d.st.roster.summarize()
+	sum := d.st.roster.Summarize()
 	f.shard.counts.Subtract(d.counts)
 	f.land(d, sum)
 	f.fly(d)
-	if sum.open == 0 {
+	if sum.Open == 0 {
 		f.end(d)
 		return
 	}
@@ -134,7 +135,7 @@ func (f *folding) commit(d *draft) {
 		d.st.records++
 	}
 	f.reschedule(d, d.st.due(sum))
-	f.write(&d.st.roster)
+	d.st.roster.Write(f.w, &f.key, &f.out)
 	f.w.Set(f.key.ID(keys.Status, d.id), codec.Put(&f.out, &d.st, describeStatus))
 }
 
@@ -150,16 +151,16 @@ func (f *folding) place(d *draft) {
 
 // land takes recipients that have left their attempts out of the claims index,
 // whose rows have those that are still in flight.
-func (f *folding) land(d *draft, sum summary) {
+func (f *folding) land(d *draft, sum roster.Summary) {
 	f.flights = f.flights[:0]
-	d.st.roster.looked(func(s *seat) {
-		if s.flight != 0 && s.flight != s.inFlight() && !slices.Contains(f.flights, s.flight) {
-			f.flights = append(f.flights, s.flight)
+	d.st.roster.Landed(func(number uint32) {
+		if !slices.Contains(f.flights, number) {
+			f.flights = append(f.flights, number)
 		}
 	})
 	for _, number := range f.flights {
 		f.claim = Claim{}
-		if sum.flying > 0 { // else all that flew have landed, and the row goes unread
+		if sum.Flying > 0 { // else all that flew have landed, and the row goes unread
 			key := f.key.Numbered(keys.Claim, d.id, number)
 			row, ok := f.r.Get(key)
 			if !ok {
@@ -182,7 +183,7 @@ func (f *folding) fly(d *draft) {
 // putClaim writes the row of the claim at hand, which lists too many.
 func (f *folding) putClaim(d *draft, number uint32) {
 	f.claim.Recipients = slices.DeleteFunc(f.claim.Recipients, func(n uint32) bool {
-		return d.st.roster.left(n, number)
+		return d.st.roster.Left(n, number)
 	})
 	key := f.key.Numbered(keys.Claim, d.id, number)
 	if len(f.claim.Recipients) == 0 {
@@ -223,7 +224,7 @@ func (f *folding) end(d *draft) {
 	for n := range d.st.parts {
 		f.w.Delete(f.key.Numbered(keys.Content, d.id, n))
 	}
-	f.erase(&d.st.roster)
+	d.st.roster.Erase(f.w, &f.key)
 	f.reschedule(d, time.Time{})
 	f.w.Delete(f.key.ID(keys.Status, d.id))
 }
@@ -241,16 +242,16 @@ func (f *folding) bury(id mail.MessageID, at time.Time) {
 
 // due is under what time the message stands in the due index; zero: it has no
 // row.
-func (s *status) due(sum summary) time.Time {
+func (s *status) due(sum roster.Summary) time.Time {
 	if s.held {
 		return time.Time{}
 	}
-	return sum.due
+	return sum.Due
 }
 
 // counts is what the message adds to the counters in the era.
-func (s *status) counts(sum summary, era uint32) Counts {
-	c := Counts{Messages: 1, Held: one(s.held), InFlight: one(sum.flying > 0), Content: uint64(s.size)}
+func (s *status) counts(sum roster.Summary, era uint32) Counts {
+	c := Counts{Messages: 1, Held: one(s.held), InFlight: one(sum.Flying > 0), Content: uint64(s.size)}
 	if era > 0 && s.free == era {
 		c.Free, c.FreeHeld = 1, c.Held
 	}

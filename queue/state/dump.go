@@ -12,18 +12,6 @@ import (
 	"quorumta/queue/state/keys"
 )
 
-var phaseNames = [...]string{
-	"pending", "in_flight", "delivered", "failed", "expired", "removed", "bounced", "expanded",
-}
-
-// String is the phase's name as operators see it, as "in_flight".
-func (p Phase) String() string {
-	if int(p) < len(phaseNames) {
-		return phaseNames[p]
-	}
-	return fmt.Sprintf("phase %d", p)
-}
-
 // Dump prints the state for people and for tests; its form may change.
 func Dump(r Reader) string {
 	var b bytes.Buffer

@@ -12,6 +12,7 @@ import (
 	"quorumta/queue/event"
 	"quorumta/queue/state/keys"
 	"quorumta/queue/state/recent"
+	"quorumta/queue/state/roster"
 )
 
 // step is a group with the terms it was decided and committed in.
@@ -229,8 +230,8 @@ func (h *historian) event(m *Message) event.Event {
 	}
 	list := rapid.SliceOfN(rapid.Uint32Range(0, uint32(recipients-1)), 1, 3).Draw(h.t, "list")
 	switch {
-	case h.chance(10, "the last") && recipients > chunkSize:
-		list = []uint32{uint32(recipients - 1), chunkSize}
+	case h.chance(10, "the last") && recipients > roster.ChunkSize:
+		list = []uint32{uint32(recipients - 1), roster.ChunkSize}
 	case h.chance(20, "all"):
 		list = list[:0]
 		for n := range recipients {

@@ -3,13 +3,8 @@ package state
 import (
 	"time"
 
-	"quorumta/internal/mail"
 	"quorumta/queue/event"
 )
-
-// maxReplyText is how much of a reply's text the status keeps, in bytes; the
-// history has all of it.
-const maxReplyText = 512
 
 // apply folds one event into the draft. Stale: it has nothing to say.
 func (d *draft) apply(e event.Event) Result {
@@ -58,7 +53,7 @@ func (d *draft) each(list []uint32, concerns func(*Recipient) bool, change func(
 	}
 	result := Stale
 	for _, n := range list {
-		r, ok := d.st.roster.at(n)
+		r, ok := d.st.roster.At(n)
 		if !ok {
 			return Malformed
 		}
@@ -90,7 +85,7 @@ func (d *draft) claim(e *event.Claimed) Result {
 		return Stale
 	}
 	for _, n := range e.Recipients {
-		r, ok := d.st.roster.at(n)
+		r, ok := d.st.roster.At(n)
 		if !ok {
 			return Malformed
 		}
@@ -137,8 +132,8 @@ func (d *draft) deliver(e *event.Delivered) Result {
 	}
 	claimed := func(r *Recipient) bool { return r.Phase.Open() && number <= r.Attempt }
 	return d.each(e.Recipients, claimed, func(r *Recipient) {
-		r.close(Delivered)
-		r.note(e.Attempt, event.ErrorNone)
+		r.Close(Delivered)
+		r.Note(e.Attempt, event.ErrorNone)
 	})
 }
 
@@ -152,15 +147,15 @@ func (d *draft) postpone(e *event.Deferred) Result {
 		}
 		r.Tries++
 		r.FirstFailed, r.LastFailed = orAt(r.FirstFailed, d.at), d.at
-		r.note(e.Attempt, e.Error)
+		r.Note(e.Attempt, e.Error)
 	})
 }
 
 // settle closes recipients for which the attempt was the last.
 func (d *draft) settle(list []uint32, phase Phase, a event.Attempt, kind event.ErrorKind) Result {
 	return d.each(list, current(a.Number), func(r *Recipient) {
-		r.close(phase)
-		r.note(a, kind)
+		r.Close(phase)
+		r.Note(a, kind)
 	})
 }
 
@@ -171,22 +166,22 @@ func (d *draft) warn(e *event.Warned) Result {
 
 // expand replaces a pending recipient.
 func (d *draft) expand(e *event.Expanded) Result {
-	r, ok := d.st.roster.at(e.Recipient)
+	r, ok := d.st.roster.At(e.Recipient)
 	switch {
 	case !ok || len(e.Into) == 0:
 		return Malformed
 	case r.Phase != Pending:
 		return Stale
 	}
-	r.close(Expanded)
+	r.Close(Expanded)
 	for _, into := range e.Into {
-		d.st.roster.add(Recipient{Recipient: into, Due: d.at})
+		d.st.roster.Add(Recipient{Recipient: into, Due: d.at})
 	}
 	return Applied
 }
 
 func (d *draft) hold(e *event.Held) Result {
-	if d.st.held || d.st.roster.summarize().open == 0 {
+	if d.st.held || d.st.roster.Summarize().Open == 0 {
 		return Stale
 	}
 	d.st.held, d.st.heldBy, d.st.heldWhy = true, e.By, e.Why
@@ -213,7 +208,7 @@ func (d *draft) resume() Result {
 // retry makes the pending recipients due. A held message stays held.
 func (d *draft) retry(e *event.Retried) Result {
 	result := Stale
-	d.st.roster.all(func(_ uint32, r *Recipient) {
+	d.st.roster.All(func(_ uint32, r *Recipient) {
 		if r.Phase == Pending {
 			r.Due = orAt(e.Due, d.at)
 			result = Applied
@@ -225,22 +220,11 @@ func (d *draft) retry(e *event.Retried) Result {
 // discard closes what is open by an operator's will.
 func (d *draft) discard(phase Phase) Result {
 	result := Stale
-	d.st.roster.all(func(_ uint32, r *Recipient) {
+	d.st.roster.All(func(_ uint32, r *Recipient) {
 		if r.Phase.Open() {
-			r.close(phase)
+			r.Close(phase)
 			result = Applied
 		}
 	})
 	return result
-}
-
-func (r *Recipient) close(phase Phase) { r.Phase, r.Due = phase, time.Time{} }
-
-// note keeps what the last attempt met.
-func (r *Recipient) note(a event.Attempt, kind event.ErrorKind) {
-	r.Error, r.Host = kind, a.Host
-	r.Reply = mail.Reply{Code: a.Reply.Code, Enhanced: a.Reply.Enhanced, Text: a.Reply.Text}
-	if len(r.Reply.Text) > maxReplyText {
-		r.Reply.Text = r.Reply.Text[:maxReplyText]
-	}
 }

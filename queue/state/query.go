@@ -10,6 +10,7 @@ import (
 	"quorumta/queue/event"
 	"quorumta/queue/event/codec"
 	"quorumta/queue/state/keys"
+	"quorumta/queue/state/roster"
 )
 
 // Recaller is what a Reader may be beside: it remembers some rows. It is safe
@@ -59,7 +60,7 @@ func Load(r Reader, id mail.MessageID) (*Message, bool) {
 	if known, ok := memory.Noted(key, rows[0]).(*loaded); ok {
 		return known.message(&s), true
 	}
-	if st := parse(key, rows[0], describeStatus); len(st.roster.sections) > 0 { // its other rows must be of the same moment
+	if st := parse(key, rows[0], describeStatus); st.roster.Chunked() { // its other rows must be of the same moment
 		return Load(struct{ Reader }{r}, id)
 	}
 	l := assemble(r, id, rows)
@@ -89,11 +90,11 @@ func assemble(r Reader, id mail.MessageID, rows [][]byte) *loaded {
 	}
 	birth := parse(keys.IDKey(keys.Message, id), rows[1], describeRecord)
 	l := &loaded{free: st.free, Message: Message{
-		Accepted: *birth.Event.(*event.Accepted), At: birth.At, Recipients: make([]Recipient, st.roster.count),
+		Accepted: *birth.Event.(*event.Accepted), At: birth.At, Recipients: make([]Recipient, st.roster.Count()),
 		Attempts: st.attempts, Held: st.held, HeldBy: st.heldBy, HeldWhy: st.heldWhy, Hosts: st.hosts,
 	}}
-	st.roster.rows, st.roster.id = source{r, new(codec.Fields)}, id
-	st.roster.all(func(n uint32, p *Recipient) { l.Recipients[n] = *p })
+	st.roster.Of(id, roster.Source{Rows: r, In: new(codec.Fields)})
+	st.roster.All(func(n uint32, p *Recipient) { l.Recipients[n] = *p })
 	for i, enveloped := range l.Accepted.Envelope.Recipients {
 		l.Recipients[i].Recipient = enveloped
 	}
@@ -123,12 +124,12 @@ func Current(r Reader, id mail.MessageID, number uint32, recipients []uint32) bo
 		return false
 	}
 	st := parse(key, row, describeStatus)
-	if _, ok := r.(Recaller); ok && len(st.roster.sections) > 0 {
+	if _, ok := r.(Recaller); ok && st.roster.Chunked() {
 		return Current(struct{ Reader }{r}, id, number, recipients)
 	}
-	st.roster.rows, st.roster.id = source{r, new(codec.Fields)}, id
+	st.roster.Of(id, roster.Source{Rows: r, In: new(codec.Fields)})
 	for _, n := range recipients {
-		if p, ok := st.roster.at(n); !ok || number == 0 || p.inFlight() != number {
+		if p, ok := st.roster.At(n); !ok || number == 0 || p.InFlightIn() != number {
 			return false
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"quorumta/queue/event"
 	"quorumta/queue/event/codec"
 	"quorumta/queue/state/keys"
+	"quorumta/queue/state/roster"
 )
 
 // populated is a shard with messages m (id 1: due at once, id 2: an hour later,
@@ -216,7 +217,7 @@ func TestLongRepliesAreCutInTheStatusOnly(t *testing.T) {
 		t.Fatal(r)
 	}
 	m, _ := Load(s, ids[1])
-	if got := len(m.Recipients[0].Reply.Text); got != maxReplyText {
+	if got := len(m.Recipients[0].Reply.Text); got != roster.MaxReplyText {
 		t.Errorf("%d bytes in the status", got)
 	}
 	history, _ := History(s, ids[1])
@@ -258,7 +259,7 @@ func TestDamagedRowsPanic(t *testing.T) {
 	s.Delete(keys.IDKey(keys.Message, ids[2]))
 	panics("birth", func() { Load(s, ids[2]) })
 	panics("record", func() { hold(2, &event.Removed{}) })
-	big := &event.Accepted{ID: ids[0], Envelope: mail.Envelope{Recipients: make([]mail.Recipient, chunkSize+1)}}
+	big := &event.Accepted{ID: ids[0], Envelope: mail.Envelope{Recipients: make([]mail.Recipient, roster.ChunkSize+1)}}
 	hold(0, big)
 	s.Delete(keys.NumberedKey(keys.Chunk, ids[0], 1))
 	panics("recipients", func() { hold(0, &event.Retried{}) })

@@ -7,6 +7,7 @@ import (
 	"quorumta/queue/event"
 	"quorumta/queue/event/codec"
 	"quorumta/queue/state/parts"
+	"quorumta/queue/state/roster"
 )
 
 // The rows of the key space, in the encoding of package codec: a field's
@@ -62,7 +63,7 @@ type status struct {
 	heldWhy  string
 	hosts    []string
 	// roster is the recipients, or the way to them.
-	roster roster
+	roster roster.Roster
 	// free is the era that the message is free in; 0: in none.
 	free uint32
 }
@@ -76,10 +77,9 @@ func describeStatus(f *codec.Fields, s *status) {
 	codec.String(f, 6, &s.heldBy)
 	codec.String(f, 7, &s.heldWhy)
 	codec.Strings(f, 8, &s.hosts)
-	f.Uint32(9, &s.roster.count)
-	codec.List(f, 10, &s.roster.few, describeSeat)
+	s.roster.DescribeHead(f)
 	f.Uint32(12, &s.free) // level 2 of the format
-	describeSections(f, 13, &s.roster.sections)
+	s.roster.DescribeTail(f)
 }
 
 func describeRecord(f *codec.Fields, r *Record) {

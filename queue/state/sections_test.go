@@ -5,6 +5,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/state/roster"
 )
 
 // A claim that spans sections loses those alone who land, read or not.
@@ -18,10 +19,10 @@ func TestClaimsSpanSections(t *testing.T) {
 		}
 		checkInvariants(t, s)
 	}
-	fold(&event.Accepted{ID: id, Envelope: mail.Envelope{Recipients: make([]mail.Recipient, 2*sectionSize)}})
-	into := make([]mail.Recipient, sectionSize+1)
+	fold(&event.Accepted{ID: id, Envelope: mail.Envelope{Recipients: make([]mail.Recipient, 2*roster.SectionSize)}})
+	into := make([]mail.Recipient, roster.SectionSize+1)
 	fold(&event.Expanded{Recipient: 0, Into: into}) // 769: a section more, and one seat
-	all := make([]uint32, 3*sectionSize)
+	all := make([]uint32, 3*roster.SectionSize)
 	for i := range all {
 		all[i] = uint32(i + 1)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/state/roster"
 	"quorumta/queue/state/tally"
 	"quorumta/queue/state/verdict"
 )
@@ -42,46 +43,22 @@ const (
 )
 
 // Phase is where a recipient is.
-type Phase uint8
+type Phase = roster.Phase
 
-// The phases. Those after InFlight are final.
+// The phases; see there.
 const (
-	Pending   Phase = 0
-	InFlight  Phase = 1
-	Delivered Phase = 2
-	Failed    Phase = 3
-	Expired   Phase = 4
-	Removed   Phase = 5
-	Bounced   Phase = 6
-	Expanded  Phase = 7
+	Pending   = roster.Pending
+	InFlight  = roster.InFlight
+	Delivered = roster.Delivered
+	Failed    = roster.Failed
+	Expired   = roster.Expired
+	Removed   = roster.Removed
+	Bounced   = roster.Bounced
+	Expanded  = roster.Expanded
 )
 
-// Open reports whether something is left to do for the recipient.
-func (p Phase) Open() bool { return p <= InFlight }
-
 // Recipient is a recipient and how far it is.
-type Recipient struct {
-	mail.Recipient
-	Phase Phase
-	// Attempt is the number of the newest Claimed of this recipient.
-	Attempt uint32
-	// Tries counts the attempts that ended in Deferred.
-	Tries uint32
-	// Due is when it may be tried (Pending only).
-	Due time.Time
-	// FirstFailed is when it was first Deferred; zero if never.
-	FirstFailed time.Time
-	// LastFailed is when it was last Deferred; zero if never.
-	LastFailed time.Time
-	// Error, Reply and Host are those of the last outcome.
-	Error event.ErrorKind
-	Reply mail.Reply
-	Host  string
-	// Doubts counts the attempts that ended in doubt.
-	Doubts uint32
-	// Warned counts the delay warnings.
-	Warned uint32
-}
+type Recipient = roster.Recipient
 
 // Message is an open message: what was accepted, without its content, and how
 // far it is.
