@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -13,6 +14,7 @@ import (
 	"quorumta/delivery/outcome"
 	"quorumta/delivery/route"
 	"quorumta/delivery/site"
+	"quorumta/internal/policy"
 	"quorumta/queue"
 	"quorumta/queue/state"
 )
@@ -27,8 +29,9 @@ type attempt struct {
 	office     *queue.Office
 	recipients []uint32
 	began      time.Time
-	// traced: the hosts are told the trace.
+	// traced: the hosts are told the trace. head goes before the content.
 	traced bool
+	head   string
 	// damaged: the stored content is not what was accepted.
 	damaged bool
 
@@ -116,6 +119,21 @@ func (a *attempt) header() string {
 	}
 	return "traceparent: " + value + "\r\n"
 }
+
+// Open implements transport.Source.
+func (a *attempt) Open() (io.ReadCloser, error) {
+	content, err := a.Content()
+	if err != nil || a.head == "" {
+		return content, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(strings.NewReader(a.head), content), content}, nil
+}
+
+// Facts implements transport.Source.
+func (a *attempt) Facts(i int) *policy.Facts { return factsOf(a.Message, a.recipients[i]) }
 
 // begin puts the claim of the recipients on its way: it takes about as long as
 // the server takes to answer.

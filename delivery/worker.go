@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -15,7 +13,7 @@ import (
 
 	"quorumta/delivery/outcome"
 	"quorumta/delivery/site"
-	"quorumta/delivery/smtpc"
+	"quorumta/delivery/transport"
 	"quorumta/delivery/window"
 	"quorumta/internal/mail"
 	"quorumta/queue"
@@ -31,7 +29,11 @@ const claimsAhead = 2
 type worker struct {
 	d    *Deliverer
 	lane *window.Lane
-	conn *site.Conn
+	conn transport.Conn
+	// carried counts the messages that went over conn.
+	carried int
+	// message is the one on its way: there is one at a time.
+	message transport.Message
 	// unsettled counts claims; it holds claimsAhead at most.
 	unsettled *semaphore.Weighted
 }
@@ -158,7 +160,7 @@ func (w *worker) try(ctx context.Context, a *attempt, j *window.Job) bool {
 		res, err := w.send(ctx, a)
 		var failure site.Failure
 		if err != nil {
-			failure = w.conn.SessionFailure(err)
+			failure = site.SessionFailure(w.conn.Peer(), err)
 		}
 		if reused && err != nil && !res.Dot && !ours(err) {
 			w.leave()
@@ -175,7 +177,7 @@ func (w *worker) try(ctx context.Context, a *attempt, j *window.Job) bool {
 }
 
 func ours(err error) bool {
-	var e *smtpc.Error
+	var e *transport.Error
 	return errors.As(err, &e) && e.Ours
 }
 
@@ -195,7 +197,7 @@ func (w *worker) connect(ctx context.Context, a *attempt, j *window.Job) bool {
 	conn, failure := w.lane.Site.Connect(ctx)
 	if failure == nil {
 		w.d.meters.connected(true)
-		w.conn = conn
+		w.conn, w.carried = conn, 0
 		return true
 	}
 	what := outcome.Deferred
@@ -227,41 +229,38 @@ func alike(recipients []uint32, what outcome.What, why site.Failure) []outcome.V
 }
 
 // send carries out the transaction, while the claim is being committed.
-func (w *worker) send(ctx context.Context, a *attempt) (smtpc.Result, error) {
-	a.Host, a.IP, a.TLS = w.conn.Host, w.conn.IP, w.conn.Secrecy
-	a.RelaysDSN = w.conn.Extensions().DSN
-	content, err := a.Content()
+func (w *worker) send(ctx context.Context, a *attempt) (transport.Result, error) {
+	peer := w.conn.Peer()
+	a.Host, a.IP, a.TLS, a.RelaysDSN = peer.Host, peer.IP, peer.TLS, peer.RelaysDSN
+	a.head = a.header()
+	content, err := a.Open()
 	if err != nil {
 		a.damaged = errors.Is(err, queue.ErrDamaged)
-		return untried(a), &smtpc.Error{Phase: smtpc.PhaseMail, Err: fmt.Errorf("read the content: %w", err), Ours: true}
+		return untried(a), &transport.Error{Phase: transport.PhaseMail, Err: fmt.Errorf("read the content: %w", err), Ours: true}
 	}
 	defer func() { _ = content.Close() }()
-	if most := w.conn.Extensions().Recipients; most > 0 && !a.begun {
-		a.recipients = a.recipients[:min(most, len(a.recipients))]
+	if peer.Recipients > 0 && !a.begun {
+		a.recipients = a.recipients[:min(peer.Recipients, len(a.recipients))]
 	}
 	if err := w.begin(ctx, a); err != nil {
-		return untried(a), &smtpc.Error{Phase: smtpc.PhaseMail, Err: err, Ours: true}
+		return untried(a), &transport.Error{Phase: transport.PhaseMail, Err: err, Ours: true}
 	}
 	ctx, span := w.d.part(ctx, "smtp.data")
 	defer span.End()
-	e, header := &a.Message.Accepted.Envelope, a.header()
-	var body io.Reader = content
-	if header != "" {
-		body = io.MultiReader(strings.NewReader(header), content)
-	}
-	message := smtpc.Message{
-		From: e.From, Return: e.Return, EnvID: e.EnvID, EightBit: e.EightBit, UTF8: e.UTF8,
-		Size: a.Message.Accepted.Size + int64(len(header)), Content: body,
+	e := &a.Message.Accepted.Envelope
+	w.message = transport.Message{
+		ID: a.Message.Accepted.ID, From: e.From, Return: e.Return, EnvID: e.EnvID, EightBit: e.EightBit, UTF8: e.UTF8,
+		Size: a.Message.Accepted.Size + int64(len(a.head)), Content: content, Again: a,
 		BeforeDot:  a.lastLook,
-		Recipients: make([]mail.Recipient, 0, len(a.recipients)),
+		Recipients: w.message.Recipients[:0],
 	}
 	for _, n := range a.recipients {
 		r := &a.Message.Recipients[n]
-		message.Recipients = append(message.Recipients, r.Recipient)
+		w.message.Recipients = append(w.message.Recipients, r.Recipient)
 		// A server that offers CHUNKING and cannot do it gets another way.
-		message.Plain = message.Plain || r.Attempt > 0
+		w.message.Plain = w.message.Plain || r.Attempt > 0
 	}
-	res, err := w.conn.Send(ctx, &message)
+	res, err := w.conn.Send(ctx, &w.message)
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())
 		a.damaged = errors.Is(err, queue.ErrDamaged)
@@ -270,8 +269,8 @@ func (w *worker) send(ctx context.Context, a *attempt) (smtpc.Result, error) {
 }
 
 // untried is the result of a transaction that was not begun.
-func untried(a *attempt) smtpc.Result {
-	return smtpc.Result{Rcpts: make([]mail.Reply, len(a.recipients))}
+func untried(a *attempt) transport.Result {
+	return transport.Result{Rcpts: make([]mail.Reply, len(a.recipients))}
 }
 
 // begin has the attempt claimed, once, when there is room for one more claim.
@@ -288,20 +287,19 @@ func (w *worker) begin(ctx context.Context, a *attempt) error {
 
 // learn draws conclusions about the site, and leaves a connection that is of
 // no use any more.
-func (w *worker) learn(err error, failure site.Failure, res smtpc.Result) {
+func (w *worker) learn(err error, failure site.Failure, res transport.Result) {
 	switch {
 	case err == nil:
-		if res.Final.Positive() {
-			w.conn.Carried++
+		if res.Worked() {
+			w.carried++
 			w.lane.Site.Worked()
 		}
-		if w.conn.Closed() || w.conn.Carried >= w.d.o.Limits.Messages {
+		if w.conn.Closed() || w.carried >= w.d.o.Limits.Messages {
 			w.leave()
 		}
 	default:
-		carried := w.conn.Carried
 		w.leave()
-		if carried == 0 && !ours(err) {
+		if w.carried == 0 && !ours(err) {
 			w.lane.Site.Refused(failure)
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"time"
 
-	"quorumta/delivery/smtpc"
+	"quorumta/delivery/transport"
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
 )
@@ -63,9 +63,9 @@ type Cause struct {
 	Reply mail.Reply
 }
 
-// Judge reads a transaction: res and err are those of smtpc's Send, cause is err
+// Judge reads a transaction: res and err are those of a Conn's Send, cause is err
 // in terms of events. Of an error of ours, ErrorNone says that nothing is wrong.
-func Judge(recipients []uint32, res smtpc.Result, err error, cause Cause) []Verdict {
+func Judge(recipients []uint32, res transport.Result, err error, cause Cause) []Verdict {
 	verdicts := make([]Verdict, len(recipients))
 	taken := 0
 	for i := range recipients {
@@ -74,7 +74,7 @@ func Judge(recipients []uint32, res smtpc.Result, err error, cause Cause) []Verd
 		}
 	}
 	for i, n := range recipients {
-		v := judgeOne(res, res.Rcpts[i], taken, err, cause)
+		v := judgeOne(&res, i, taken, err, cause)
 		v.Recipient = n
 		verdicts[i] = v
 	}
@@ -83,22 +83,25 @@ func Judge(recipients []uint32, res smtpc.Result, err error, cause Cause) []Verd
 
 // judgeOne finds the reply that decided for a recipient: the first refusal on
 // its way, or the last word of all.
-func judgeOne(res smtpc.Result, rcpt mail.Reply, taken int, err error, cause Cause) Verdict {
-	var e *smtpc.Error
+func judgeOne(res *transport.Result, i, taken int, err error, cause Cause) Verdict {
+	var e *transport.Error
 	ours := errors.As(err, &e) && e.Ours
+	rcpt, final := res.Rcpts[i], res.FinalOf(i)
 	switch {
 	case refuses(res.Mail):
 		return refused(res.Mail, event.ErrorSender)
-	case refuses(rcpt) && tooMany(rcpt) && taken > 0 && res.Final.Positive():
+	case refuses(rcpt) && tooMany(rcpt) && taken > 0 && res.Worked():
 		// The server has taken the message for others and wants fewer at a
 		// time (RFC 5321, section 4.5.3.1.10): the rest goes again at once.
 		return Verdict{What: Returned, Reply: rcpt}
 	case refuses(rcpt):
 		return refused(rcpt, event.ErrorRecipient)
-	case res.Final.Positive():
-		return Verdict{What: Delivered, Reply: res.Final}
-	case res.Final.Code != 0:
-		return refused(res.Final, event.ErrorContent)
+	case final.Positive():
+		return Verdict{What: Delivered, Reply: final}
+	case final.Code != 0 && res.Finals != nil:
+		return refusedLate(final)
+	case final.Code != 0:
+		return refused(final, event.ErrorContent)
 	case res.Dot:
 		return Verdict{What: Doubted, Kind: cause.Kind, Reply: cause.Reply}
 	case ours:
@@ -129,6 +132,17 @@ func tooMany(r mail.Reply) bool {
 func refused(r mail.Reply, kind event.ErrorKind) Verdict {
 	v := Verdict{What: Deferred, Kind: kind, Reply: r}
 	if r.Permanent() && !(kind == event.ErrorRecipient && tooMany(r)) {
+		v.What = Failed
+	}
+	return v
+}
+
+// refusedLate is the verdict of a refusal after the content that speaks of one
+// recipient (RFC 2033, section 4.2): a mailbox is full, say. It is read as one
+// to RCPT, but that 552 never asks for fewer recipients.
+func refusedLate(r mail.Reply) Verdict {
+	v := Verdict{What: Deferred, Kind: event.ErrorRecipient, Reply: r}
+	if r.Permanent() {
 		v.What = Failed
 	}
 	return v

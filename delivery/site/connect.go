@@ -7,7 +7,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	"quorumta/delivery/route"
 	"quorumta/delivery/smtpc"
+	"quorumta/delivery/transport"
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
 )
@@ -27,21 +27,19 @@ const mostHosts = 8
 // smtps is the port where TLS starts with the first byte (RFC 8314).
 const smtps = 465
 
-// Conn is an open session with a host of a site.
-type Conn struct {
+// session is an open session with a host of a site; it implements
+// transport.Conn.
+type session struct {
 	*smtpc.Conn
-	Host string
-	IP   string
-	// Secrecy is version, cipher suite and how the peer was verified; "" in
-	// the clear.
-	Secrecy string
-	// Carried counts the messages that went over it.
-	Carried int
-	site    *Site
+	peer transport.Peer
+	site *Site
 }
 
-// Leave ends the connection, with QUIT if it is still open. It is called once.
-func (c *Conn) Leave(ctx context.Context) {
+// Peer implements transport.Conn.
+func (c *session) Peer() transport.Peer { return c.peer }
+
+// Leave implements transport.Conn: it ends with QUIT.
+func (c *session) Leave(ctx context.Context) {
 	c.Quit(ctx)
 	c.site.left()
 }
@@ -49,7 +47,7 @@ func (c *Conn) Leave(ctx context.Context) {
 // Connect opens a session with the first host that takes one: groups in order,
 // hosts of a group in random order, those that failed of late only when there
 // is no other. It does not call Refused: the caller does, with the failure.
-func (s *Site) Connect(ctx context.Context) (*Conn, *Failure) {
+func (s *Site) Connect(ctx context.Context) (transport.Conn, *Failure) {
 	s.mu.Lock()
 	t := s.target
 	s.mu.Unlock()
@@ -115,7 +113,7 @@ func sameHost(hosts []route.Host) int {
 
 // session makes a session of a connection. Where TLS is only tried and fails, it
 // connects again and goes on in the clear.
-func (s *Site) session(ctx context.Context, mode route.TLSMode, h route.Host, nc net.Conn) (*Conn, *Failure) {
+func (s *Site) session(ctx context.Context, mode route.TLSMode, h route.Host, nc net.Conn) (*session, *Failure) {
 	conn, failure := s.greet(ctx, mode, h, nc)
 	if failure == nil || failure.Kind != event.ErrorTLS || mode != route.TLSTry || h.Port == smtps || ctx.Err() != nil {
 		return conn, failure
@@ -129,19 +127,19 @@ func (s *Site) session(ctx context.Context, mode route.TLSMode, h route.Host, nc
 }
 
 // greet opens the session and makes it as secret as the mode wants.
-func (s *Site) greet(ctx context.Context, mode route.TLSMode, h route.Host, nc net.Conn) (*Conn, *Failure) {
+func (s *Site) greet(ctx context.Context, mode route.TLSMode, h route.Host, nc net.Conn) (*session, *Failure) {
 	wanted := mode != route.TLSOff
 	if wanted && h.Port == smtps {
 		tc, err := s.handshake(ctx, mode, h, nc)
 		if err != nil {
 			_ = nc.Close()
-			return nil, sessionFailure(h, &smtpc.Error{Phase: smtpc.PhaseTLS, Err: err})
+			return nil, sessionFailure(h.Name, h.Addr.String(), &transport.Error{Phase: transport.PhaseTLS, Err: err})
 		}
 		nc = tc
 	}
 	c, err := smtpc.Greet(ctx, nc, s.set.o.SMTP)
 	if err != nil {
-		return nil, sessionFailure(h, err)
+		return nil, sessionFailure(h.Name, h.Addr.String(), err)
 	}
 	if mode == route.TLSTry && (!c.Extensions().StartTLS || s.set.health.clear(h)) {
 		wanted = false
@@ -154,10 +152,14 @@ func (s *Site) greet(ctx context.Context, mode route.TLSMode, h route.Host, nc n
 		}
 		span.End()
 		if err != nil {
-			return nil, sessionFailure(h, err)
+			return nil, sessionFailure(h.Name, h.Addr.String(), err)
 		}
 	}
-	return &Conn{Conn: c, site: s, Host: h.Name, IP: h.Addr.String(), Secrecy: secrecy(c.TLS(), mode)}, nil
+	offers := c.Extensions()
+	return &session{Conn: c, site: s, peer: transport.Peer{
+		Host: h.Name, IP: h.Addr.String(), TLS: secrecy(c.TLS(), mode),
+		RelaysDSN: offers.DSN, Recipients: offers.Recipients,
+	}}, nil
 }
 
 func (s *Site) handshake(ctx context.Context, mode route.TLSMode, h route.Host, nc net.Conn) (net.Conn, error) {
@@ -201,26 +203,25 @@ func secrecy(state *tls.ConnectionState, mode route.TLSMode) string {
 
 // SessionFailure says in terms of sites what ended a session of an open
 // connection.
-func (c *Conn) SessionFailure(err error) Failure {
-	addr, _ := netip.ParseAddr(c.IP)
-	return *sessionFailure(route.Host{Name: c.Host, Addr: addr}, err)
+func SessionFailure(peer transport.Peer, err error) Failure {
+	return *sessionFailure(peer.Host, peer.IP, err)
 }
 
 // sessionFailure sorts the end of a session into the kinds of errors.
-func sessionFailure(h route.Host, err error) *Failure {
-	f := &Failure{Kind: event.ErrorLost, Host: h.Name, IP: h.Addr.String()}
+func sessionFailure(host, ip string, err error) *Failure {
+	f := &Failure{Kind: event.ErrorLost, Host: host, IP: ip}
 	f.Reply = mail.Reply{Enhanced: "4.4.2", Text: err.Error()}
-	var e *smtpc.Error
+	var e *transport.Error
 	if !errors.As(err, &e) {
 		return f
 	}
 	switch {
-	case e.Phase == smtpc.PhaseTLS:
+	case e.Phase == transport.PhaseTLS:
 		f.Kind = event.ErrorTLS
 		f.Reply.Enhanced = "4.7.5"
 	case e.Timeout():
 		f.Kind = event.ErrorTimeout
-	case e.Phase <= smtpc.PhaseHello && !e.Lost():
+	case e.Phase <= transport.PhaseHello && !e.Lost():
 		f.Kind = event.ErrorGreeting
 	}
 	if e.Reply.Code != 0 {

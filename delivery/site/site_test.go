@@ -98,7 +98,7 @@ func TestGroupsInOrder(t *testing.T) {
 		s := newSet(n).Site(target(route.TLSOff,
 			host("a", "192.0.2.1", 0), host("b", "192.0.2.2", 1), host("c", "192.0.2.3", 2), host("d", "192.0.2.4", 3)))
 		conn, failure := s.Connect(t.Context())
-		if failure != nil || conn.Host != "d" {
+		if failure != nil || conn.Peer().Host != "d" {
 			t.Fatalf("%+v %+v", conn, failure)
 		}
 		conn.Leave(t.Context())
@@ -131,7 +131,7 @@ func TestEqualHostsShareTheWork(t *testing.T) {
 		if failure != nil {
 			t.Fatal(failure)
 		}
-		seen[conn.Host]++
+		seen[conn.Peer().Host]++
 		conn.Leave(t.Context())
 	}
 	if seen["a"] == 0 || seen["b"] == 0 {

@@ -114,7 +114,7 @@ func TestTLSModes(t *testing.T) {
 				t.Fatal(failure)
 			}
 			defer conn.Leave(t.Context())
-			if got := conn.Secrecy; !strings.HasSuffix(got, " "+c.verified) && got != c.verified || (got == "") != (c.verified == "") {
+			if got := conn.Peer().TLS; !strings.HasSuffix(got, " "+c.verified) && got != c.verified || (got == "") != (c.verified == "") {
 				t.Errorf("%q", got)
 			}
 		})

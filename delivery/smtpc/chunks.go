@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 
+	"quorumta/delivery/transport"
 	"quorumta/internal/mail"
 )
 
@@ -32,13 +33,13 @@ type chunks struct {
 	open    int    // chunks that have not been answered
 	taken   int    // chunks that have been answered well
 	refused mail.Reply
-	broken  *Error
+	broken  *transport.Error
 }
 
 // chunked reports whether a message goes by BDAT: where the server offers it
 // and the content is large. Nothing needs to be doubled then, a server can
 // refuse while content is on its way, and the connection outlives that.
-func (c *Conn) chunked(m *Message) bool {
+func (c *Conn) chunked(m *transport.Message) bool {
 	from := c.o.Chunked
 	if from == 0 {
 		from = defaultChunked
@@ -48,7 +49,7 @@ func (c *Conn) chunked(m *Message) bool {
 
 // chunks sends the content and, when every chunk was taken and the last look
 // agrees, BDAT 0 LAST in the place of the final dot.
-func (c *Conn) chunks(m *Message, content io.Reader, res *Result) error {
+func (c *Conn) chunks(m *transport.Message, content io.Reader, res *transport.Result) error {
 	w := chunks{c: c, buf: make([]byte, 0, chunkSize)}
 	out := lines{w: &w}
 	var err error
@@ -63,9 +64,9 @@ func (c *Conn) chunks(m *Message, content io.Reader, res *Result) error {
 		res.Final = w.refused
 		return w.settle()
 	case errors.As(err, new(sourceError)):
-		return c.fail(PhaseContent, mail.Reply{}, err)
+		return c.fail(transport.PhaseContent, mail.Reply{}, err)
 	case err != nil:
-		return c.fail(PhaseContent, c.lastWord(), err)
+		return c.fail(transport.PhaseContent, c.lastWord(), err)
 	}
 	return c.end(m, res, "BDAT 0 LAST")
 }
@@ -128,14 +129,14 @@ func (w *chunks) hear() error {
 	w.open--
 	switch {
 	case err != nil || reply.Code == 421:
-		w.broken = w.c.fail(PhaseContent, reply, err)
+		w.broken = w.c.fail(transport.PhaseContent, reply, err)
 		return w.broken
 	case reply.Positive():
 		w.taken++
 		return nil
 	case w.taken == 0 && reply.Code >= 500 && reply.Code <= 504:
-		err := fmt.Errorf("%w: it offers CHUNKING and answers BDAT with %d", ErrProtocol, reply.Code)
-		w.broken = w.c.fail(PhaseContent, reply, err)
+		err := fmt.Errorf("%w: it offers CHUNKING and answers BDAT with %d", transport.ErrProtocol, reply.Code)
+		w.broken = w.c.fail(transport.PhaseContent, reply, err)
 		return w.broken
 	}
 	w.refused = reply
@@ -150,7 +151,7 @@ func (w *chunks) settle() error {
 			continue
 		}
 		if w.c.ctx.Err() != nil {
-			return w.c.fail(PhaseContent, reply, context.Cause(w.c.ctx))
+			return w.c.fail(transport.PhaseContent, reply, context.Cause(w.c.ctx))
 		}
 		w.c.Close() // the message's refusal stands
 		return nil

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"quorumta/delivery/transport"
 )
 
 // chunkServer answers the nth BDAT, counted from 1, with what answer says; an
@@ -229,20 +231,20 @@ func TestChunksEnd(t *testing.T) {
 	stale := errors.New("stale")
 	for name, c := range map[string]struct {
 		answer func(n, size int, last bool) string
-		change func(*Message)
-		phase  Phase
+		change func(*transport.Message)
+		phase  transport.Phase
 		ours   bool
 		dot    bool
 		is     error
 	}{
-		"closed in content": {answer: at(3, "close"), phase: PhaseContent},
-		"421 in content":    {answer: at(3, "421 bye"), phase: PhaseContent},
-		"BDAT not known":    {answer: at(1, "500 what?"), phase: PhaseContent, is: ErrProtocol},
-		"closed at LAST":    {answer: atLast("close"), phase: PhaseDot, dot: true},
-		"junk at LAST":      {answer: atLast("junk"), phase: PhaseDot, dot: true, is: ErrProtocol},
-		"silence":           {answer: atLast("251-more to come"), phase: PhaseDot, dot: true},
-		"the look":          {answer: takes, change: func(m *Message) { m.BeforeDot = func() error { return stale } }, phase: PhaseContent, ours: true, is: stale},
-		"the content":       {answer: takes, change: func(m *Message) { m.Content = io.MultiReader(m.Content, errReader{stale}) }, phase: PhaseContent, ours: true, is: stale},
+		"closed in content": {answer: at(3, "close"), phase: transport.PhaseContent},
+		"421 in content":    {answer: at(3, "421 bye"), phase: transport.PhaseContent},
+		"BDAT not known":    {answer: at(1, "500 what?"), phase: transport.PhaseContent, is: transport.ErrProtocol},
+		"closed at LAST":    {answer: atLast("close"), phase: transport.PhaseDot, dot: true},
+		"junk at LAST":      {answer: atLast("junk"), phase: transport.PhaseDot, dot: true, is: transport.ErrProtocol},
+		"silence":           {answer: atLast("251-more to come"), phase: transport.PhaseDot, dot: true},
+		"the look":          {answer: takes, change: func(m *transport.Message) { m.BeforeDot = func() error { return stale } }, phase: transport.PhaseContent, ours: true, is: stale},
+		"the content":       {answer: takes, change: func(m *transport.Message) { m.Content = io.MultiReader(m.Content, errReader{stale}) }, phase: transport.PhaseContent, ours: true, is: stale},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &chunkServer{offers: "250-PIPELINING\r\n", answer: c.answer}
@@ -252,7 +254,7 @@ func TestChunksEnd(t *testing.T) {
 				c.change(m)
 			}
 			res, err := conn.Send(context.Background(), m)
-			var e *Error
+			var e *transport.Error
 			if !errors.As(err, &e) || e.Phase != c.phase || e.Ours != c.ours || res.Dot != c.dot || c.is != nil && !errors.Is(err, c.is) {
 				t.Fatalf("%+v, %v", res, err)
 			}

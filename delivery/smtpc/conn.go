@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"quorumta/delivery/transport"
 	"quorumta/internal/mail"
 )
 
@@ -54,7 +55,7 @@ type Conn struct {
 
 // Greet takes a new connection over, reads the server's greeting and says
 // EHLO, or HELO to a server that refuses it (RFC 5321, section 3.2). The
-// connection is closed when it fails, with an *Error.
+// connection is closed when it fails, with a *transport.Error.
 func Greet(ctx context.Context, nc net.Conn, o Options) (*Conn, error) {
 	o.Timeouts = o.Timeouts.filled()
 	c := &Conn{o: o}
@@ -62,7 +63,7 @@ func Greet(ctx context.Context, nc net.Conn, o Options) (*Conn, error) {
 	c.begin(ctx)
 	reply, _, err := c.read(o.Timeouts.Greeting)
 	if err != nil || !reply.Positive() {
-		return nil, c.fail(PhaseGreeting, reply, err)
+		return nil, c.fail(transport.PhaseGreeting, reply, err)
 	}
 	if err := c.hello(); err != nil {
 		return nil, err
@@ -72,22 +73,22 @@ func Greet(ctx context.Context, nc net.Conn, o Options) (*Conn, error) {
 
 // StartTLS makes the session secret (RFC 3207) and says EHLO again. What cfg
 // asks of the server's certificate must hold. The connection is closed when it
-// fails, with an *Error, also where the server does not offer it.
+// fails, with a *transport.Error, also where the server does not offer it.
 func (c *Conn) StartTLS(ctx context.Context, cfg *tls.Config) error {
 	c.begin(ctx)
 	if !c.ext.StartTLS {
-		return c.fail(PhaseTLS, mail.Reply{}, ErrNoTLS)
+		return c.fail(transport.PhaseTLS, mail.Reply{}, transport.ErrNoTLS)
 	}
 	reply, err := c.ask("STARTTLS", c.o.Timeouts.Hello)
 	if err != nil || !reply.Positive() {
-		return c.fail(PhaseTLS, reply, err)
+		return c.fail(transport.PhaseTLS, reply, err)
 	}
 	if c.r.Buffered() > 0 { // injected by somebody who cannot read what follows
-		return c.fail(PhaseTLS, mail.Reply{}, fmt.Errorf("%w: it went on in the clear after STARTTLS", ErrProtocol))
+		return c.fail(transport.PhaseTLS, mail.Reply{}, fmt.Errorf("%w: it went on in the clear after STARTTLS", transport.ErrProtocol))
 	}
 	tc, err := Handshake(c.ctx, c.nc, cfg, c.o.Timeouts.TLS)
 	if err != nil {
-		return c.fail(PhaseTLS, mail.Reply{}, err)
+		return c.fail(transport.PhaseTLS, mail.Reply{}, err)
 	}
 	c.attach(tc)
 	return c.hello()
@@ -213,9 +214,9 @@ func (c *Conn) ask(command string, limit time.Duration) (mail.Reply, error) {
 }
 
 // fail closes the connection and says why.
-func (c *Conn) fail(phase Phase, reply mail.Reply, err error) *Error {
+func (c *Conn) fail(phase transport.Phase, reply mail.Reply, err error) *transport.Error {
 	c.Close()
-	e := &Error{Phase: phase, Reply: reply, Err: err}
+	e := &transport.Error{Phase: phase, Reply: reply, Err: err}
 	var source sourceError
 	switch {
 	case c.ctx.Err() != nil && err != nil:
@@ -230,10 +231,10 @@ func (c *Conn) fail(phase Phase, reply mail.Reply, err error) *Error {
 func (c *Conn) hello() error {
 	c.ext = Extensions{}
 	if _, err := c.w.WriteString("EHLO " + c.o.Hostname + "\r\n"); err != nil {
-		return c.fail(PhaseHello, mail.Reply{}, err)
+		return c.fail(transport.PhaseHello, mail.Reply{}, err)
 	}
 	if err := c.w.Flush(); err != nil {
-		return c.fail(PhaseHello, mail.Reply{}, err)
+		return c.fail(transport.PhaseHello, mail.Reply{}, err)
 	}
 	reply, lines, err := c.read(c.o.Timeouts.Hello)
 	if err == nil && reply.Permanent() {
@@ -242,7 +243,7 @@ func (c *Conn) hello() error {
 		}
 	}
 	if err != nil || !reply.Positive() {
-		return c.fail(PhaseHello, reply, err)
+		return c.fail(transport.PhaseHello, reply, err)
 	}
 	if len(lines) > 1 {
 		c.ext = parseExtensions(lines[1:])

@@ -6,8 +6,9 @@
 // other by DATA.
 //
 // It chooses no host, repeats nothing and judges no reply: a server's answers
-// are values of a Result. An *Error says that the connection is of no use any
-// more, in which phase that happened, and with what reply, if any.
+// are values of a transport.Result. A *transport.Error says that the connection
+// is of no use any more, in which phase that happened, and with what reply, if
+// any.
 //
 // Three things hold whatever the server does. The final dot, or BDAT 0 LAST in
 // its place, is written only after BeforeDot has agreed, after all the content

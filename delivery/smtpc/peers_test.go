@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"quorumta/delivery/transport"
 )
 
 // sink is a go-smtp server that keeps what it gets.
@@ -180,13 +182,13 @@ func TestTLSRefused(t *testing.T) {
 		"unknown root": {RootCAs: x509.NewCertPool(), ServerName: "them.example"},
 	} {
 		err := dial(t, addr).StartTLS(context.Background(), cfg)
-		var e *Error
-		if !errors.As(err, &e) || e.Phase != PhaseTLS || e.Timeout() {
+		var e *transport.Error
+		if !errors.As(err, &e) || e.Phase != transport.PhaseTLS || e.Timeout() {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	c := mustOpen(t, hello)
-	if err := c.StartTLS(context.Background(), &tls.Config{ServerName: "x"}); !errors.Is(err, ErrNoTLS) {
+	if err := c.StartTLS(context.Background(), &tls.Config{ServerName: "x"}); !errors.Is(err, transport.ErrNoTLS) {
 		t.Errorf("not offered: %v", err)
 	}
 }
@@ -203,7 +205,7 @@ func TestInjectedAfterStartTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.StartTLS(context.Background(), &tls.Config{ServerName: "x"}); !errors.Is(err, ErrProtocol) {
+	if err := c.StartTLS(context.Background(), &tls.Config{ServerName: "x"}); !errors.Is(err, transport.ErrProtocol) {
 		t.Error(err)
 	}
 }

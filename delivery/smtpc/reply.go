@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"quorumta/delivery/transport"
 	"quorumta/internal/mail"
 )
 
@@ -20,7 +21,7 @@ const (
 
 // readReply reads one reply of one or more lines (RFC 5321, section 4.2.1).
 // The text of the lines comes back beside the reply, each without its code.
-// An error wraps ErrProtocol or is the reader's.
+// An error wraps transport.ErrProtocol or is the reader's.
 func readReply(r *bufio.Reader) (mail.Reply, []string, error) {
 	var code int
 	var lines []string
@@ -28,16 +29,16 @@ func readReply(r *bufio.Reader) (mail.Reply, []string, error) {
 		line, err := r.ReadSlice('\n')
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
-			return mail.Reply{}, nil, fmt.Errorf("%w: a reply line is longer than %d bytes", ErrProtocol, maxReplyLine)
+			return mail.Reply{}, nil, fmt.Errorf("%w: a reply line is longer than %d bytes", transport.ErrProtocol, maxReplyLine)
 		case err != nil:
 			return mail.Reply{}, nil, err
 		}
 		c, last, text, ok := splitLine(line)
 		if !ok {
-			return mail.Reply{}, nil, fmt.Errorf("%w: it said %q", ErrProtocol, clip(clean(string(line)), 80))
+			return mail.Reply{}, nil, fmt.Errorf("%w: it said %q", transport.ErrProtocol, clip(clean(string(line)), 80))
 		}
 		if code != 0 && c != code {
-			return mail.Reply{}, nil, fmt.Errorf("%w: a reply changes from %d to %d", ErrProtocol, code, c)
+			return mail.Reply{}, nil, fmt.Errorf("%w: a reply changes from %d to %d", transport.ErrProtocol, code, c)
 		}
 		code = c
 		lines = append(lines, clean(text))
@@ -45,7 +46,7 @@ func readReply(r *bufio.Reader) (mail.Reply, []string, error) {
 			return makeReply(code, lines), lines, nil
 		}
 		if len(lines) == maxReplyLines {
-			return mail.Reply{}, nil, fmt.Errorf("%w: a reply has more than %d lines", ErrProtocol, maxReplyLines)
+			return mail.Reply{}, nil, fmt.Errorf("%w: a reply has more than %d lines", transport.ErrProtocol, maxReplyLines)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"quorumta/delivery/transport"
 	"quorumta/internal/mail"
 )
 
@@ -46,7 +47,7 @@ func TestReadReplyRefuses(t *testing.T) {
 		"code in letters": "2O0 ok\r\n",
 	} {
 		_, _, err := readReply(bufio.NewReaderSize(strings.NewReader(in), maxReplyLine))
-		if !errors.Is(err, ErrProtocol) {
+		if !errors.Is(err, transport.ErrProtocol) {
 			t.Errorf("%s: %v, want ErrProtocol", name, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"quorumta/delivery/transport"
 	"quorumta/internal/mail"
 )
 
@@ -94,8 +95,8 @@ func to(addresses ...string) []mail.Recipient {
 	return list
 }
 
-func message(content string, rcpts ...string) *Message {
-	return &Message{
+func message(content string, rcpts ...string) *transport.Message {
+	return &transport.Message{
 		From: mail.Address{Local: "me", Domain: "us.example"}, Recipients: to(rcpts...),
 		Size: int64(len(content)), Content: strings.NewReader(content),
 	}
@@ -220,28 +221,28 @@ func TestEndsAtEachStep(t *testing.T) {
 	`
 	for name, c := range map[string]struct {
 		lines string
-		phase Phase
+		phase transport.Phase
 		code  int
 		dot   bool
 	}{
-		"close at MAIL":     {envelope + "close", PhaseMail, 0, false},
-		"close at RCPT":     {envelope + "S: 250 ok\nclose", PhaseRcpt, 0, false},
-		"close at DATA":     {envelope + "S: 250 ok\nS: 250 ok\nclose", PhaseData, 0, false},
-		"close at the dot":  {envelope + "S: 250 ok\nS: 250 ok\nS: 354 go\nC* .\nclose", PhaseDot, 0, true},
-		"421 at MAIL":       {envelope + "S: 421 bye\nclose", PhaseMail, 421, false},
-		"421 at RCPT":       {envelope + "S: 250 ok\nS: 421 bye\nclose", PhaseRcpt, 421, false},
-		"421 at DATA":       {envelope + "S: 250 ok\nS: 250 ok\nS: 421 bye\nclose", PhaseData, 421, false},
-		"junk at RCPT":      {envelope + "S: 250 ok\nS: what a day", PhaseRcpt, 0, false},
-		"junk at the dot":   {envelope + "S: 250 ok\nS: 250 ok\nS: 354 go\nC* .\nS: junk", PhaseDot, 0, true},
-		"250 to DATA":       {envelope + "S: 250 ok\nS: 250 ok\nS: 250 ok", PhaseData, 250, false},
-		"close in content":  {envelope + "S: 250 ok\nS: 250 ok\nS: 354 go\nclose", PhaseContent, 0, false},
-		"silence after dot": {envelope + "S: 250 ok\nS: 250 ok\nS: 354 go\nC* .\nsilence", PhaseDot, 0, true},
+		"close at MAIL":     {envelope + "close", transport.PhaseMail, 0, false},
+		"close at RCPT":     {envelope + "S: 250 ok\nclose", transport.PhaseRcpt, 0, false},
+		"close at DATA":     {envelope + "S: 250 ok\nS: 250 ok\nclose", transport.PhaseData, 0, false},
+		"close at the dot":  {envelope + "S: 250 ok\nS: 250 ok\nS: 354 go\nC* .\nclose", transport.PhaseDot, 0, true},
+		"421 at MAIL":       {envelope + "S: 421 bye\nclose", transport.PhaseMail, 421, false},
+		"421 at RCPT":       {envelope + "S: 250 ok\nS: 421 bye\nclose", transport.PhaseRcpt, 421, false},
+		"421 at DATA":       {envelope + "S: 250 ok\nS: 250 ok\nS: 421 bye\nclose", transport.PhaseData, 421, false},
+		"junk at RCPT":      {envelope + "S: 250 ok\nS: what a day", transport.PhaseRcpt, 0, false},
+		"junk at the dot":   {envelope + "S: 250 ok\nS: 250 ok\nS: 354 go\nC* .\nS: junk", transport.PhaseDot, 0, true},
+		"250 to DATA":       {envelope + "S: 250 ok\nS: 250 ok\nS: 250 ok", transport.PhaseData, 250, false},
+		"close in content":  {envelope + "S: 250 ok\nS: 250 ok\nS: 354 go\nclose", transport.PhaseContent, 0, false},
+		"silence after dot": {envelope + "S: 250 ok\nS: 250 ok\nS: 354 go\nC* .\nsilence", transport.PhaseDot, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := mustOpen(t, c.lines)
 			conn.o.Timeouts.Dot = 50 * time.Millisecond
 			res, err := conn.Send(context.Background(), message("hi\r\n", "a@them.example"))
-			var e *Error
+			var e *transport.Error
 			if !errors.As(err, &e) || e.Ours {
 				t.Fatalf("%+v, %v", res, err)
 			}
@@ -255,21 +256,21 @@ func TestEndsAtEachStep(t *testing.T) {
 func TestGreetingRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		lines string
-		phase Phase
+		phase transport.Phase
 		code  int
 	}{
-		"554":         {"S: 554 go away", PhaseGreeting, 554},
-		"421":         {"S: 421 busy", PhaseGreeting, 421},
-		"junk":        {"S: SSH-2.0-OpenSSH_9", PhaseGreeting, 0},
-		"close":       {"close", PhaseGreeting, 0},
-		"EHLO 421":    {"S: 220 hi\nC: EHLO us.example\nS: 421 busy", PhaseHello, 421},
-		"EHLO 450":    {"S: 220 hi\nC: EHLO us.example\nS: 450 later", PhaseHello, 450},
-		"HELO 550":    {"S: 220 hi\nC: EHLO us.example\nS: 550 no\nC: HELO us.example\nS: 550 no", PhaseHello, 550},
-		"EHLO closes": {"S: 220 hi\nC: EHLO us.example\nclose", PhaseHello, 0},
+		"554":         {"S: 554 go away", transport.PhaseGreeting, 554},
+		"421":         {"S: 421 busy", transport.PhaseGreeting, 421},
+		"junk":        {"S: SSH-2.0-OpenSSH_9", transport.PhaseGreeting, 0},
+		"close":       {"close", transport.PhaseGreeting, 0},
+		"EHLO 421":    {"S: 220 hi\nC: EHLO us.example\nS: 421 busy", transport.PhaseHello, 421},
+		"EHLO 450":    {"S: 220 hi\nC: EHLO us.example\nS: 450 later", transport.PhaseHello, 450},
+		"HELO 550":    {"S: 220 hi\nC: EHLO us.example\nS: 550 no\nC: HELO us.example\nS: 550 no", transport.PhaseHello, 550},
+		"EHLO closes": {"S: 220 hi\nC: EHLO us.example\nclose", transport.PhaseHello, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := open(t, c.lines)
-			var e *Error
+			var e *transport.Error
 			if !errors.As(err, &e) || e.Phase != c.phase || e.Reply.Code != c.code {
 				t.Errorf("%v", err)
 			}
@@ -287,9 +288,9 @@ func TestNoDot(t *testing.T) {
 		S: 250 ok
 		S: 354 go`
 	stale := errors.New("stale")
-	broken := func(m *Message) { m.Content = io.MultiReader(m.Content, errReader{stale}) }
-	looks := func(m *Message) { m.BeforeDot = func() error { return stale } }
-	for name, change := range map[string]func(*Message){"content": broken, "look": looks} {
+	broken := func(m *transport.Message) { m.Content = io.MultiReader(m.Content, errReader{stale}) }
+	looks := func(m *transport.Message) { m.BeforeDot = func() error { return stale } }
+	for name, change := range map[string]func(*transport.Message){"content": broken, "look": looks} {
 		t.Run(name, func(t *testing.T) {
 			client, server := net.Pipe()
 			heard := make(chan string)
@@ -305,7 +306,7 @@ func TestNoDot(t *testing.T) {
 			m := message("hi\r\n", "a@them.example")
 			change(m)
 			res, err := c.Send(context.Background(), m)
-			var e *Error
+			var e *transport.Error
 			if !errors.Is(err, stale) || !errors.As(err, &e) || !e.Ours || res.Dot {
 				t.Errorf("%+v, %v", res, err)
 			}
@@ -337,7 +338,7 @@ func TestContextInterrupts(t *testing.T) {
 	c := mustOpen(t, hello+"C: MAIL FROM:<me@us.example>\nC: RCPT TO:<a@them.example>\nC: DATA\nsilence")
 	time.AfterFunc(20*time.Millisecond, cancel)
 	_, err := c.Send(ctx, message("hi\r\n", "a@them.example"))
-	var e *Error
+	var e *transport.Error
 	if !errors.As(err, &e) || !e.Ours || !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}

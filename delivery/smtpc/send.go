@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"quorumta/delivery/transport"
 	"quorumta/internal/mail"
 )
 
@@ -20,12 +21,12 @@ import (
 const window = 100
 
 // Send carries out one transaction. The Result holds what was said until then
-// also when it fails, with an *Error; the connection is closed then. Without
+// also when it fails, with a *transport.Error; the connection is closed then. Without
 // an error the connection may carry the next message, unless it is Closed: a
 // server may end its last reply with 421.
-func (c *Conn) Send(ctx context.Context, m *Message) (Result, error) {
+func (c *Conn) Send(ctx context.Context, m *transport.Message) (transport.Result, error) {
 	c.begin(ctx)
-	res := Result{Rcpts: make([]mail.Reply, len(m.Recipients))}
+	res := transport.Result{Rcpts: make([]mail.Reply, len(m.Recipients))}
 	content := m.Content
 	if refusal, ok := c.cannot(m, &content); ok {
 		res.Mail = refusal
@@ -36,9 +37,9 @@ func (c *Conn) Send(ctx context.Context, m *Message) (Result, error) {
 		return res, err
 	}
 	switch {
-	case chunked && res.accepted():
+	case chunked && res.Accepted():
 		return res, c.chunks(m, content, &res)
-	case res.Data.Code == 354 && res.accepted():
+	case res.Data.Code == 354 && res.Accepted():
 		return res, c.content(m, content, &res)
 	case res.Data.Code == 354:
 		// A server that takes DATA without a recipient gets an empty message
@@ -47,7 +48,7 @@ func (c *Conn) Send(ctx context.Context, m *Message) (Result, error) {
 			return res, err
 		}
 	case res.Data.Positive():
-		return res, c.fail(PhaseData, res.Data, fmt.Errorf("%w: it answers DATA with %d", ErrProtocol, res.Data.Code))
+		return res, c.fail(transport.PhaseData, res.Data, fmt.Errorf("%w: it answers DATA with %d", transport.ErrProtocol, res.Data.Code))
 	}
 	c.needsReset = true
 	return res, nil
@@ -57,7 +58,7 @@ func (c *Conn) Send(ctx context.Context, m *Message) (Result, error) {
 // it is too large for it (RFC 1870, section 6.1), or needs SMTPUTF8 which it
 // does not offer (RFC 6531, section 3.5). It may look at the beginning of the
 // content, and puts a reader in its place that has it again.
-func (c *Conn) cannot(m *Message, content *io.Reader) (mail.Reply, bool) {
+func (c *Conn) cannot(m *transport.Message, content *io.Reader) (mail.Reply, bool) {
 	if c.ext.Size > 0 && m.Size > c.ext.Size {
 		text := fmt.Sprintf("message of %d bytes is larger than the %d that the server takes", m.Size, c.ext.Size)
 		return mail.Reply{Code: 552, Enhanced: "5.3.4", Text: text}, true
@@ -74,7 +75,7 @@ func (c *Conn) cannot(m *Message, content *io.Reader) (mail.Reply, bool) {
 }
 
 // needsUTF8 looks for characters beyond ASCII in addresses and the header.
-func needsUTF8(m *Message, content *bufio.Reader) bool {
+func needsUTF8(m *transport.Message, content *bufio.Reader) bool {
 	if !m.From.ASCII() {
 		return true
 	}
@@ -92,30 +93,30 @@ func needsUTF8(m *Message, content *bufio.Reader) bool {
 
 // step is a command, and where its reply goes.
 type step struct {
-	phase Phase
+	phase transport.Phase
 	line  string
 	into  *mail.Reply
 }
 
 // steps are the commands of a transaction up to DATA, or the first BDAT.
-func (c *Conn) steps(m *Message, chunked bool, res *Result) []step {
+func (c *Conn) steps(m *transport.Message, chunked bool, res *transport.Result) []step {
 	steps := make([]step, 0, len(m.Recipients)+3)
 	if c.needsReset {
-		steps = append(steps, step{PhaseMail, "RSET", new(mail.Reply)})
+		steps = append(steps, step{transport.PhaseMail, "RSET", new(mail.Reply)})
 		c.needsReset = false
 	}
-	steps = append(steps, step{PhaseMail, c.mailCommand(m), &res.Mail})
+	steps = append(steps, step{transport.PhaseMail, c.mailCommand(m), &res.Mail})
 	for i := range m.Recipients {
-		steps = append(steps, step{PhaseRcpt, c.rcptCommand(&m.Recipients[i]), &res.Rcpts[i]})
+		steps = append(steps, step{transport.PhaseRcpt, c.rcptCommand(&m.Recipients[i]), &res.Rcpts[i]})
 	}
 	if chunked {
 		return steps
 	}
-	return append(steps, step{PhaseData, "DATA", &res.Data})
+	return append(steps, step{transport.PhaseData, "DATA", &res.Data})
 }
 
 // envelope says everything up to DATA, or the first BDAT, a window at a time.
-func (c *Conn) envelope(m *Message, chunked bool, res *Result) error {
+func (c *Conn) envelope(m *transport.Message, chunked bool, res *transport.Result) error {
 	size := 1
 	if c.ext.Pipelining {
 		size = window
@@ -144,21 +145,21 @@ func (c *Conn) envelope(m *Message, chunked bool, res *Result) error {
 
 // hopeless reports whether the transaction has failed already, so that the
 // step is not worth its round trip.
-func hopeless(s step, res *Result) bool {
+func hopeless(s step, res *transport.Result) bool {
 	switch s.phase {
-	case PhaseRcpt:
+	case transport.PhaseRcpt:
 		return !res.Mail.Positive()
-	case PhaseData:
-		return !res.accepted()
+	case transport.PhaseData:
+		return !res.Accepted()
 	}
 	return false
 }
 
-func (c *Conn) limit(p Phase) time.Duration {
+func (c *Conn) limit(p transport.Phase) time.Duration {
 	switch p {
-	case PhaseRcpt:
+	case transport.PhaseRcpt:
 		return c.o.Timeouts.Rcpt
-	case PhaseData:
+	case transport.PhaseData:
 		return c.o.Timeouts.Data
 	}
 	return c.o.Timeouts.Mail
@@ -166,7 +167,7 @@ func (c *Conn) limit(p Phase) time.Duration {
 
 // content sends the content, asks whether it may end it, and ends it. What is
 // left in the buffer by then leaves in one write with the dot.
-func (c *Conn) content(m *Message, content io.Reader, res *Result) error {
+func (c *Conn) content(m *transport.Message, content io.Reader, res *transport.Result) error {
 	var err error
 	out := lines{w: c.w, dots: true}
 	res.Sent, err = out.from(content, c.block())
@@ -174,17 +175,17 @@ func (c *Conn) content(m *Message, content io.Reader, res *Result) error {
 	case err == nil:
 		return c.end(m, res, ".")
 	case errors.As(err, new(sourceError)):
-		return c.fail(PhaseContent, mail.Reply{}, err)
+		return c.fail(transport.PhaseContent, mail.Reply{}, err)
 	}
-	return c.fail(PhaseContent, c.lastWord(), err)
+	return c.fail(transport.PhaseContent, c.lastWord(), err)
 }
 
 // end has the last look, says what ends the content, and hears what became of
 // the message.
-func (c *Conn) end(m *Message, res *Result, word string) error {
+func (c *Conn) end(m *transport.Message, res *transport.Result, word string) error {
 	if m.BeforeDot != nil {
 		if err := m.BeforeDot(); err != nil {
-			return c.fail(PhaseContent, mail.Reply{}, sourceError{err})
+			return c.fail(transport.PhaseContent, mail.Reply{}, sourceError{err})
 		}
 	}
 	res.Dot = true
@@ -193,11 +194,11 @@ func (c *Conn) end(m *Message, res *Result, word string) error {
 	if err := c.w.Flush(); err != nil {
 		// A write that fails has not handed over its last byte.
 		res.Dot = false
-		return c.fail(PhaseContent, c.lastWord(), err)
+		return c.fail(transport.PhaseContent, c.lastWord(), err)
 	}
 	var err error
 	if res.Final, _, err = c.read(c.o.Timeouts.Dot); err != nil {
-		return c.fail(PhaseDot, mail.Reply{}, err)
+		return c.fail(transport.PhaseDot, mail.Reply{}, err)
 	}
 	if res.Final.Code == 421 {
 		c.Close()
@@ -209,7 +210,7 @@ func (c *Conn) end(m *Message, res *Result, word string) error {
 func (c *Conn) emptyDot() error {
 	reply, err := c.ask(".", c.o.Timeouts.Data)
 	if err != nil || reply.Code == 421 {
-		return c.fail(PhaseData, reply, err)
+		return c.fail(transport.PhaseData, reply, err)
 	}
 	return nil
 }
@@ -225,7 +226,7 @@ func (c *Conn) lastWord() mail.Reply {
 }
 
 // mailCommand is MAIL with the parameters that the server understands.
-func (c *Conn) mailCommand(m *Message) string {
+func (c *Conn) mailCommand(m *transport.Message) string {
 	var b strings.Builder
 	b.Grow(len("MAIL FROM:<@> SIZE=18446744073709551615 BODY=8BITMIME") + len(m.From.Local) + len(m.From.Domain))
 	b.WriteString("MAIL FROM:<")

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"quorumta/delivery/transport"
 )
 
 // TestTimeouts has a server fall silent in each phase: the session ends when
@@ -17,19 +19,19 @@ func TestTimeouts(t *testing.T) {
 	chunking := strings.Replace(hello, "PIPELINING", "CHUNKING", 1) + "C: MAIL FROM:<me@us.example>\nS: 250 ok\nC: RCPT TO:<a@them.example>\nS: 250 ok\n"
 	for name, c := range map[string]struct {
 		lines string
-		phase Phase
+		phase transport.Phase
 		after time.Duration
 	}{
-		"greeting":              {"silence", PhaseGreeting, 5 * time.Minute},
-		"half a greeting":       {"S: 220-hi\nsilence", PhaseGreeting, 5 * time.Minute},
-		"EHLO":                  {"S: 220 hi\nC: EHLO us.example\nsilence", PhaseHello, 5 * time.Minute},
-		"MAIL":                  {envelope + "silence", PhaseMail, 5 * time.Minute},
-		"RCPT":                  {envelope + "S: 250 ok\nsilence", PhaseRcpt, 5 * time.Minute},
-		"DATA":                  {envelope + "S: 250 ok\nS: 250 ok\nsilence", PhaseData, 2 * time.Minute},
-		"a block":               {envelope + "S: 250 ok\nS: 250 ok\nS: 354 go\nhold", PhaseContent, 3*time.Minute + time.Second},
-		"the dot":               {envelope + "S: 250 ok\nS: 250 ok\nS: 354 go\nsilence", PhaseDot, 10 * time.Minute},
-		"a chunk":               {chunking + "silence", PhaseContent, 3 * time.Minute},
-		"a chunk that is stuck": {chunking + "hold", PhaseContent, 3*time.Minute + time.Second},
+		"greeting":              {"silence", transport.PhaseGreeting, 5 * time.Minute},
+		"half a greeting":       {"S: 220-hi\nsilence", transport.PhaseGreeting, 5 * time.Minute},
+		"EHLO":                  {"S: 220 hi\nC: EHLO us.example\nsilence", transport.PhaseHello, 5 * time.Minute},
+		"MAIL":                  {envelope + "silence", transport.PhaseMail, 5 * time.Minute},
+		"RCPT":                  {envelope + "S: 250 ok\nsilence", transport.PhaseRcpt, 5 * time.Minute},
+		"DATA":                  {envelope + "S: 250 ok\nS: 250 ok\nsilence", transport.PhaseData, 2 * time.Minute},
+		"a block":               {envelope + "S: 250 ok\nS: 250 ok\nS: 354 go\nhold", transport.PhaseContent, 3*time.Minute + time.Second},
+		"the dot":               {envelope + "S: 250 ok\nS: 250 ok\nS: 354 go\nsilence", transport.PhaseDot, 10 * time.Minute},
+		"a chunk":               {chunking + "silence", transport.PhaseContent, 3 * time.Minute},
+		"a chunk that is stuck": {chunking + "hold", transport.PhaseContent, 3*time.Minute + time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -50,7 +52,7 @@ func TestTimeouts(t *testing.T) {
 					}
 					_, err = conn.Send(context.Background(), message(strings.Repeat("x\r\n", size/3+1), "a@them.example"))
 				}
-				var e *Error
+				var e *transport.Error
 				if !errors.As(err, &e) || e.Phase != c.phase || !e.Timeout() || e.Ours || time.Since(began) != c.after {
 					t.Errorf("%v after %v", err, time.Since(began))
 				}
