@@ -21,6 +21,7 @@ var arrows = map[string][]string{
 	"cluster":            {"cluster/"},
 	"bench":              {"bench/"},
 	"internal/mail":      {},
+	"internal/mailauth":  {"internal/mail", "internal/mail/header", "internal/dns"},
 	"internal/policy":    {"internal/mail"},
 	"internal/dns":       {"internal/mail"},
 	"internal/tlspolicy": {"internal/mail", "internal/dns"},
