@@ -29,7 +29,7 @@ func TestWithEximsClient(t *testing.T) {
 	relays(t, smtptest.Exim, 0)
 }
 
-func relays(t *testing.T, start func(testing.TB, string) *smtptest.Server, byData int64) {
+func relays(t *testing.T, start func(testing.TB, string, ...string) *smtptest.Server, byData int64) {
 	reader := metric.NewManualReader()
 	h := open(t, func(o *smtp.Options) {
 		o.Listeners[0].TLS, o.TLS = smtp.TLSOffer, serverTLS(t)

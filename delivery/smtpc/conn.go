@@ -28,6 +28,8 @@ type Extensions struct {
 	DSN        bool // RFC 3461
 	Chunking   bool // RFC 3030
 	StartTLS   bool // RFC 3207
+	// Auth are the SASL mechanisms of AUTH (RFC 4954), as they were written.
+	Auth []string
 	// Size is the largest message the server takes (RFC 1870), in bytes; 0 if
 	// it does not say. Sized tells whether MAIL may have SIZE.
 	Size  int64
@@ -203,14 +205,17 @@ func wholeReply(b []byte) bool {
 
 // ask writes a command and reads its reply.
 func (c *Conn) ask(command string, limit time.Duration) (mail.Reply, error) {
-	if _, err := c.w.WriteString(command + "\r\n"); err != nil {
-		return mail.Reply{}, err
-	}
-	if err := c.w.Flush(); err != nil {
-		return mail.Reply{}, err
-	}
-	reply, _, err := c.read(limit)
+	reply, _, err := c.askLines(command, limit)
 	return reply, err
+}
+
+// askLines is ask with the text of each line of the reply.
+func (c *Conn) askLines(command string, limit time.Duration) (mail.Reply, []string, error) {
+	_, _ = c.w.WriteString(command + "\r\n") // Flush tells the error
+	if err := c.w.Flush(); err != nil {
+		return mail.Reply{}, nil, err
+	}
+	return c.read(limit)
 }
 
 // fail closes the connection and says why.
@@ -230,13 +235,7 @@ func (c *Conn) fail(phase transport.Phase, reply mail.Reply, err error) *transpo
 // hello introduces us and learns what the server can do.
 func (c *Conn) hello() error {
 	c.ext = Extensions{}
-	if _, err := c.w.WriteString("EHLO " + c.o.Hostname + "\r\n"); err != nil {
-		return c.fail(transport.PhaseHello, mail.Reply{}, err)
-	}
-	if err := c.w.Flush(); err != nil {
-		return c.fail(transport.PhaseHello, mail.Reply{}, err)
-	}
-	reply, lines, err := c.read(c.o.Timeouts.Hello)
+	reply, lines, err := c.askLines("EHLO "+c.o.Hostname, c.o.Timeouts.Hello)
 	if err == nil && reply.Permanent() {
 		if reply, err = c.ask("HELO "+c.o.Hostname, c.o.Timeouts.Hello); err == nil {
 			lines = nil
@@ -260,6 +259,9 @@ func parseExtensions(lines []string) Extensions {
 		if len(words) == 0 {
 			continue
 		}
+		if first, ok := cutAuth(words[0]); ok {
+			words = append([]string{"AUTH", first}, words[1:]...)
+		}
 		switch strings.ToUpper(words[0]) {
 		case "PIPELINING":
 			e.Pipelining = true
@@ -273,6 +275,8 @@ func parseExtensions(lines []string) Extensions {
 			e.Chunking = true
 		case "STARTTLS":
 			e.StartTLS = true
+		case "AUTH":
+			e.Auth = append(e.Auth, words[1:]...)
 		case "SIZE":
 			e.Sized = true
 			if len(words) > 1 {
@@ -283,6 +287,15 @@ func parseExtensions(lines []string) Extensions {
 		}
 	}
 	return e
+}
+
+// cutAuth reads "AUTH=PLAIN", as servers wrote it before RFC 2554.
+func cutAuth(word string) (mechanism string, ok bool) {
+	const old = "AUTH="
+	if len(word) <= len(old) || !strings.EqualFold(word[:len(old)], old) {
+		return "", false
+	}
+	return word[len(old):], true
 }
 
 // recipientLimit finds RCPTMAX among the words of LIMITS (RFC 9422, section 4).

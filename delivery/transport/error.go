@@ -16,6 +16,7 @@ const (
 	PhaseGreeting Phase = iota + 1
 	PhaseHello
 	PhaseTLS
+	PhaseAuth
 	PhaseMail
 	PhaseRcpt
 	PhaseData
@@ -25,7 +26,7 @@ const (
 
 // String is the phase's name as errors show it.
 func (p Phase) String() string {
-	names := [...]string{"connection", "greeting", "EHLO", "STARTTLS", "MAIL", "RCPT", "DATA", "content", "final dot"}
+	names := [...]string{"connection", "greeting", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "content", "final dot"}
 	if int(p) < len(names) {
 		return names[p]
 	}

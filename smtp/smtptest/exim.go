@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -27,6 +28,7 @@ dsn_advertise_hosts = *
 acl_smtp_rcpt = to
 acl_smtp_data = accept
 never_users =
+%[6]s
 
 begin acl
 to:
@@ -60,12 +62,30 @@ remote:
 
 begin retry
 * * F,1h,1s
+
+begin authenticators
+%[7]s
 `
+
+// without is a configuration without the settings that others set: Exim takes
+// each but once.
+func without(conf, others string) string {
+	for line := range strings.Lines(others) {
+		name, _, _ := strings.Cut(line, " =")
+		if before, rest, ok := strings.Cut(conf, "\n"+name+" ="); ok && name != "" {
+			_, after, _ := strings.Cut(rest, "\n")
+			conf = before + "\n" + after
+		}
+	}
+	return conf
+}
 
 // Exim runs one that sends to relay, host:port, by CHUNKING where that offers
 // it. It refuses no@them.example. Debian's package conflicts with that of
-// Postfix, so a copy of its files will do, with the user Debian-exim.
-func Exim(t testing.TB, relay string) *Server {
+// Postfix, so a copy of its files will do, with the user Debian-exim. Of more,
+// the first are settings, which win over those that it has, the second its
+// authenticators.
+func Exim(t testing.TB, relay string, more ...string) *Server {
 	t.Helper()
 	program := need(t, "exim4", "exim4-daemon-light")
 	if _, err := user.Lookup("Debian-exim"); err != nil {
@@ -85,7 +105,8 @@ func Exim(t testing.TB, relay string) *Server {
 		host, to, _ = net.SplitHostPort(relay)
 	}
 	port, conf := freePort(t), filepath.Join(dir, "exim.conf")
-	write(t, conf, eximConf, dir, port, host, to, program)
+	more = append(more, "", "")
+	write(t, conf, without(eximConf, more[0]), dir, port, host, to, program, more[0], more[1])
 	start(t, filepath.Join(dir, "said"), nil, program, "-C", conf, "-bdf", "-q1s")
 	t.Cleanup(func() {
 		if t.Failed() {

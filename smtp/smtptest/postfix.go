@@ -5,6 +5,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -58,8 +59,8 @@ postlog unix-dgram n - n - 1 postlogd
 `
 
 // Postfix runs one that sends to relay, host:port; "" where it need not. It
-// refuses no@them.example.
-func Postfix(t testing.TB, relay string) *Server {
+// refuses no@them.example. Lines of settings win over those that it has.
+func Postfix(t testing.TB, relay string, settings ...string) *Server {
 	t.Helper()
 	need(t, "postfix", "postfix")
 	dir := room(t, "etc", "queue", "data", "mail")
@@ -72,7 +73,7 @@ func Postfix(t testing.TB, relay string) *Server {
 		relay = "[" + host + "]:" + port
 	}
 	port, conf := freePort(t), filepath.Join(dir, "etc")
-	write(t, filepath.Join(conf, "main.cf"), postfixMain, dir, relay)
+	write(t, filepath.Join(conf, "main.cf"), postfixMain+"%[3]s\n", dir, relay, strings.Join(settings, "\n"))
 	write(t, filepath.Join(conf, "master.cf"), postfixMaster, port)
 	stop := func() { _ = exec.Command("postfix", "-c", conf, "stop").Run() }
 	start(t, filepath.Join(dir, "said"), stop, "postfix", "-c", conf, "start-fg")
