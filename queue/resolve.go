@@ -22,8 +22,8 @@ const clockWait = 10 * time.Minute
 type Outcome struct {
 	ID mail.MessageID
 	// Events are Delivered, Deferred, Failed, Returned, Doubted, Expired,
-	// Warned: facts about one message that belong together. A Returned or
-	// Doubted without a due time is due at once.
+	// Warned, or an Expanded alone: facts about one message that belong
+	// together. A Returned or Doubted without a due time is due at once.
 	Events []event.Event
 	// Report is the DSN that they cause; nil if none. Its ID, Submitter, Size,
 	// Digest, Due and Cause are filled in by the queue; Content is at most
@@ -34,7 +34,7 @@ type Outcome struct {
 // Resolve records outcomes. It belongs to no office: what a deposed leader
 // learnt it still reports, to whoever leads the shard now. It tries until it
 // is recorded, found refused (nil as well: somebody else closed it), or ctx
-// ends.
+// ends. ErrTooNew: not all members know such events yet.
 func (q *Queue) Resolve(ctx context.Context, outcome Outcome) error {
 	g, err := q.outcome(outcome)
 	if err != nil {
@@ -42,6 +42,9 @@ func (q *Queue) Resolve(ctx context.Context, outcome Outcome) error {
 	}
 	if len(g.Events) == 0 {
 		return nil
+	}
+	if err := q.mayPropose(g); err != nil {
+		return fmt.Errorf("record the outcome of %s: %w", g.ID, err)
 	}
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		v := q.propose(ctx, g.ID.Shard(), g)

@@ -81,6 +81,10 @@ func TestWhatNotAllMembersKnowIsNotProposed(t *testing.T) {
 	if err := h.Resume(t.Context(), "op"); !errors.Is(err, ErrTooNew) {
 		t.Errorf("Resume: %v", err)
 	}
+	expanded := Outcome{ID: id, Events: []event.Event{&event.Expanded{Into: make([]event.Child, 1), Count: 1}}}
+	if err := h.Resolve(t.Context(), expanded); !errors.Is(err, ErrTooNew) {
+		t.Errorf("Resolve: %v", err)
+	}
 	v := o.Propose(t.Context(), []event.Group{{ID: id, Events: []event.Event{&event.Resumed{}}}})[0]
 	if !v.NotProposed() || !errors.Is(v.Err, ErrTooNew) {
 		t.Errorf("%+v", v)

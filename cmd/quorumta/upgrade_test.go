@@ -26,7 +26,7 @@ func buildOld(t *testing.T) string {
 	dir := t.TempDir()
 	overlay := map[string]map[string]string{"Replace": {}}
 	for i, change := range [][3]string{
-		{"queue/event/kinds.go", "const Newest = 2", "const Newest = 1"},
+		{"queue/event/kinds.go", "const Newest = 3", "const Newest = 1"},
 		{"cmd/quorumta/console/version.go", "return info.Main.Version", `return "v0.0.1"`},
 	} {
 		path := filepath.Join(root, change[0])
@@ -112,7 +112,7 @@ func TestRollingUpgradeUnderLoad(t *testing.T) {
 		waitFor(t, "the new program to be known", func(context.Context) bool {
 			known := 0
 			for _, m := range state().Members {
-				if m.Level == 2 && m.Version != "v0.0.1" {
+				if m.Level == 3 && m.Version != "v0.0.1" {
 					known++
 				}
 			}
@@ -121,14 +121,14 @@ func TestRollingUpgradeUnderLoad(t *testing.T) {
 		if i == 0 {
 			var u upgrade
 			decode(t, must(t, "cluster", "upgrade", "finish", "--config", first.Config, "--json"), &u)
-			if u.Level > 1 || u.Ready != 1 || u.Newest != 2 {
+			if u.Level > 1 || u.Ready != 1 || u.Newest != 3 {
 				t.Errorf("finished while an old program runs: %+v", u)
 			}
 		}
 	}
 	before := state()
 	must(t, "cluster", "upgrade", "finish", "--config", tr.Cluster.Nodes[2].Config)
-	waitFor(t, "the new events to be allowed", func(context.Context) bool { return state().Level == 2 })
+	waitFor(t, "the new events to be allowed", func(context.Context) bool { return state().Level == 3 })
 	enough()
 	report := <-loaded
 	if before.Level > 1 || report.Transient+report.Permanent+report.Unknown > 0 {

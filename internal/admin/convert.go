@@ -114,10 +114,19 @@ func act(base api.Event, e event.Event, to []string) api.Event {
 		base.Recipient = address(to, e.Recipient)
 		base.Attempted = &api.Attempted{Router: e.Router}
 		for _, r := range e.Into {
-			base.Into = append(base.Into, r.Address.String())
+			base.Into = append(base.Into, called(r))
 		}
 	}
 	return base
+}
+
+// called is what a recipient in the place of another is called: its address, or
+// the command or file that an alias names.
+func called(c event.Child) string {
+	if c.Item != "" {
+		return c.Item
+	}
+	return c.Address.String()
 }
 
 // each repeats an event for its recipients.

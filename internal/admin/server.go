@@ -201,7 +201,7 @@ func recipients(records []state.Record) []string {
 			}
 		case *event.Expanded:
 			for _, into := range e.Into {
-				to = append(to, into.Address.String())
+				to = append(to, called(into))
 			}
 		}
 	}

@@ -44,6 +44,9 @@ func fill(v reflect.Value, n *uint64) {
 		for i := range v.NumField() {
 			fill(v.Field(i), n)
 		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), n)
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
 		fill(v.Index(0), n)
@@ -320,8 +323,11 @@ func TestKindNames(t *testing.T) {
 func TestKindsHaveTheirLevel(t *testing.T) {
 	for _, k := range allKinds() {
 		want := 1
-		if k == KindSuspended || k == KindResumed {
+		switch k {
+		case KindSuspended, KindResumed:
 			want = 2
+		case KindExpanded:
+			want = 3
 		}
 		if k.Level() != want || want > Newest {
 			t.Errorf("%s is of level %d, want %d", k, k.Level(), want)

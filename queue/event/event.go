@@ -252,11 +252,29 @@ type Warned struct {
 	Step uint32
 }
 
-// Expanded replaces a recipient by others.
+// Expanded replaces a recipient by others: an alias, a list, a copy for an
+// archive beside the recipient itself. (Level 3.)
 type Expanded struct {
 	Recipient uint32
-	Into      []mail.Recipient
+	Into      []Child
 	Router    string
+	// Count is how many recipients the message has: with another number the
+	// event is refused, for somebody else has expanded one. 0 for any number.
+	Count uint32
+	// More: the recipient stays, since others follow in its place.
+	More bool
+	// Nobody says that Into is meant to be empty.
+	Nobody bool
+	// Handling is said of all that come in the recipient's place.
+	Handling mail.Handling
+}
+
+// Child is a recipient in the place of another.
+type Child struct {
+	mail.Recipient
+	// Item is "|command" or "/file" as an alias has it; the address is then that
+	// of the alias. "" for all others.
+	Item string
 }
 
 // Held keeps a message from being claimed.

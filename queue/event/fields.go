@@ -89,8 +89,12 @@ func (e *Warned) fields(f *codec.Fields) {
 
 func (e *Expanded) fields(f *codec.Fields) {
 	f.Uint32(1, &e.Recipient)
-	codec.List(f, 2, &e.Into, DescribeRecipient)
+	codec.List(f, 2, &e.Into, describeChild)
 	codec.String(f, 3, &e.Router)
+	f.Uint32(4, &e.Count)
+	f.Bool(5, &e.More)
+	f.Bool(6, &e.Nobody)
+	codec.Message(f, 7, &e.Handling, DescribeHandling)
 }
 
 func (e *Held) fields(f *codec.Fields) {
@@ -196,6 +200,26 @@ func DescribeRecipient(f *codec.Fields, r *mail.Recipient) {
 	codec.Message(f, 1, &r.Address, describeAddress)
 	codec.Enum(f, 2, &r.Notify, mail.NotifyNever|mail.NotifySuccess|mail.NotifyFailure|mail.NotifyDelay)
 	codec.String(f, 3, &r.Original)
+}
+
+func describeChild(f *codec.Fields, c *Child) {
+	DescribeRecipient(f, &c.Recipient)
+	codec.String(f, 4, &c.Item)
+}
+
+// DescribeHandling describes what routers have said for the codec.
+func DescribeHandling(f *codec.Fields, h *mail.Handling) {
+	set := h.Errors != nil
+	f.Bool(1, &set)
+	if f.Reading() && set {
+		h.Errors = new(mail.Address)
+	}
+	if set {
+		codec.Message(f, 2, h.Errors, describeAddress)
+	}
+	codec.Strings(f, 3, &h.Add)
+	codec.Strings(f, 4, &h.Remove)
+	codec.String(f, 5, &h.Data)
 }
 
 func describeAddress(f *codec.Fields, a *mail.Address) {

@@ -42,11 +42,14 @@ func (k Kind) String() string {
 // a set of kinds: a member of a lower one stops at events of a higher one, so
 // these are proposed only once every member has reported to know them and the
 // upgrade was finished. Level 1 is what was first released.
-const Newest = 2
+const Newest = 3
 
 // Level is the level of the format that the kind belongs to.
 func (k Kind) Level() int {
-	if k >= KindSuspended {
+	switch {
+	case k == KindExpanded:
+		return 3 // as it is now; none was proposed before
+	case k >= KindSuspended:
 		return 2
 	}
 	return 1

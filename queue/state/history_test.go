@@ -256,7 +256,7 @@ func (h *historian) event(m *Message) event.Event {
 		&event.Failed{Recipients: list, Attempt: attempt, Error: kind},
 		&event.Expired{Recipients: list, Attempt: attempt, Error: kind},
 		&event.Warned{Recipients: list, Step: number + 1},
-		&event.Expanded{Recipient: list[0], Into: []mail.Recipient{{Original: "a"}, {Original: "b"}}},
+		&event.Expanded{Recipient: list[0], Into: []event.Child{{Recipient: mail.Recipient{Original: "a"}}, {Item: "b"}}},
 		&event.Held{By: "op"},
 		&event.Released{By: "op"},
 		&event.Released{By: "op"},

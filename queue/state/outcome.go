@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"quorumta/queue/event"
+	"quorumta/queue/state/roster"
 )
 
 // apply folds one event into the draft. Stale: it has nothing to say.
@@ -164,18 +165,23 @@ func (d *draft) warn(e *event.Warned) Result {
 	return d.each(e.Recipients, next, func(r *Recipient) { r.Warned = e.Step })
 }
 
-// expand replaces a pending recipient.
+// expand replaces a pending recipient, or begins to.
 func (d *draft) expand(e *event.Expanded) Result {
 	r, ok := d.st.roster.At(e.Recipient)
 	switch {
-	case !ok || len(e.Into) == 0:
+	case !ok, e.Nobody != (len(e.Into) == 0), e.Nobody && e.More:
 		return Malformed
-	case r.Phase != Pending:
+	case r.Phase != Pending, e.Count != 0 && e.Count != d.st.roster.Count():
 		return Stale
 	}
-	r.Close(Expanded)
+	r.Expansion = &roster.Expansion{Router: e.Router, Handling: e.Handling}
+	if !e.More {
+		r.Close(Expanded)
+	}
 	for _, into := range e.Into {
-		d.st.roster.Add(Recipient{Recipient: into, Due: d.at})
+		d.st.roster.Add(Recipient{
+			Recipient: into.Recipient, Due: d.at, Parent: e.Recipient + 1, Item: into.Item,
+		})
 	}
 	return Applied
 }

@@ -32,7 +32,7 @@ func populated(t *testing.T) (mapStore, []mail.MessageID) {
 			Envelope: mail.Envelope{Recipients: to},
 		}
 	}
-	into := []mail.Recipient{{Address: mail.Address{Local: "c", Domain: "y"}, Notify: mail.NotifyNever}}
+	into := []event.Child{{Recipient: mail.Recipient{Address: mail.Address{Local: "c", Domain: "y"}, Notify: mail.NotifyNever}}}
 	for _, g := range []event.Group{
 		{ID: ids[1], Events: []event.Event{accepted(1, time.Time{})}},
 		{ID: ids[2], Events: []event.Event{accepted(2, epoch.Add(time.Hour))}},
@@ -296,7 +296,7 @@ func FuzzFold(f *testing.F) {
 	for _, e := range []event.Event{
 		&event.Pruned{Day: 3}, &event.Removed{}, &event.Claimed{Number: 1, Recipients: []uint32{0, 1}},
 		&event.Accepted{Envelope: mail.Envelope{Recipients: make([]mail.Recipient, 2)}}, &event.BodyPart{N: 1, Content: []byte("x")},
-		&event.Expanded{Into: make([]mail.Recipient, 1)}, &event.Delivered{Recipients: []uint32{2}, Attempt: event.Attempt{Number: 1}},
+		&event.Expanded{Into: make([]event.Child, 1)}, &event.Delivered{Recipients: []uint32{2}, Attempt: event.Attempt{Number: 1}},
 	} {
 		id := mail.NewMessageID(epoch, 1, [5]byte{4: 3})
 		if a, ok := e.(*event.Accepted); ok {
@@ -351,6 +351,20 @@ func TestRowsAreFrozen(t *testing.T) {
 		}
 	}
 	frozen(t, s, "rows2.golden")
+	owner := mail.Address{Local: "owner", Domain: "x"}
+	for _, e := range []*event.Expanded{
+		{Recipient: 0, Router: "lists", Count: 17, More: true, Into: []event.Child{{Recipient: mail.Recipient{Address: owner}}},
+			Handling: mail.Handling{Errors: &owner, Add: []string{"List-Id: <x>"}, Remove: []string{"X-*"}, Data: "d"}},
+		{Recipient: 2, Router: "aliases", Count: 18, Into: []event.Child{{Recipient: mail.Recipient{Address: owner}, Item: "|cat"}},
+			Handling: mail.Handling{Errors: &mail.Address{}}},
+		{Recipient: 3, Router: "nowhere", Nobody: true},
+	} {
+		g := event.Group{ID: ids[0], At: epoch, Events: []event.Event{e}}
+		if r := Fold(s, s, 1, 5, reencode(t, event.Entry{Term: 5, Groups: []event.Group{g}})); r[0] != Applied {
+			t.Fatalf("%v: %+v", r, e)
+		}
+	}
+	frozen(t, s, "rows3.golden")
 }
 
 // frozen compares all rows with a file.

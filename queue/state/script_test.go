@@ -208,7 +208,19 @@ func (s *script) set(e reflect.Value, key, value string) {
 			a.Envelope.Recipients = list
 			return
 		}
-		e.FieldByName("Into").Set(reflect.ValueOf(list))
+		x := e.Addr().Interface().(*event.Expanded)
+		for _, r := range list {
+			x.Into = append(x.Into, event.Child{Recipient: r})
+		}
+		return
+	case "data":
+		e.Addr().Interface().(*event.Expanded).Handling.Data = value
+		return
+	case "items":
+		x := e.Addr().Interface().(*event.Expanded)
+		for item := range strings.SplitSeq(value, ",") {
+			x.Into = append(x.Into, event.Child{Recipient: mail.Recipient{Original: "alias"}, Item: item})
+		}
 		return
 	case "code":
 		code, _ := strconv.Atoi(value)

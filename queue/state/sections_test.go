@@ -20,7 +20,7 @@ func TestClaimsSpanSections(t *testing.T) {
 		checkInvariants(t, s)
 	}
 	fold(&event.Accepted{ID: id, Envelope: mail.Envelope{Recipients: make([]mail.Recipient, 2*roster.SectionSize)}})
-	into := make([]mail.Recipient, roster.SectionSize+1)
+	into := make([]event.Child, roster.SectionSize+1)
 	fold(&event.Expanded{Recipient: 0, Into: into}) // 769: a section more, and one seat
 	all := make([]uint32, 3*roster.SectionSize)
 	for i := range all {

@@ -48,6 +48,19 @@ type Recipient struct {
 	Doubts uint32
 	// Warned counts the delay warnings.
 	Warned uint32
+	// Parent is one more than the index of the recipient in whose place this one
+	// is; 0 for one of the envelope.
+	Parent uint32
+	// Item is "|command" or "/file" where an alias says so instead of an address.
+	Item string
+	// Expansion is set where others are in this one's place, or begin to be.
+	Expansion *Expansion
+}
+
+// Expansion is who replaced a recipient by others, and what it said of those.
+type Expansion struct {
+	Router   string
+	Handling mail.Handling
 }
 
 // Close ends the recipient.

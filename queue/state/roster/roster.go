@@ -129,6 +129,23 @@ func describeProgress(f *codec.Fields, r *Recipient) {
 	f.Uint32(10, &r.Doubts)
 	f.Uint32(11, &r.Warned)
 	codec.Message(f, 12, &r.Recipient, event.DescribeRecipient)
+	// Level 3 of the format:
+	f.Uint32(13, &r.Parent)
+	codec.String(f, 14, &r.Item)
+	describeExpansion(f, r)
+}
+
+// describeExpansion costs nothing where there is none, as nearly always.
+func describeExpansion(f *codec.Fields, r *Recipient) {
+	if f.Reading() && f.Next() == 15 {
+		r.Expansion = new(Expansion)
+	}
+	if r.Expansion != nil {
+		codec.Message(f, 15, r.Expansion, func(f *codec.Fields, e *Expansion) {
+			codec.String(f, 1, &e.Router)
+			codec.Message(f, 2, &e.Handling, event.DescribeHandling)
+		})
+	}
 }
 
 // InFlightIn is the number of the attempt that the recipient is in, 0 for none.
