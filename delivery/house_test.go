@@ -117,7 +117,7 @@ func (h *house) rules(change func(*Rules)) {
 func every(t testing.TB, interval, cutoff time.Duration) *retry.Rules {
 	t.Helper()
 	step := retry.Step{Letter: 'F', Cutoff: cutoff, Interval: interval, Factor: 1}
-	r, err := retry.New([]retry.Rule{{Name: "test", Steps: []retry.Step{step}}}, nil)
+	r, err := retry.New([]retry.Rule{{Name: "test", Steps: []retry.Step{step}}}, retry.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"quorumta/cmd/quorumta/rules"
 	"quorumta/internal/config"
 )
 
@@ -34,6 +35,9 @@ func (c *checkCmd) Run(s streams) error {
 // line each.
 func load(s streams, path, node string) (*config.File, error) {
 	f, err := config.Load(path, node)
+	if err == nil {
+		_, err = rules.Retry(f)
+	}
 	var faults config.Faults
 	if errors.As(err, &faults) {
 		for _, fault := range faults {

@@ -14,6 +14,7 @@ import (
 	"quorumta/cmd/quorumta/clustering"
 	"quorumta/cmd/quorumta/console"
 	"quorumta/cmd/quorumta/messages"
+	"quorumta/cmd/quorumta/trial"
 )
 
 // cli is the command line.
@@ -23,6 +24,7 @@ type cli struct {
 	Check   checkCmd            `cmd:"" help:"Read a configuration over: file:line:column: what, hint."`
 	Cluster clustering.Commands `cmd:"" help:"The cluster's life."`
 	Queue   messages.Commands   `cmd:"" help:"Messages, one or by selection."`
+	Test    trial.Commands      `cmd:"" help:"What would happen to mail, and why."`
 	Events  messages.Events     `cmd:"" help:"The history, one JSON object a line."`
 	Recover recoverCmd          `cmd:"" help:"Make a survivor of a lost majority a cluster of its own."`
 	Demo    demoCmd             `cmd:"" help:"Run a cluster of processes here under load, and pass a verdict."`

@@ -5,12 +5,11 @@ import (
 	"log/slog"
 	"reflect"
 	"sync/atomic"
-	"time"
 
+	"quorumta/cmd/quorumta/rules"
 	"quorumta/delivery"
 	"quorumta/delivery/dsn"
 	"quorumta/delivery/own"
-	"quorumta/delivery/retry"
 	"quorumta/delivery/route"
 	"quorumta/internal/config"
 	"quorumta/internal/dns"
@@ -51,10 +50,10 @@ func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 	if r.Router, err = routers(f, resolver, n.places); err != nil {
 		return r, err
 	}
-	if r.Retry, err = retries(f); err != nil {
+	if r.Retry, err = rules.Retry(f); err != nil {
 		return r, err
 	}
-	r.Warnings = warnings(f)
+	r.Warnings = rules.Warnings(f.DSN.WarnAfter)
 	r.DSN = &dsn.Builder{
 		Hostname: n.file.Hostname, Postmaster: mail.Address(n.file.Postmaster),
 		MaxBody: int64(f.DSN.MaxBody), Return: returns(f.DSN.Return),
@@ -105,34 +104,6 @@ func routers(f *config.File, resolver *dns.Resolver, places *own.Places) (*route
 		o.Routers = append(o.Routers, route.Router{Name: r.Name, If: c, Hosts: r.Hosts, MX: r.MX != nil, TLS: route.TLSMode(r.TLS), Trace: r.Trace})
 	}
 	return route.New(o)
-}
-
-func retries(f *config.File) (*retry.Rules, error) {
-	var rules []retry.Rule
-	for i, r := range f.Retry {
-		c, err := f.Env().Condition(r.If)
-		if err != nil {
-			return nil, fmt.Errorf("retry rule %s: %w", r.Name, err)
-		}
-		rule := retry.Rule{Name: r.Name, If: c}
-		for j, text := range r.Steps {
-			step, err := retry.ParseStep(text)
-			if err != nil {
-				return nil, f.Fault(fmt.Sprintf("retry[%d].steps[%d]", i, j), err.Error())
-			}
-			rule.Steps = append(rule.Steps, step)
-		}
-		rules = append(rules, rule)
-	}
-	return retry.New(rules, nil)
-}
-
-func warnings(f *config.File) retry.Warnings {
-	var w retry.Warnings
-	for _, d := range f.DSN.WarnAfter {
-		w = append(w, time.Duration(d))
-	}
-	return w
 }
 
 func returns(s string) mail.Return {

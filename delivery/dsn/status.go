@@ -128,13 +128,17 @@ func (s Status) code() string {
 // 3.5 and 3.8).
 func detailOf(kind event.ErrorKind) string {
 	switch kind {
-	case event.ErrorConnect:
+	case event.ErrorConnect, event.ErrorRefused, event.ErrorConnectTimeout:
 		return "4.1" // no answer from host
 	case event.ErrorTimeout, event.ErrorLost:
 		return "4.2" // bad connection
 	case event.ErrorRouting:
 		return "4.4" // unable to route
-	case event.ErrorTLS:
+	case event.ErrorAuth:
+		return "7.8" // authentication credentials invalid (RFC 4954, section 6)
+	case event.ErrorQuota:
+		return "2.2" // mailbox full
+	case event.ErrorTLS, event.ErrorTLSRequired:
 		return "7.5" // cryptographic failure
 	case event.ErrorInternal:
 		return "3.0" // mail system

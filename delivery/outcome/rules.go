@@ -31,6 +31,8 @@ type Attempt struct {
 	Router, Transport string
 	// Host and IP are where it last went, TLS how.
 	Host, IP, TLS string
+	// MX: the host was found by MX records.
+	MX bool
 	// RelaysDSN: the server promised to report success itself.
 	RelaysDSN bool
 	// Took is how long it took.
@@ -60,17 +62,36 @@ func (r Rules) schedule(a *Attempt, v *Verdict, now time.Time) {
 			v.Due = now.Add(RestAfterFault)
 		}
 	case Deferred, Doubted:
-		rcpt := &a.Message.Recipients[v.Recipient]
-		e := retry.Error{
-			Recipient: rcpt.Address, Sender: a.Message.Accepted.Envelope.From,
-			Kind: v.Kind, Code: v.Reply.Code,
-			Accepted: a.Message.At, FirstFailed: rcpt.FirstFailed, LastFailed: rcpt.LastFailed, Now: now,
-			Tries: rcpt.Tries,
-		}
-		if v.Due, v.Expired = r.Retry.Next(e); v.Expired {
-			v.Due = time.Time{}
+		plan := r.Retry.Plan(a.error(v, now))
+		v.Rule, v.Due, v.Expired = plan.Rule, plan.Due, plan.Expired
+		if v.Expired {
 			return
 		}
-		v.Until = r.Retry.Until(e)
+		v.Until = plan.Until
+		warnings := r.Warnings
+		if plan.Warnings != nil {
+			warnings = plan.Warnings
+		}
+		v.warnings = warnings.Passed(a.Message.At, now)
 	}
+}
+
+// error is a verdict as the retry rules see it. What failed is the host, the
+// message, or the address: the clock of each begins when the other one's errors
+// end.
+func (a *Attempt) error(v *Verdict, now time.Time) retry.Error {
+	rcpt := &a.Message.Recipients[v.Recipient]
+	e := retry.Error{
+		Recipient: rcpt.Address, Sender: a.Message.Accepted.Envelope.From,
+		Kind: v.Kind, Reply: v.Reply, MX: a.MX,
+		FirstFailed: rcpt.FirstFailed, Now: now,
+	}
+	class := retry.ClassOf(v.Kind)
+	if v.What == Doubted {
+		class = retry.Message // its answer to the dot: others may get through
+	}
+	if retry.ClassOf(rcpt.Error) == class {
+		e.Since = rcpt.FirstFailed
+	}
+	return e
 }

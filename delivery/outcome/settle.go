@@ -1,6 +1,8 @@
 package outcome
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"quorumta/delivery/dsn"
@@ -148,25 +150,28 @@ func (s *settlement) later() Facts {
 	return o
 }
 
-// warnings are the recipients whose sender is to be told of the delay.
+// warnings are the recipients whose sender is to be told of the delay. One
+// report stands for all ages that have passed since the last one.
 func (s *settlement) warnings() ([]event.Event, []dsn.Status) {
 	steps := map[uint32]*event.Warned{}
-	var events []event.Event
 	var list []dsn.Status
 	for i := range s.verdicts {
 		v := &s.verdicts[i]
-		r := &s.a.Message.Recipients[v.Recipient]
-		if v.What != Deferred || v.Expired || !s.Warnings.Due(s.a.Message.At, r.Warned, s.now) {
+		warned := s.a.Message.Recipients[v.Recipient].Warned
+		if v.What != Deferred || v.Expired || v.warnings <= warned {
 			continue
 		}
-		e := steps[r.Warned+1]
-		if e == nil {
-			e = &event.Warned{Step: r.Warned + 1}
-			steps[e.Step] = e
-			events = append(events, e)
+		for n := warned + 1; n <= v.warnings; n++ {
+			if steps[n] == nil {
+				steps[n] = &event.Warned{Step: n}
+			}
+			steps[n].Recipients = append(steps[n].Recipients, v.Recipient)
 		}
-		e.Recipients = append(e.Recipients, v.Recipient)
 		list = append(list, s.status(v))
+	}
+	var events []event.Event
+	for _, n := range slices.Sorted(maps.Keys(steps)) {
+		events = append(events, steps[n])
 	}
 	return events, list
 }

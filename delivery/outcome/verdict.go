@@ -35,8 +35,11 @@ type Verdict struct {
 	// doubted.
 	Expired bool
 	Due     time.Time
-	// Until is when a further failure would be final.
+	// Until is when a further failure would be final, Rule the retry rule's name.
 	Until time.Time
+	Rule  string
+	// warnings is how many of a delay the sender should have had by now.
+	warnings uint32
 }
 
 // Word is what logs and metrics call a verdict.

@@ -2,8 +2,9 @@
 // been tried for long enough, and when its sender is told of the delay. It is
 // pure: the time and the randomness come from the caller.
 //
-// A rule is a list of steps as Exim has them. Their cut-offs count from the
-// first failure:
+// A rule is for some recipients and senders, and for some errors by Exim's
+// names. Its steps are as Exim has them. Their cut-offs count from the first
+// failure of what failed, which is a host, a message or an address:
 //
 //	F 2h 15m        until 2 h: every 15 minutes
 //	G 16h 1h 1.5    then until 16 h: after 1 h, 1.5 h, 2.25 h …

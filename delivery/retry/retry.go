@@ -17,32 +17,29 @@ type Rule struct {
 	Name string
 	// If is nil or a condition over sender and rcpt.
 	If *policy.Condition
-	// Errors are the kinds that the rule is for; empty means all.
-	Errors []event.ErrorKind
+	// Errors are those that the rule is for; empty means all.
+	Errors []Pattern
 	// Steps have ascending cut-offs; without any the first failure is final.
 	Steps []Step
+	// Warnings are the rule's own ages to tell senders of a delay at; nil leaves
+	// that to what is said for all mail.
+	Warnings Warnings
 }
 
-// ErrorKindNames are the names that configuration uses for kinds of errors.
-var ErrorKindNames = map[string]event.ErrorKind{
-	"routing":   event.ErrorRouting,
-	"connect":   event.ErrorConnect,
-	"tls":       event.ErrorTLS,
-	"timeout":   event.ErrorTimeout,
-	"lost":      event.ErrorLost,
-	"greeting":  event.ErrorGreeting,
-	"sender":    event.ErrorSender,
-	"recipient": event.ErrorRecipient,
-	"content":   event.ErrorContent,
-	"internal":  event.ErrorInternal,
+// Options bound what rules say. Zero means the default.
+type Options struct {
+	// IntervalMost is the longest interval; 24 h.
+	IntervalMost time.Duration
+	// Random returns a number in [0, n); nil means math/rand/v2.
+	Random func(n int64) int64
 }
 
 // Rules are rules in order, the first that fits decides; safe for concurrent
 // use. Where none fits, or a condition fails to tell, the schedule is
 // F 2h 15m, G 16h 1h 1.5, F 4d 6h.
 type Rules struct {
-	rules  []Rule
-	random func(n int64) int64
+	rules []Rule
+	o     Options
 }
 
 // ordinary is the schedule where no rule fits.
@@ -52,11 +49,13 @@ var ordinary = []Step{
 	{'F', 4 * day, 6 * time.Hour, 1},
 }
 
-// New checks the rules. Random returns a number in [0, n); nil means
-// math/rand/v2.
-func New(rules []Rule, random func(n int64) int64) (*Rules, error) {
-	if random == nil {
-		random = rand.Int64N
+// New checks the rules.
+func New(rules []Rule, o Options) (*Rules, error) {
+	if o.Random == nil {
+		o.Random = rand.Int64N
+	}
+	if o.IntervalMost == 0 {
+		o.IntervalMost = day
 	}
 	var faults []error
 	for i, rule := range rules {
@@ -75,71 +74,123 @@ func New(rules []Rule, random func(n int64) int64) (*Rules, error) {
 			cutoff = step.Cutoff
 		}
 	}
-	return &Rules{rules: slices.Clone(rules), random: random}, errors.Join(faults...)
+	return &Rules{rules: slices.Clone(rules), o: o}, errors.Join(faults...)
 }
 
 // Error is a recipient's newest unsuccessful attempt and those before it.
 type Error struct {
 	Recipient, Sender mail.Address
 	Kind              event.ErrorKind
-	// Code is the reply code; 0 if there was no reply.
-	Code int
-	// FirstFailed and LastFailed are zero at the first failure.
-	Accepted, FirstFailed, LastFailed, Now time.Time
-	// Tries counts the failures before this one.
-	Tries uint32
+	// Reply is the server's, or our own words with Code 0.
+	Reply mail.Reply
+	// MX says that the host was found by MX records.
+	MX bool
+	// Unread is for how long the mailbox was not read, where it is full.
+	Unread time.Duration
+	// Since is the first failure of what failed: the host, the message at it, or
+	// the address, whatever mail met it; zero at the first.
+	Since time.Time
+	// FirstFailed is the recipient's own first failure; zero at the first.
+	FirstFailed time.Time
+	Now         time.Time
 }
 
-// Next says when the recipient is due again, or that its last step has ended.
-func (r *Rules) Next(e Error) (due time.Time, expired bool) {
-	steps := r.steps(e)
-	first := e.FirstFailed
-	if first.IsZero() {
-		first = e.Now
+// Plan is what the rules say of an error.
+type Plan struct {
+	// Rule is the name of the rule, "" of the one that fits where no other does.
+	Rule  string
+	Steps []Step
+	// Step is the index of the step that decides, len(Steps) once the last has
+	// ended.
+	Step int
+	// Due is the time of the next attempt; the zero time where this failure was
+	// the last.
+	Due     time.Time
+	Expired bool
+	// Until is when a failure will be the last.
+	Until time.Time
+	// Warnings are the rule's own; nil: those for all mail.
+	Warnings Warnings
+}
+
+// Plan says when the recipient is due again, or that its last step has ended.
+//
+// The steps count from the first failure of what failed. A recipient whose own
+// failures have gone on for longer than the last cut-off is at its end as well:
+// what works for others and not for it would be tried for ever.
+func (r *Rules) Plan(e Error) Plan {
+	rule := r.rule(&e)
+	p := Plan{Rule: rule.Name, Steps: rule.Steps, Warnings: rule.Warnings}
+	since, own := orNow(e.Since, e.Now), orNow(e.FirstFailed, e.Now)
+	p.Until = since
+	if len(rule.Steps) == 0 {
+		p.Expired = true
+		return p
 	}
-	elapsed := max(e.Now.Sub(first), 0)
+	last := rule.Steps[len(rule.Steps)-1].Cutoff
+	p.Until = earlier(since, own).Add(last)
+	elapsed := max(e.Now.Sub(since), 0)
 	var began time.Duration
-	for _, step := range steps {
-		if elapsed < step.Cutoff {
-			wait := step.interval(elapsed-began, r.random)
-			end := first.Add(steps[len(steps)-1].Cutoff)
-			if due = e.Now.Add(wait); due.After(end) {
-				due = end
-			}
-			return due, false
-		}
-		began = step.Cutoff
+	for p.Step = 0; p.Step < len(rule.Steps) && elapsed >= rule.Steps[p.Step].Cutoff; p.Step++ {
+		began = rule.Steps[p.Step].Cutoff
 	}
-	return time.Time{}, true
+	if !e.Now.Before(p.Until) {
+		p.Expired, p.Step = true, len(rule.Steps)
+		return p
+	}
+	p.Due = earlier(e.Now.Add(r.interval(rule.Steps[p.Step], elapsed-began)), p.Until)
+	return p
 }
 
-// Until is when the recipient's failures become final, as far as is known now:
-// for the Will-Retry-Until of a delay warning.
-func (r *Rules) Until(e Error) time.Time {
-	first := e.FirstFailed
-	if first.IsZero() {
-		first = e.Now
-	}
-	steps := r.steps(e)
+// Probe is when something may be tried again that has failed past the last
+// cut-off: once in each interval of the last step.
+func (r *Rules) Probe(e Error) time.Time {
+	steps := r.rule(&e).Steps
 	if len(steps) == 0 {
-		return first
+		return e.Now
 	}
-	return first.Add(steps[len(steps)-1].Cutoff)
+	last := steps[len(steps)-1]
+	began := time.Duration(0)
+	if len(steps) > 1 {
+		began = steps[len(steps)-2].Cutoff
+	}
+	elapsed := min(max(e.Now.Sub(orNow(e.Since, e.Now)), 0), last.Cutoff)
+	return e.Now.Add(r.interval(last, elapsed-began))
 }
 
-func (r *Rules) steps(e Error) []Step {
+func (r *Rules) interval(s Step, since time.Duration) time.Duration {
+	return min(s.interval(since, r.o.Random), r.o.IntervalMost)
+}
+
+// rule is the one for the error.
+func (r *Rules) rule(e *Error) *Rule {
 	facts := &policy.Facts{Sender: e.Sender, Rcpt: e.Recipient}
-	for _, rule := range r.rules {
-		if len(rule.Errors) > 0 && !slices.Contains(rule.Errors, e.Kind) {
+	for i := range r.rules {
+		rule := &r.rules[i]
+		if len(rule.Errors) > 0 && !slices.ContainsFunc(rule.Errors, func(p Pattern) bool { return p.matches(e) }) {
 			continue
 		}
 		holds, err := rule.If.Eval(facts)
 		if err != nil {
-			return ordinary
+			return &Rule{Steps: ordinary}
 		}
 		if holds {
-			return rule.Steps
+			return rule
 		}
 	}
-	return ordinary
+	return &Rule{Steps: ordinary}
+}
+
+func orNow(t, now time.Time) time.Time {
+	if t.IsZero() {
+		return now
+	}
+	return t
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

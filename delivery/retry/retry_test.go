@@ -1,7 +1,6 @@
 package retry
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -28,7 +27,7 @@ func steps(t testing.TB, texts ...string) []Step {
 
 func newRules(t testing.TB, random func(int64) int64, rules ...Rule) *Rules {
 	t.Helper()
-	r, err := New(rules, random)
+	r, err := New(rules, Options{Random: random, IntervalMost: 520 * week})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,17 +39,17 @@ var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 // run draws the ages of all tries until expiry; each takes a while.
 func run(r *Rules, took time.Duration) string {
 	var ages []string
-	e := Error{Now: start, Accepted: start}
+	e := Error{Now: start}
 	for {
-		due, expired := r.Next(e)
-		if expired {
+		p := r.Plan(e)
+		if p.Expired {
 			return strings.Join(ages, " ") + " expired"
 		}
-		if e.FirstFailed.IsZero() {
-			e.FirstFailed = e.Now
+		if e.Since.IsZero() {
+			e.Since, e.FirstFailed = e.Now, e.Now
 		}
-		ages = append(ages, due.Sub(start).Round(time.Minute).String())
-		e.LastFailed, e.Now, e.Tries = e.Now, due.Add(took), e.Tries+1
+		ages = append(ages, p.Due.Sub(start).Round(time.Minute).String())
+		e.Now = p.Due.Add(took)
 	}
 }
 
@@ -87,14 +86,9 @@ func TestOrdinaryScheduleEndsAfterFourDays(t *testing.T) {
 // Forced tries and long stops do not stretch the intervals.
 func TestIntervalDependsOnAgeAlone(t *testing.T) {
 	r := newRules(t, nil, Rule{Name: "r", Steps: steps(t, "G 1d 1h 2")})
-	e := Error{FirstFailed: start, Now: start.Add(61 * time.Minute)}
-	for range 5 {
-		due, _ := r.Next(e)
-		if got := due.Sub(e.Now); got != 2*time.Hour {
-			t.Errorf("after %d tries: got %v, want 2h", e.Tries, got)
-		}
-		e.Tries++
-		e.LastFailed = e.Now
+	e := Error{Since: start, FirstFailed: start.Add(59 * time.Minute), Now: start.Add(61 * time.Minute)}
+	if got := r.Plan(e).Due.Sub(e.Now); got != 2*time.Hour {
+		t.Errorf("got %v, want 2h", got)
 	}
 }
 
@@ -126,7 +120,7 @@ func TestChoiceOfRule(t *testing.T) {
 	r := newRules(t, nil,
 		Rule{Name: "broken", If: condition(`sender.local == "boom" && int(rcpt.local) == 1`), Steps: steps(t, "F 1h 1m")},
 		Rule{Name: "slow", If: condition(`rcpt.domain in lists.slow`), Steps: steps(t, "F 1d 2h")},
-		Rule{Name: "connect", Errors: []event.ErrorKind{event.ErrorConnect, event.ErrorTimeout}, Steps: steps(t, "F 1d 5m")},
+		Rule{Name: "connect", Errors: patterns(t, "connect", "timeout"), Steps: steps(t, "F 1d 5m")},
 		Rule{Name: "reports", If: condition(`sender.address == ""`), Steps: nil},
 	)
 	x := mail.Address{Local: "x", Domain: "corp.example"}
@@ -141,9 +135,9 @@ func TestChoiceOfRule(t *testing.T) {
 		{Error{Sender: mail.Address{Local: "boom", Domain: "x"}, Recipient: x}, "15m0s"},
 	} {
 		test.e.Now = start
-		due, expired := r.Next(test.e)
-		got := due.Sub(start).String()
-		if expired {
+		p := r.Plan(test.e)
+		got := p.Due.Sub(start).String()
+		if p.Expired {
 			got = "expired"
 		}
 		if got != test.want {
@@ -152,10 +146,70 @@ func TestChoiceOfRule(t *testing.T) {
 	}
 }
 
-func TestUntil(t *testing.T) {
-	r := newRules(t, nil)
-	if got := r.Until(Error{FirstFailed: start, Now: start.Add(time.Hour)}); got != start.Add(4*day) {
+func TestPlanTellsRuleAndStep(t *testing.T) {
+	r := newRules(t, nil, Rule{Name: "one", Steps: steps(t, "F 1h 15m", "F 1d 2h"), Warnings: Warnings{time.Hour}})
+	e := Error{Since: start, FirstFailed: start, Now: start.Add(90 * time.Minute)}
+	p := r.Plan(e)
+	if p.Rule != "one" || p.Step != 1 || p.Until != start.Add(day) || len(p.Warnings) != 1 {
+		t.Errorf("got %+v", p)
+	}
+	if p = newRules(t, nil).Plan(e); p.Rule != "" || p.Until != start.Add(4*day) || p.Warnings != nil {
+		t.Errorf("without rules: %+v", p)
+	}
+}
+
+// TestClocks: the steps are those of what failed, however new the message is;
+// and a message that fails for as long as the rule allows ends, though what
+// failed last has only begun to.
+func TestClocks(t *testing.T) {
+	r := newRules(t, nil, Rule{Name: "r", Steps: steps(t, "F 2h 15m", "F 4d 6h")})
+	for name, test := range map[string]struct {
+		since, own time.Duration // before now; 0: it is the first
+		want       string
+	}{
+		"a new message for a host that has been down for a day": {day, 0, "6h0m0s"},
+		"the first failure of both":                             {0, 0, "15m0s"},
+		"a host that is down for the rule's whole time":         {4 * day, 0, "expired"},
+		"a host that works for others now and then":             {time.Hour, 4 * day, "expired"},
+		"the last try falls on the message's own end":           {time.Minute, 4*day - 5*time.Minute, "5m0s"},
+		"the last try falls on the host's end":                  {4*day - 5*time.Minute, time.Minute, "5m0s"},
+	} {
+		e := Error{Now: start}
+		if test.since > 0 {
+			e.Since = start.Add(-test.since)
+		}
+		if test.own > 0 {
+			e.FirstFailed = start.Add(-test.own)
+		}
+		p := r.Plan(e)
+		got := p.Due.Sub(start).String()
+		if p.Expired {
+			got = "expired"
+		}
+		if got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
+}
+
+func TestProbe(t *testing.T) {
+	r := newRules(t, nil, Rule{Name: "r", Steps: steps(t, "F 2h 15m", "G 16h 1h 2", "F 4d 6h")}, Rule{Name: "never"})
+	if got := r.Probe(Error{Since: start, Now: start.Add(30 * day)}).Sub(start); got != 30*day+6*time.Hour {
 		t.Errorf("got %v", got)
+	}
+	none := newRules(t, nil, Rule{Name: "none"})
+	if got := none.Probe(Error{Since: start, Now: start.Add(day)}); got != start.Add(day) {
+		t.Errorf("a rule without steps: %v", got)
+	}
+}
+
+func TestLongestInterval(t *testing.T) {
+	r, err := New([]Rule{{Name: "r", Steps: steps(t, "G 60d 1d 3")}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Plan(Error{Since: start, Now: start.Add(20 * day)}).Due.Sub(start); got != 21*day {
+		t.Errorf("got %v, want a day", got-20*day)
 	}
 }
 
@@ -195,10 +249,10 @@ func TestParseStep(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	if _, err := New([]Rule{{Steps: steps(t, "F 1h 1m")}}, nil); err == nil || !strings.Contains(err.Error(), "no name") {
+	if _, err := New([]Rule{{Steps: steps(t, "F 1h 1m")}}, Options{}); err == nil || !strings.Contains(err.Error(), "no name") {
 		t.Errorf("got %v", err)
 	}
-	_, err := New([]Rule{{Name: "r", Steps: steps(t, "F 2h 1m", "F 1h 1m")}}, nil)
+	_, err := New([]Rule{{Name: "r", Steps: steps(t, "F 2h 1m", "F 1h 1m")}}, Options{})
 	if err == nil || !strings.Contains(err.Error(), `step "F 1h 1m": cut-offs count from the first failure, one after 2h is expected`) {
 		t.Errorf("got %v", err)
 	}
@@ -213,7 +267,9 @@ func TestWarnings(t *testing.T) {
 		passed uint32
 	}{
 		{3 * time.Hour, 0, false, 0}, {4 * time.Hour, 0, true, 1}, {5 * time.Hour, 1, false, 1},
-		{2 * day, 1, true, 2}, {2 * day, 2, false, 2}, {2 * day, 99, false, 2},
+		{43 * time.Hour, 1, true, 2}, {43 * time.Hour, 2, false, 2}, {43 * time.Hour, 99, false, 2},
+		{44 * time.Hour, 2, true, 3}, {64 * time.Hour, 3, true, 4}, {63 * time.Hour, 3, false, 3},
+		{600 * week, 100, false, 100},
 	} {
 		now := start.Add(test.age)
 		if got := w.Due(start, test.sent, now); got != test.due {
@@ -225,6 +281,9 @@ func TestWarnings(t *testing.T) {
 	}
 	if at, ok := w.Next(start, 1); !ok || at != start.Add(day) {
 		t.Errorf("Next: got %v, %v", at, ok)
+	}
+	if _, ok := (Warnings{4 * time.Hour}).Next(start, 1); ok {
+		t.Error("a single age is repeated")
 	}
 }
 
@@ -246,19 +305,21 @@ func FuzzNext(f *testing.F) {
 		if err != nil || again != a {
 			t.Fatalf("%q is read as %v, then %v, %v", one, a, again, err)
 		}
-		r, err := New([]Rule{{Name: "r", Steps: []Step{a, b}}}, nil)
+		r, err := New([]Rule{{Name: "r", Steps: []Step{a, b}}}, Options{})
 		if err != nil {
 			return
 		}
 		age := time.Duration(max(elapsed, 0)) % (600 * week)
-		e := Error{FirstFailed: start, Now: start.Add(age)}
-		due, expired := r.Next(e)
-		if expired != (age >= b.Cutoff) {
-			t.Fatalf("%v: expired %v", age, expired)
+		e := Error{Since: start, FirstFailed: start, Now: start.Add(age)}
+		p := r.Plan(e)
+		if p.Expired != (age >= b.Cutoff) {
+			t.Fatalf("%v: expired %v", age, p.Expired)
 		}
-		if !expired && (!due.After(e.Now) || due.After(start.Add(b.Cutoff))) {
-			t.Fatalf("%v: due after %v", age, due.Sub(start))
+		if !p.Expired && (!p.Due.After(e.Now) || p.Due.After(start.Add(b.Cutoff)) || p.Due.Sub(e.Now) > day) {
+			t.Fatalf("%v: due after %v", age, p.Due.Sub(start))
 		}
-		_ = fmt.Sprint(r.Until(e))
+		if probe := r.Probe(e); !probe.After(e.Now) || probe.Sub(e.Now) > day {
+			t.Fatalf("%v: probe after %v", age, probe.Sub(start))
+		}
 	})
 }

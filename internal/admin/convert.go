@@ -16,7 +16,8 @@ import (
 var phases = []string{"pending", "in_flight", "delivered", "failed", "expired", "removed", "bounced", "expanded"}
 
 // errors are the names of event.ErrorKind.
-var errorNames = []string{"", "routing", "connect", "tls", "timeout", "lost", "greeting", "sender", "recipient", "content", "internal"}
+var errorNames = []string{"", "routing", "connect", "tls", "timeout", "lost", "greeting", "sender", "recipient", "content", "internal",
+	"refused", "timeout_connect", "auth_failed", "tls_required", "quota"}
 
 func name[T ~uint8](names []string, v T) string {
 	if int(v) < len(names) {

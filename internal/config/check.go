@@ -224,18 +224,6 @@ func (c *checker) routers() {
 	}
 }
 
-func (c *checker) retries() {
-	names := map[string]bool{}
-	for i, r := range c.file.Retry {
-		path := "retry[" + strconv.Itoa(i) + "]"
-		c.name(path, r.Name, names)
-		c.condition(path+".if", r.If, "sender", "rcpt")
-		if len(r.Steps) == 0 {
-			c.faultAt(path, "a retry rule needs steps", "write steps: [F 2h 15m, G 16h 1h 1.5, F 4d 6h]")
-		}
-	}
-}
-
 // Fault makes an error about a value of the loaded file, named by its path,
 // for what only the rooms that use it can check.
 func (f *File) Fault(path, what string) error {

@@ -30,10 +30,12 @@ type File struct {
 	Policy    Policy     `yaml:"policy"`
 	Routers   []Router   `yaml:"routers"`
 	Retry     []Retry    `yaml:"retry"`
-	DSN       DSN        `yaml:"dsn"`
-	Keep      Keep       `yaml:"keep"`
-	DNS       DNS        `yaml:"dns"`
-	Log       Log        `yaml:"log"`
+	// RetryLimits bound what Retry says.
+	RetryLimits RetryLimits `yaml:"retry_limits"`
+	DSN         DSN         `yaml:"dsn"`
+	Keep        Keep        `yaml:"keep"`
+	DNS         DNS         `yaml:"dns"`
+	Log         Log         `yaml:"log"`
 	// SubmitWait is how long an unknown outcome is asked after.
 	SubmitWait Duration `yaml:"submit_wait"`
 	// DrainGrace is how long /readyz says no before the listeners close.
@@ -144,13 +146,6 @@ type Router struct {
 // MX are the settings of MX routing.
 type MX struct{}
 
-// Retry is a schedule for some recipients.
-type Retry struct {
-	Name  string   `yaml:"name"`
-	If    string   `yaml:"if"`
-	Steps []string `yaml:"steps"`
-}
-
 // DSN are the settings of delivery reports.
 type DSN struct {
 	// WarnAfter are the ages at which a sender is told of a delay; nil: never.
@@ -204,16 +199,17 @@ const (
 // defaults are what a file need not say.
 func defaults() *File {
 	return &File{
-		Data:       "/var/lib/quorumta",
-		Cluster:    Cluster{Replicas: DefaultReplicas, LogKeep: DefaultLogKeep},
-		Admin:      Admin{Socket: "/run/quorumta/admin.sock"},
-		Limits:     Limits{Message: 50_000_000, Recipients: 1000, Connections: 2000, PerClient: 50, Received: 50},
-		Retry:      []Retry{{Name: "default", Steps: []string{"F 2h 15m", "G 16h 1h 1.5", "F 4d 6h"}}},
-		DSN:        DSN{WarnAfter: []Duration{Duration(4 * time.Hour)}, Return: "headers", MaxBody: 50_000},
-		Keep:       Keep{History: Duration(7 * 24 * time.Hour), FreeDisk: 5_000_000_000},
-		Log:        Log{Format: "json", Level: "info"},
-		SubmitWait: Duration(30 * time.Second),
-		DrainGrace: Duration(10 * time.Second),
-		InDoubt:    "retry",
+		Data:        "/var/lib/quorumta",
+		Cluster:     Cluster{Replicas: DefaultReplicas, LogKeep: DefaultLogKeep},
+		Admin:       Admin{Socket: "/run/quorumta/admin.sock"},
+		Limits:      Limits{Message: 50_000_000, Recipients: 1000, Connections: 2000, PerClient: 50, Received: 50},
+		Retry:       defaultRetry(),
+		RetryLimits: RetryLimits{Interval: Duration(24 * time.Hour)},
+		DSN:         DSN{WarnAfter: []Duration{Duration(4 * time.Hour)}, Return: "headers", MaxBody: 50_000},
+		Keep:        Keep{History: Duration(7 * 24 * time.Hour), FreeDisk: 5_000_000_000},
+		Log:         Log{Format: "json", Level: "info"},
+		SubmitWait:  Duration(30 * time.Second),
+		DrainGrace:  Duration(10 * time.Second),
+		InDoubt:     "retry",
 	}
 }

@@ -357,7 +357,7 @@ func newDelivery(q *queue.Queue, host *sim.Host, log *slog.Logger) (*delivery.De
 	if err != nil {
 		return nil, err
 	}
-	rules, err := retry.New([]retry.Rule{{Name: "often", Steps: []retry.Step{{Letter: 'F', Cutoff: 96 * time.Hour, Interval: 5 * time.Second, Factor: 1}}}}, nil)
+	rules, err := retry.New([]retry.Rule{{Name: "often", Steps: []retry.Step{{Letter: 'F', Cutoff: 96 * time.Hour, Interval: 5 * time.Second, Factor: 1}}}}, retry.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -200,7 +200,7 @@ type ErrorKind uint8
 const (
 	ErrorNone      ErrorKind = 0
 	ErrorRouting   ErrorKind = 1 // no route, DNS failed
-	ErrorConnect   ErrorKind = 2 // refused, unreachable, timed out while connecting
+	ErrorConnect   ErrorKind = 2 // unreachable; of old, refused and timed out as well
 	ErrorTLS       ErrorKind = 3
 	ErrorTimeout   ErrorKind = 4 // the host fell silent in a session
 	ErrorLost      ErrorKind = 5 // the host closed the connection
@@ -209,6 +209,12 @@ const (
 	ErrorRecipient ErrorKind = 8 // to RCPT
 	ErrorContent   ErrorKind = 9 // to DATA or the final dot
 	ErrorInternal  ErrorKind = 10
+	// Kinds that say more than ErrorConnect and ErrorTLS, and what came later.
+	ErrorRefused        ErrorKind = 11 // the host refuses connections
+	ErrorConnectTimeout ErrorKind = 12 // the host is silent when it is connected to
+	ErrorAuth           ErrorKind = 13 // the host does not know us
+	ErrorTLSRequired    ErrorKind = 14 // the host offers no TLS where it must
+	ErrorQuota          ErrorKind = 15 // a mailbox of ours is full
 )
 
 // Delivered closes those of the recipients that are still open: a host has
