@@ -54,7 +54,7 @@ func (r *Resolver) ask(ctx context.Context, q question) answer {
 		secure = secure && trusted && message.AuthenticatedData
 		records, end, ttl := follow(message.Answer, name, q.qtype)
 		keep = min(keep, ttl)
-		origin := Origin{Name: plain(end), Secure: secure}
+		origin := Origin{Name: Canonical(end), Secure: secure}
 		switch {
 		case end == "":
 			return endless()

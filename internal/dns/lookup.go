@@ -19,7 +19,7 @@ func (r *Resolver) LookupMX(ctx context.Context, domain string) ([]MX, Origin, e
 	records, origin, err := find[*dns.MX](ctx, r, domain, dns.TypeMX)
 	var out []MX
 	for _, mx := range records {
-		if host := plain(mx.Mx); host != "" {
+		if host := Canonical(mx.Mx); host != "" {
 			out = append(out, MX{Host: host, Preference: mx.Preference})
 		}
 	}
@@ -38,7 +38,7 @@ func (r *Resolver) LookupSRV(ctx context.Context, service string) ([]SRV, Origin
 	records, origin, err := find[*dns.SRV](ctx, r, service, dns.TypeSRV)
 	var out []SRV
 	for _, srv := range records {
-		if host := plain(srv.Target); host != "" {
+		if host := Canonical(srv.Target); host != "" {
 			out = append(out, SRV{Target: host, Port: srv.Port, Priority: srv.Priority, Weight: srv.Weight})
 		}
 	}
@@ -82,14 +82,14 @@ func (r *Resolver) LookupCNAME(ctx context.Context, name string) (Origin, error)
 	if err != nil {
 		return origin, err
 	}
-	return Origin{Name: plain(records[0].Target), Secure: origin.Secure}, nil
+	return Origin{Name: Canonical(records[0].Target), Secure: origin.Secure}, nil
 }
 
 // LookupHost returns the name's addresses, IPv6 first; a literal address is
 // returned as it is.
 func (r *Resolver) LookupHost(ctx context.Context, name string) ([]netip.Addr, Origin, error) {
 	if addrs := local(name); addrs != nil {
-		return addrs, Origin{Name: plain(name)}, nil
+		return addrs, Origin{Name: Canonical(name)}, nil
 	}
 	type result struct {
 		records []*dns.AAAA

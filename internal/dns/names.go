@@ -51,9 +51,9 @@ func local(name string) []netip.Addr {
 	return nil
 }
 
-// plain is a name of the wire as we write it: lower case, no final dot, "" for
-// the root.
-func plain(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+// Canonical is a name as answers have it: lower case, no final dot, "" for the
+// root.
+func Canonical(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
 // unescape undoes the escapes of a master file (RFC 1035, section 5.1), which
 // the library writes into texts: \DDD for an octet, \X for a character.
