@@ -31,11 +31,8 @@ type Options struct {
 	// Process is this run of this node, as the queue claims for it.
 	Process event.Process
 	Queue   *queue.Queue
-	// Router, Retry, Warnings and DSN are the Rules to begin with.
-	Router   *route.Table
-	Retry    *retry.Rules
-	Warnings retry.Warnings
-	DSN      *dsn.Builder
+	// Rules are those to begin with.
+	Rules
 	// Own is where the relay listens, to be kept up to date while delivery runs;
 	// nil where the router does not ask.
 	Own *own.Places
@@ -62,10 +59,12 @@ type Options struct {
 
 // Rules say where mail goes, when it is tried again, and what senders are told.
 type Rules struct {
-	Router   *route.Table
-	Retry    *retry.Rules
-	Warnings retry.Warnings
-	DSN      *dsn.Builder
+	Router *route.Table
+	// Transports are those of the configuration, by name.
+	Transports map[string]site.Transport
+	Retry      *retry.Rules
+	Warnings   retry.Warnings
+	DSN        *dsn.Builder
 }
 
 // Limits bound what delivery holds and does at once. Each zero means the
@@ -181,7 +180,7 @@ func New(o Options) (*Deliverer, error) {
 		routing: semaphore.NewWeighted(int64(o.Limits.Routing)),
 		gate:    gate.New(max(1, o.Limits.Routing/16)),
 	}
-	d.SetRules(Rules{Router: o.Router, Retry: o.Retry, Warnings: o.Warnings, DSN: o.DSN})
+	d.SetRules(o.Rules)
 	d.work, d.giveUp = context.WithCancel(context.Background())
 	d.records, d.forget = context.WithCancel(context.Background())
 	var err error
@@ -193,7 +192,10 @@ func New(o Options) (*Deliverer, error) {
 
 // SetRules exchanges the rules. An attempt that has begun goes on to where it
 // goes; what comes of it is judged by the new ones.
-func (d *Deliverer) SetRules(r Rules) { d.rules.Store(&r) }
+func (d *Deliverer) SetRules(r Rules) {
+	d.sites.SetTransports(r.Transports) // before a router leads to them
+	d.rules.Store(&r)
+}
 
 // recordBound is how long outcomes may take to be recorded at the end.
 const recordBound = 10 * time.Second

@@ -56,9 +56,11 @@ func openLogged(t testing.TB, log *slog.Logger, change func(*Options)) *house {
 	o := Options{
 		Process: h.Process(),
 		Queue:   h.Queue,
-		Router:  table(t, h.world, route.Router{Name: "internet", MX: true}),
-		Retry:   every(t, 15*time.Minute, 96*time.Hour),
-		DSN:     &dsn.Builder{Hostname: "us.example"},
+		Rules: Rules{
+			Router: table(t, h.world, route.Router{Name: "internet", MX: true}),
+			Retry:  every(t, 15*time.Minute, 96*time.Hour),
+			DSN:    &dsn.Builder{Hostname: "us.example"},
+		},
 		Sites: site.Options{
 			SMTP: smtpc.Options{Hostname: "us.example"}, Dial: h.world.dial,
 		},
@@ -318,6 +320,7 @@ func (r *remote) serve(c net.Conn) {
 	}()
 	in := bufio.NewReader(c)
 	var l letter
+	var lmtp bool // there is a reply for each recipient then: to ". ADDRESS"
 	say := func(line, yes string) bool {
 		if r.reply != nil {
 			if other := r.reply(line); other != "" {
@@ -345,7 +348,8 @@ func (r *remote) serve(c net.Conn) {
 		line = strings.TrimRight(line, "\r\n")
 		verb, _, _ := strings.Cut(line, " ")
 		switch verb {
-		case "EHLO":
+		case "EHLO", "LHLO":
+			lmtp = verb == "LHLO"
 			r.mu.Lock()
 			words := r.ehlo
 			r.mu.Unlock()
@@ -379,8 +383,20 @@ func (r *remote) serve(c net.Conn) {
 				say(line, "554 5.5.1 nobody")
 				continue
 			}
-			if !say(line, "354 go") || !r.content(in, &l) || !say(".", "250 2.0.0 taken") {
+			if !say(line, "354 go") || !r.content(in, &l) {
 				return
+			}
+			words := []string{"."}
+			if lmtp {
+				words = nil
+				for _, to := range l.to {
+					words = append(words, ". "+to)
+				}
+			}
+			for _, word := range words {
+				if !say(word, "250 2.0.0 taken") {
+					return
+				}
 			}
 		case "QUIT":
 			say(line, "221 bye")

@@ -50,6 +50,7 @@ func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 	if r.Router, err = routers(f, resolver, n.places); err != nil {
 		return r, err
 	}
+	r.Transports = transports(f)
 	if r.Retry, err = rules.Retry(f); err != nil {
 		return r, err
 	}
@@ -101,7 +102,10 @@ func routers(f *config.File, resolver *dns.Resolver, places *own.Places) (*route
 		if err != nil {
 			return nil, fmt.Errorf("router %s: %w", r.Name, err)
 		}
-		o.Routers = append(o.Routers, route.Router{Name: r.Name, If: c, Hosts: r.Hosts, MX: r.MX != nil, TLS: route.TLSMode(r.TLS), Trace: r.Trace})
+		o.Routers = append(o.Routers, route.Router{
+			Name: r.Name, If: c, Hosts: r.Hosts, MX: r.MX != nil, Accept: r.Accept,
+			Transport: r.Transport, Port: defaultPort(f, r.Transport), TLS: route.TLSMode(r.TLS), Trace: r.Trace,
+		})
 	}
 	return route.New(o)
 }

@@ -15,7 +15,6 @@ import (
 	"quorumta/delivery"
 	"quorumta/delivery/own"
 	"quorumta/delivery/site"
-	"quorumta/delivery/smtpc"
 	"quorumta/internal/admin"
 	"quorumta/internal/mail"
 	"quorumta/internal/policy"
@@ -79,19 +78,16 @@ func (n *node) wireDelivery() error {
 		return err
 	}
 	n.delivery, err = delivery.New(delivery.Options{
-		Process:  n.queue.Process(),
-		Queue:    n.queue,
-		Router:   rules.Router,
-		Retry:    rules.Retry,
-		Warnings: rules.Warnings,
-		DSN:      rules.DSN,
-		Own:      n.places,
-		Sites:    site.Options{SMTP: smtpc.Options{Hostname: f.Hostname}},
-		May:      n.mayDeliver,
-		Pressed:  n.memory.Short,
-		Log:      n.log,
-		Tracer:   n.telemetry.Tracer("delivery"),
-		Meter:    n.telemetry.Meter("delivery"),
+		Process: n.queue.Process(),
+		Queue:   n.queue,
+		Rules:   rules,
+		Own:     n.places,
+		Sites:   site.Options{SMTP: sessions(f)},
+		May:     n.mayDeliver,
+		Pressed: n.memory.Short,
+		Log:     n.log,
+		Tracer:  n.telemetry.Tracer("delivery"),
+		Meter:   n.telemetry.Meter("delivery"),
 	})
 	return err
 }

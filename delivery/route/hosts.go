@@ -109,6 +109,11 @@ func (r *Router) target(key string) Target {
 	return Target{Key: key, TLS: r.TLS, Transport: r.Transport, Trace: r.Trace}
 }
 
+// local is the target of Accept: all that goes by the transport is one site.
+func (r *Router) local() Target {
+	return Target{Key: "accept " + r.Accept, Transport: r.Accept, Named: true}
+}
+
 // siteKey names the site that groups of hosts make.
 func siteKey(r *Router, groups [][]endpoint) string {
 	var key strings.Builder

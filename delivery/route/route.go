@@ -36,10 +36,11 @@ type Target struct {
 	// Key names the site: equal keys share connections and limits. It is made
 	// of names, ports, preferences, TLS and transport, not of addresses.
 	Key string
-	// Hosts are in the order to be tried, at least one. A name with several
-	// addresses has several entries, IPv6 first.
-	Hosts     []Host
-	TLS       TLSMode
+	// Hosts are in the order to be tried, at least one, but for a Transport that
+	// needs none. A name with several addresses has several entries, IPv6 first.
+	Hosts []Host
+	TLS   TLSMode
+	// Transport is the name of one of the configuration, or "smtp".
 	Transport string
 	// Named says that the operator has named the hosts.
 	Named bool

@@ -264,10 +264,26 @@ func TestRerouted(t *testing.T) {
 	}
 }
 
+// A transport that needs no hosts is one site, whichever router leads to it.
+func TestAccept(t *testing.T) {
+	var keys []string
+	for _, name := range []string{"a", "b"} {
+		d := table(t, Router{Name: name, Accept: "boxes"}).Route(t.Context(), facts("x@two.example"), nil)
+		if d.Kind != Deliver || d.Router != name || d.Target.Transport != "boxes" || len(d.Target.Hosts) != 0 || !d.Target.Named {
+			t.Errorf("got %+v", d)
+		}
+		keys = append(keys, d.Target.Key)
+	}
+	if keys[0] != keys[1] {
+		t.Errorf("%q and %q are one site", keys[0], keys[1])
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	for want, r := range map[string]Router{
-		"either hosts or mx":       {Name: "r"},
-		"either hosts":             {Name: "r", MX: true, Hosts: [][]string{{"a"}}},
+		"one of hosts":             {Name: "r"},
+		"hosts, mx and accept":     {Name: "r", MX: true, Hosts: [][]string{{"a"}}},
+		"mx and accept is":         {Name: "r", MX: true, Accept: "boxes"},
 		"a group without hosts":    {Name: "r", Hosts: [][]string{{}}},
 		"a port from 1 to 65535":   {Name: "r", Hosts: [][]string{{"a:99999"}}},
 		"a closing bracket":        {Name: "r", Hosts: [][]string{{"[::1"}}},

@@ -37,7 +37,7 @@ type Options struct {
 	Random func(n int) int
 }
 
-// Router is one row of the table; exactly one of Hosts and MX is set.
+// Router is one row of the table; exactly one of Hosts, MX and Accept is set.
 type Router struct {
 	Name string
 	// If is nil or the condition under which the router takes a recipient.
@@ -47,11 +47,13 @@ type Router struct {
 	Hosts [][]string
 	// MX routes by the recipient's domain.
 	MX bool
+	// Accept names a transport that needs no hosts.
+	Accept string
 	// Port is that of hosts without one, and of MX hosts; 0 means 25.
 	Port uint16
 	// TLS is "" for TLSTry.
 	TLS TLSMode
-	// Transport is "" for "smtp".
+	// Transport is how Hosts and those of MX are spoken to; "" for "smtp".
 	Transport string
 	// Trace says that the hosts are told the trace: they are trusted.
 	Trace bool
@@ -114,8 +116,14 @@ func newRouter(r Router) (router, error) {
 	default:
 		return router{}, fmt.Errorf("tls: %q is none of off, try, require, verify", r.TLS)
 	}
-	if r.MX == (len(r.Hosts) > 0) {
-		return router{}, errors.New("either hosts or mx is expected")
+	kinds := 0
+	for _, is := range []bool{r.MX, len(r.Hosts) > 0, r.Accept != ""} {
+		if is {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		return router{}, errors.New("one of hosts, mx and accept is expected")
 	}
 	checked := router{Router: r}
 	for _, group := range r.Hosts {
@@ -145,6 +153,9 @@ func (t *Table) Route(ctx context.Context, facts *policy.Facts, hosts []string) 
 		}
 		if !takes {
 			continue
+		}
+		if r.Accept != "" {
+			return Decision{Kind: Deliver, Router: r.Name, Target: r.local()}
 		}
 		if r.MX {
 			return t.byMX(ctx, r, facts.Rcpt.Domain)

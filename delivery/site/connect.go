@@ -51,6 +51,14 @@ func (s *Site) Connect(ctx context.Context) (transport.Conn, *Failure) {
 	s.mu.Lock()
 	t := s.target
 	s.mu.Unlock()
+	how, ok := s.set.transport(t)
+	if !ok {
+		text := "transport " + t.Transport + " is not in the configuration any more"
+		return nil, &Failure{Kind: event.ErrorRouting, Reply: mail.Reply{Enhanced: "4.3.5", Text: text}}
+	}
+	if how.Local != nil {
+		return s.openLocal(ctx, t.Transport, how.Local)
+	}
 	var last *Failure
 	hosts := s.candidates(t.Hosts)
 	for tries := 0; len(hosts) > 0 && tries < mostHosts && ctx.Err() == nil; tries++ {
@@ -64,7 +72,7 @@ func (s *Site) Connect(ctx context.Context) (transport.Conn, *Failure) {
 			hosts = hosts[same:]
 			continue
 		}
-		conn, failure := s.session(ctx, t.TLS, hosts[i], nc)
+		conn, failure := s.session(ctx, how, t.TLS, hosts[i], nc)
 		if failure == nil {
 			s.set.health.worked(hosts[i])
 			s.connected()
@@ -113,8 +121,8 @@ func sameHost(hosts []route.Host) int {
 
 // session makes a session of a connection. Where TLS is only tried and fails, it
 // connects again and goes on in the clear.
-func (s *Site) session(ctx context.Context, mode route.TLSMode, h route.Host, nc net.Conn) (*session, *Failure) {
-	conn, failure := s.greet(ctx, mode, h, nc)
+func (s *Site) session(ctx context.Context, how Transport, mode route.TLSMode, h route.Host, nc net.Conn) (*session, *Failure) {
+	conn, failure := s.greet(ctx, how, mode, h, nc)
 	if failure == nil || failure.Kind != event.ErrorTLS || mode != route.TLSTry || h.Port == smtps || ctx.Err() != nil {
 		return conn, failure
 	}
@@ -123,11 +131,11 @@ func (s *Site) session(ctx context.Context, mode route.TLSMode, h route.Host, nc
 	if err != nil {
 		return nil, connectFailure(h, err)
 	}
-	return s.greet(ctx, route.TLSOff, h, nc)
+	return s.greet(ctx, how, route.TLSOff, h, nc)
 }
 
 // greet opens the session and makes it as secret as the mode wants.
-func (s *Site) greet(ctx context.Context, mode route.TLSMode, h route.Host, nc net.Conn) (*session, *Failure) {
+func (s *Site) greet(ctx context.Context, how Transport, mode route.TLSMode, h route.Host, nc net.Conn) (*session, *Failure) {
 	wanted := mode != route.TLSOff
 	if wanted && h.Port == smtps {
 		tc, err := s.handshake(ctx, mode, h, nc)
@@ -137,7 +145,7 @@ func (s *Site) greet(ctx context.Context, mode route.TLSMode, h route.Host, nc n
 		}
 		nc = tc
 	}
-	c, err := smtpc.Greet(ctx, nc, s.set.o.SMTP)
+	c, err := smtpc.Greet(ctx, nc, how.SMTP)
 	if err != nil {
 		return nil, sessionFailure(h.Name, h.Addr.String(), err)
 	}
@@ -216,6 +224,9 @@ func sessionFailure(host, ip string, err error) *Failure {
 		return f
 	}
 	switch {
+	case e.Phase == 0:
+		f.Kind = event.ErrorConnect
+		f.Reply.Enhanced = "4.4.1"
 	case e.Phase == transport.PhaseTLS:
 		f.Kind = event.ErrorTLS
 		f.Reply.Enhanced = "4.7.5"

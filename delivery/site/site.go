@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -11,6 +12,7 @@ import (
 
 	"quorumta/delivery/route"
 	"quorumta/delivery/smtpc"
+	"quorumta/delivery/transport"
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
 )
@@ -87,14 +89,41 @@ type Failure struct {
 type Set struct {
 	o      Options
 	health *health
-	mu     sync.Mutex
-	sites  map[string]*Site
+	// transports are those of the configuration, by name.
+	transports atomic.Pointer[map[string]Transport]
+	mu         sync.Mutex
+	sites      map[string]*Site
 }
 
 // New makes an empty set.
 func New(o Options) *Set {
 	o = o.filled()
-	return &Set{o: o, health: newHealth(o), sites: map[string]*Site{}}
+	s := &Set{o: o, health: newHealth(o), sites: map[string]*Site{}}
+	s.SetTransports(nil)
+	return s
+}
+
+// Transport is how mail goes that names it.
+type Transport struct {
+	// Local opens what carries messages; nil where mail goes to the target's
+	// hosts.
+	Local transport.Opener
+	// SMTP is how sessions with the target's hosts speak.
+	SMTP smtpc.Options
+}
+
+// SetTransports exchanges the transports of the configuration; "smtp" need not
+// be among them. What is open goes on as it began.
+func (s *Set) SetTransports(list map[string]Transport) { s.transports.Store(&list) }
+
+// transport is how mail of a target goes; false where the configuration does not
+// know it any more.
+func (s *Set) transport(t route.Target) (Transport, bool) {
+	how, ok := (*s.transports.Load())[t.Transport]
+	if !ok && len(t.Hosts) > 0 {
+		return Transport{SMTP: s.o.SMTP}, true
+	}
+	return how, ok
 }
 
 // Site is the site of a target, whose hosts it takes over: addresses change.

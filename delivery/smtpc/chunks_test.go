@@ -76,7 +76,7 @@ func (s *chunkServer) serve(nc net.Conn) {
 		s.said.WriteString(line + "\n")
 		s.mu.Unlock()
 		switch words[0] {
-		case "EHLO":
+		case "EHLO", "LHLO":
 			say("250-them\r\n" + s.offers + "250 CHUNKING")
 		case "DATA":
 			say("354 go")

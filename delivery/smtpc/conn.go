@@ -235,8 +235,12 @@ func (c *Conn) fail(phase transport.Phase, reply mail.Reply, err error) *transpo
 // hello introduces us and learns what the server can do.
 func (c *Conn) hello() error {
 	c.ext = Extensions{}
-	reply, lines, err := c.askLines("EHLO "+c.o.Hostname, c.o.Timeouts.Hello)
-	if err == nil && reply.Permanent() {
+	verb := "EHLO "
+	if c.o.LMTP {
+		verb = "LHLO " // RFC 2033, section 4.1
+	}
+	reply, lines, err := c.askLines(verb+c.o.Hostname, c.o.Timeouts.Hello)
+	if err == nil && reply.Permanent() && !c.o.LMTP {
 		if reply, err = c.ask("HELO "+c.o.Hostname, c.o.Timeouts.Hello); err == nil {
 			lines = nil
 		}

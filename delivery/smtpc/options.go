@@ -9,6 +9,9 @@ type Options struct {
 	// Hostname is the argument of EHLO: a name, or an address literal.
 	Hostname string
 	Timeouts Timeouts
+	// LMTP speaks that instead of SMTP (RFC 2033): a server that delivers itself
+	// has a word for each recipient.
+	LMTP bool
 	// Chunked is the size in bytes from which on content goes by BDAT (RFC
 	// 3030) to a server that offers it; 0 means 256 KiB, less: none does.
 	Chunked int64

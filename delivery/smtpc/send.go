@@ -41,6 +41,9 @@ func (c *Conn) Send(ctx context.Context, m *transport.Message) (transport.Result
 		return res, c.chunks(m, content, &res)
 	case res.Data.Code == 354 && res.Accepted():
 		return res, c.content(m, content, &res)
+	case res.Data.Code == 354 && c.o.LMTP:
+		// RFC 2033, section 4.2: 503 is due, for nobody would get a reply.
+		return res, c.fail(transport.PhaseData, res.Data, fmt.Errorf("%w: it takes DATA without a recipient", transport.ErrProtocol))
 	case res.Data.Code == 354:
 		// A server that takes DATA without a recipient gets an empty message
 		// for nobody (RFC 2920, section 3.1).
@@ -195,6 +198,9 @@ func (c *Conn) end(m *transport.Message, res *transport.Result, word string) err
 		// A write that fails has not handed over its last byte.
 		res.Dot = false
 		return c.fail(transport.PhaseContent, c.lastWord(), err)
+	}
+	if c.o.LMTP {
+		return c.finals(res)
 	}
 	var err error
 	if res.Final, _, err = c.read(c.o.Timeouts.Dot); err != nil {

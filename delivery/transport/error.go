@@ -8,7 +8,7 @@ import (
 	"quorumta/internal/mail"
 )
 
-// Phase is how far a session has come.
+// Phase is how far a session has come; 0 is before it, while connecting.
 type Phase uint8
 
 // The phases, in order.

@@ -8,6 +8,15 @@ import (
 	"quorumta/internal/policy"
 )
 
+// Opener is a transport of the configuration that needs no hosts.
+type Opener interface {
+	// Open opens what carries messages. It is called from many goroutines at
+	// once; each uses what it gets alone. An error says that nothing can be
+	// delivered now by this transport, whatever the message: an *Error, with the
+	// words of who refused where there are some.
+	Open(ctx context.Context) (Conn, error)
+}
+
 // Conn carries messages, one after the other. One goroutine at a time uses it.
 type Conn interface {
 	// Peer is where messages go by it.
@@ -57,6 +66,18 @@ type Message struct {
 	// the final dot: the last look. If it fails there is no dot, and the Conn is
 	// of no use any more. Nil agrees.
 	BeforeDot func() error
+}
+
+// Look is the last look, for a transport that has nothing to close if it fails.
+// The error is an *Error.
+func (m *Message) Look() error {
+	if m.BeforeDot == nil {
+		return nil
+	}
+	if err := m.BeforeDot(); err != nil {
+		return &Error{Phase: PhaseContent, Err: err, Ours: true}
+	}
+	return nil
 }
 
 // Source is where a Message comes from. Only who sends the message asks, and

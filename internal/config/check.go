@@ -37,6 +37,7 @@ func (c *checker) check() {
 	c.listeners()
 	c.limits()
 	c.rules()
+	c.transports()
 	c.routers()
 	c.retries()
 	c.choice("dsn.return", f.DSN.Return, "headers", "full")
@@ -206,14 +207,15 @@ func (c *checker) routers() {
 	if len(c.file.Routers) == 0 {
 		c.faultAt("routers", "no router: no mail can leave", "add {name: internet, mx: {}} or {name: smarthost, hosts: [smtp.isp.example:587]}")
 	}
-	for i, r := range c.file.Routers {
-		path := "routers[" + strconv.Itoa(i) + "]"
+	for i := range c.file.Routers {
+		r, path := &c.file.Routers[i], "routers["+strconv.Itoa(i)+"]"
 		c.name(path, r.Name, names)
 		c.condition(path+".if", r.If, "client", "sender", "rcpt", "message")
 		c.choice(path+".tls", r.TLS, "", "off", "try", "require", "verify")
-		if (r.MX == nil) == (len(r.Hosts) == 0) {
-			c.faultAt(path, "a router has either hosts or mx", "write hosts: [mail1.example:25] or mx: {}")
+		if r.kinds() != 1 {
+			c.faultAt(path, "a router has one of hosts, mx and accept", "write hosts: [mail1.example:25], mx: {} or accept: TRANSPORT")
 		}
+		c.carried(path, r)
 		for j, group := range r.Hosts {
 			for _, h := range group {
 				if err := checkHost(h); err != nil {
@@ -222,6 +224,17 @@ func (c *checker) routers() {
 			}
 		}
 	}
+}
+
+// kinds counts what says where mail goes.
+func (r *Router) kinds() int {
+	n := 0
+	for _, is := range []bool{len(r.Hosts) > 0, r.MX != nil, r.Accept != ""} {
+		if is {
+			n++
+		}
+	}
+	return n
 }
 
 // Fault makes an error about a value of the loaded file, named by its path,

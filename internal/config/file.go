@@ -28,8 +28,10 @@ type File struct {
 	Listeners []Listener `yaml:"listeners"`
 	Limits    Limits     `yaml:"limits"`
 	Policy    Policy     `yaml:"policy"`
-	Routers   []Router   `yaml:"routers"`
-	Retry     []Retry    `yaml:"retry"`
+	// Transports are beside "smtp", which is there anyway.
+	Transports []Transport `yaml:"transports"`
+	Routers    []Router    `yaml:"routers"`
+	Retry      []Retry     `yaml:"retry"`
 	// RetryLimits bound what Retry says.
 	RetryLimits RetryLimits `yaml:"retry_limits"`
 	DSN         DSN         `yaml:"dsn"`
@@ -131,12 +133,16 @@ type Rule struct {
 	Reply Reply `yaml:"reply"`
 }
 
-// Router says where mail goes: Hosts or MX.
+// Router says where mail goes: Hosts, MX or Accept.
 type Router struct {
 	Name  string `yaml:"name"`
 	If    string `yaml:"if"`
 	Hosts Hosts  `yaml:"hosts"`
 	MX    *MX    `yaml:"mx"`
+	// Accept names a transport that needs no hosts.
+	Accept string `yaml:"accept"`
+	// Transport is how hosts are spoken to; "" means smtp.
+	Transport string `yaml:"transport"`
 	// TLS is off, try, require or verify; "" means try.
 	TLS string `yaml:"tls"`
 	// Trace gives the hosts the context of our trace: they are trusted.

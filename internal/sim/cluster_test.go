@@ -363,8 +363,11 @@ func newDelivery(q *queue.Queue, host *sim.Host, log *slog.Logger) (*delivery.De
 	}
 	minute := time.Minute
 	return delivery.New(delivery.Options{
-		Process: q.Process(), Queue: q, Router: table, Retry: rules,
-		DSN: &dsn.Builder{Hostname: "us.example", Postmaster: mail.Address{Local: "postmaster", Domain: "us.example"}},
+		Process: q.Process(), Queue: q,
+		Rules: delivery.Rules{
+			Router: table, Retry: rules,
+			DSN: &dsn.Builder{Hostname: "us.example", Postmaster: mail.Address{Local: "postmaster", Domain: "us.example"}},
+		},
 		Sites: site.Options{
 			SMTP: smtpc.Options{Hostname: "us.example", Timeouts: smtpc.Timeouts{
 				Greeting: minute, Hello: minute, Mail: minute, Rcpt: minute, Data: minute, Block: minute, Dot: minute,

@@ -1,0 +1,128 @@
+package config
+
+import (
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Transport is a way in which mail goes that a router leads to: exactly one of
+// the kinds is set.
+type Transport struct {
+	Name    string   `yaml:"name"`
+	LMTP    *LMTP    `yaml:"lmtp"`
+	Discard *Discard `yaml:"discard"`
+}
+
+// LMTP are the settings of a transport to a server that delivers.
+type LMTP struct {
+	// Socket is the server's Unix socket; "" for the hosts of routers.
+	Socket string `yaml:"socket"`
+}
+
+// Discard are the settings of a transport to nowhere.
+type Discard struct{}
+
+// Hosts reports whether mail goes by the transport to the hosts of a router.
+func (t *Transport) Hosts() bool { return t.LMTP != nil && t.LMTP.Socket == "" }
+
+// transport finds one by its name.
+func (f *File) transport(name string) (*Transport, bool) {
+	i := slices.IndexFunc(f.Transports, func(t Transport) bool { return t.Name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return &f.Transports[i], true
+}
+
+// kinds are the keys that say what a transport is, those that are set.
+func (t *Transport) kinds() []string {
+	var set []string
+	for name, is := range map[string]bool{"lmtp": t.LMTP != nil, "discard": t.Discard != nil} {
+		if is {
+			set = append(set, name)
+		}
+	}
+	slices.Sort(set)
+	return set
+}
+
+// kindsOfTransports are all those that there are.
+const kindsOfTransports = "lmtp: {socket: /run/dovecot/lmtp} or discard: {}"
+
+func (c *checker) transports() {
+	names := map[string]bool{}
+	for i := range c.file.Transports {
+		t := &c.file.Transports[i]
+		path := "transports[" + strconv.Itoa(i) + "]"
+		c.name(path, t.Name, names)
+		switch kinds := t.kinds(); {
+		case t.Name == "smtp":
+			c.faultAt(path+".name", "smtp is there without being named", "choose another name")
+		case len(kinds) == 0:
+			c.faultAt(path, "the transport does not say how mail goes", "write "+kindsOfTransports)
+		case len(kinds) > 1:
+			c.faultAt(path, "a transport is one of "+strings.Join(kinds, ", "), "make a transport of each")
+		}
+		if t.LMTP != nil && t.LMTP.Socket != "" && !strings.HasPrefix(t.LMTP.Socket, "/") {
+			c.faultAt(path+".lmtp.socket", strconv.Quote(t.LMTP.Socket)+" is not the path of a socket", "a server at a TCP port is named by a router: hosts: [dovecot.example:24], transport: "+t.Name)
+		}
+	}
+}
+
+// carried checks what a router says of transports.
+func (c *checker) carried(path string, r *Router) {
+	switch {
+	case r.Accept != "":
+		c.accepted(path, r)
+	case r.Transport != "" && r.Transport != "smtp":
+		t, ok := c.file.transport(r.Transport)
+		switch {
+		case !ok:
+			c.noTransport(path+".transport", r.Transport)
+		case !t.Hosts():
+			c.faultAt(path+".transport", "transport "+r.Transport+" takes no hosts", "write accept: "+r.Transport+" in their place")
+		case t.LMTP != nil && r.MX != nil:
+			c.faultAt(path+".mx", "MX records lead to servers that speak SMTP", "write hosts: [dovecot.example:24] for LMTP")
+		case t.LMTP != nil:
+			c.notPort25(path, r)
+		}
+	}
+}
+
+// accepted checks a router that leads to a transport without hosts.
+func (c *checker) accepted(path string, r *Router) {
+	t, ok := c.file.transport(r.Accept)
+	switch {
+	case !ok:
+		c.noTransport(path+".accept", r.Accept)
+	case t.Hosts():
+		c.faultAt(path+".accept", "transport "+r.Accept+" needs hosts", "write hosts: […], transport: "+r.Accept)
+	}
+	if r.Transport != "" {
+		c.faultAt(path+".transport", "accept names the transport", "leave transport away")
+	}
+	if r.TLS != "" {
+		c.faultAt(path+".tls", "accept leads to no host: tls has no meaning", "leave it away")
+	}
+}
+
+func (c *checker) noTransport(path, name string) {
+	known := []string{"smtp"}
+	for i := range c.file.Transports {
+		known = append(known, c.file.Transports[i].Name)
+	}
+	c.faultAt(path, "there is no transport "+name, suggest(name, known))
+}
+
+// notPort25: LMTP must not be spoken there (RFC 2033, section 5).
+func (c *checker) notPort25(path string, r *Router) {
+	for j, group := range r.Hosts {
+		for _, h := range group {
+			if _, port, err := net.SplitHostPort(h); err == nil && port == "25" {
+				c.faultAt(path+".hosts["+strconv.Itoa(j)+"]", "port 25 is SMTP's", "LMTP has a port of its own, 24 where none is written (RFC 2033, section 5)")
+			}
+		}
+	}
+}
