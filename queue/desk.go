@@ -65,6 +65,7 @@ func (d *desk) host(id uint16) *shard {
 	if s == nil {
 		s = &shard{q: d.q, id: id}
 		d.shards[id] = s
+		d.q.notes.Forget(id)
 	}
 	return s
 }

@@ -57,6 +57,7 @@ func (s *shard) publish(term uint64, groups []event.Group, results []state.Resul
 			continue
 		}
 		for _, ev := range g.Events {
+			s.q.notes.Fold(s.id, g.At, ev)
 			if r, ok := record(g, term, ev); ok {
 				records = append(records, r)
 			}
@@ -79,6 +80,10 @@ func record(g event.Group, term uint64, ev event.Event) (state.Record, bool) {
 		}
 	case *event.BodyPart, *event.Renewed, *event.Swept, *event.Pruned, *event.Abandoned, *event.Suspended:
 		return r, false
+	case *event.Noted:
+		return r, ev.By != ""
+	case *event.Unnoted:
+		return r, ev.By != ""
 	}
 	return r, g.ID != ""
 }
@@ -106,8 +111,11 @@ func (s *shard) Skipped(view cluster.View, batch cluster.Batch, e cluster.Entry)
 	return outcomes(results)
 }
 
-// Restored forgets the rows of the state that a snapshot has replaced.
-func (s *shard) Restored() { s.recent.Forget() }
+// Restored forgets what the state said that a snapshot has replaced.
+func (s *shard) Restored() {
+	s.recent.Forget()
+	s.q.notes.Forget(s.id)
+}
 
 // Empty reports whether nothing is left in the shard: no message, no upload and
 // no history.
@@ -117,5 +125,6 @@ func (s *shard) Empty(view cluster.View) bool { return state.Empty(view) }
 // been called before; those who follow are told.
 func (s *shard) Close() {
 	s.q.desk.drop(s)
+	s.q.notes.Forget(s.id)
 	s.feed.Close()
 }

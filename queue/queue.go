@@ -22,6 +22,7 @@ import (
 	"quorumta/queue/event"
 	"quorumta/queue/feed"
 	"quorumta/queue/intake"
+	"quorumta/queue/notes"
 	"quorumta/queue/office"
 	"quorumta/queue/query"
 	"quorumta/queue/state"
@@ -97,8 +98,7 @@ type Queue struct {
 	o    Options
 	self event.Process
 
-	seq      atomic.Uint64 // of Submitter.Seq
-	turn     atomic.Uint64 // takes shards in turn
+	counters
 	attempts *attempt.Table
 	clock    *clock.Watch
 	buffers  sync.Pool // of *[]byte: encoded entries
@@ -107,8 +107,15 @@ type Queue struct {
 	offices  *office.Options // what every office works with
 	intake   *intake.Intake
 	queries  *query.Asker
+	notes    *notes.Board
 
 	unsettled unsettled
+}
+
+// counters number what a queue does.
+type counters struct {
+	seq  atomic.Uint64 // of Submitter.Seq
+	turn atomic.Uint64 // takes shards in turn
 }
 
 // way is how a queue reaches logs: a node, or a node with faults in its way.
@@ -141,6 +148,7 @@ func newQueue(node *cluster.Node, w way, o Options) *Queue {
 	q.offices = q.newOffices()
 	q.intake = q.newIntake()
 	q.queries = q.newQueries()
+	q.notes = q.newNotes()
 	node.Host(func(id cluster.ShardID) cluster.Machine { return q.desk.host(id) })
 	q.handleCalls()
 	return q
@@ -218,8 +226,10 @@ func (q *Queue) handleCalls() {
 	q.node.Handle(attempt.Method, call.Answer(q.serveAttempts))
 	q.node.Handle(callResume, call.Answer(q.serveResume))
 	q.node.Handle(callClock, call.Answer(q.serveClock))
-	for method, h := range q.queries.Handlers() {
-		q.node.Handle(method, h)
+	for _, methods := range []map[string]call.Handler{q.queries.Handlers(), q.notes.Handlers()} {
+		for method, h := range methods {
+			q.node.Handle(method, h)
+		}
 	}
 }
 
@@ -232,6 +242,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	defer cancel()
 	var watch sync.WaitGroup
 	watch.Go(func() { q.clock.Run(ctx) })
+	watch.Go(func() { q.notes.Run(ctx) })
 	err := q.Offices(ctx, func(ctx context.Context, o *Office) { o.Keep(ctx) })
 	watch.Wait()
 	q.desk.close()

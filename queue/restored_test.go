@@ -2,6 +2,8 @@ package queue
 
 import (
 	"errors"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,4 +110,28 @@ func TestResumingAtAnotherNode(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 	waitDue(t, o, 1)
+}
+
+// Notes are not written before all members know them; they count here until
+// then.
+func TestNotesWaitForTheUpgrade(t *testing.T) {
+	var level atomic.Int64
+	level.Store(2)
+	h := open(t, 1, Options{Level: func() int { return int(level.Load()) }})
+	h.office()
+	if err := h.Note(t.Context(), "key", "value", time.Time{}); !errors.Is(err, ErrTooNew) {
+		t.Errorf("err = %v", err)
+	}
+	if n, ok := h.Noted("key"); !ok || n.Value != "value" {
+		t.Errorf("%+v, %v", n, ok)
+	}
+	for _, key := range []string{"", strings.Repeat("k", event.MaxNoteKey+1)} {
+		if err := h.Note(t.Context(), key, "", time.Time{}); !errors.Is(err, ErrNoteTooLong) {
+			t.Errorf("err = %v", err)
+		}
+	}
+	level.Store(event.Newest)
+	if err := h.Note(t.Context(), "key", "other", time.Time{}); err != nil {
+		t.Error(err)
+	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"quorumta/bench/load"
 	"quorumta/bench/trial"
+	"quorumta/queue/event"
 )
 
 // buildOld builds the program as an older version of itself: with another name,
@@ -26,7 +27,7 @@ func buildOld(t *testing.T) string {
 	dir := t.TempDir()
 	overlay := map[string]map[string]string{"Replace": {}}
 	for i, change := range [][3]string{
-		{"queue/event/kinds.go", "const Newest = 3", "const Newest = 1"},
+		{"queue/event/kinds.go", fmt.Sprintf("const Newest = %d", event.Newest), "const Newest = 1"},
 		{"cmd/quorumta/console/version.go", "return info.Main.Version", `return "v0.0.1"`},
 	} {
 		path := filepath.Join(root, change[0])
@@ -112,7 +113,7 @@ func TestRollingUpgradeUnderLoad(t *testing.T) {
 		waitFor(t, "the new program to be known", func(context.Context) bool {
 			known := 0
 			for _, m := range state().Members {
-				if m.Level == 3 && m.Version != "v0.0.1" {
+				if m.Level == event.Newest && m.Version != "v0.0.1" {
 					known++
 				}
 			}
@@ -121,14 +122,14 @@ func TestRollingUpgradeUnderLoad(t *testing.T) {
 		if i == 0 {
 			var u upgrade
 			decode(t, must(t, "cluster", "upgrade", "finish", "--config", first.Config, "--json"), &u)
-			if u.Level > 1 || u.Ready != 1 || u.Newest != 3 {
+			if u.Level > 1 || u.Ready != 1 || u.Newest != event.Newest {
 				t.Errorf("finished while an old program runs: %+v", u)
 			}
 		}
 	}
 	before := state()
 	must(t, "cluster", "upgrade", "finish", "--config", tr.Cluster.Nodes[2].Config)
-	waitFor(t, "the new events to be allowed", func(context.Context) bool { return state().Level == 3 })
+	waitFor(t, "the new events to be allowed", func(context.Context) bool { return state().Level == event.Newest })
 	enough()
 	report := <-loaded
 	if before.Level > 1 || report.Transient+report.Permanent+report.Unknown > 0 {

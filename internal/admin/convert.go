@@ -103,6 +103,10 @@ func act(base api.Event, e event.Event, to []string) api.Event {
 		base.By = e.By
 	case *event.Resumed:
 		base.By = e.By
+	case *event.Noted:
+		base.By, base.Why, base.Noted = e.By, e.Why, &api.Noted{Key: e.Key, Value: e.Value, Until: maybe(e.Until)}
+	case *event.Unnoted:
+		base.By, base.Why, base.Noted = e.By, e.Why, &api.Noted{Key: e.Key}
 	case *event.Retried:
 		base.By, base.Due = e.By, maybe(e.Due)
 	case *event.Removed:

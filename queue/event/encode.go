@@ -34,6 +34,8 @@ func sizeHint(g Group) int {
 			size += len(e.Content)
 		case *Accepted:
 			size += len(e.Content) + 512
+		case *Noted:
+			size += len(e.Value) + 512
 		default:
 			size += 128
 		}

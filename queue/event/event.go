@@ -35,6 +35,8 @@ const (
 	KindRenewed   Kind = 21
 	KindSuspended Kind = 22
 	KindResumed   Kind = 23
+	KindNoted     Kind = 24
+	KindUnnoted   Kind = 25
 )
 
 // Event is one of the structs of this package, by value in no pointer form:
@@ -351,6 +353,38 @@ type Resumed struct {
 	By string
 }
 
+// Noted keeps a small fact until a time, for all nodes: what an operator has
+// suspended, what was learnt about a site, a policy that was fetched. The
+// group's id names the note in the history, which it enters if somebody ordered
+// it; it is drawn for this alone. A later one under the same key replaces it.
+// (Level 3.)
+type Noted struct {
+	// Key is at most MaxNoteKey bytes, Value MaxNoteValue.
+	Key   string
+	Value string
+	// Until is when it ends by itself; zero: never.
+	Until time.Time
+	// By and Why say who ordered it; "" for what nodes tell each other.
+	By  string
+	Why string
+}
+
+// Unnoted ends a note. (Level 3.)
+type Unnoted struct {
+	Key string
+	// Until is set where time has ended the note: a note that ends at another
+	// time stays.
+	Until time.Time
+	By    string
+	Why   string
+}
+
+// The limits of a note.
+const (
+	MaxNoteKey   = 512
+	MaxNoteValue = 64 << 10
+)
+
 // MaxPart is the largest content of a BodyPart, and of an Accepted that
 // carries its content itself.
 const MaxPart = 256 << 10
@@ -423,3 +457,9 @@ func (*Suspended) Kind() Kind { return KindSuspended }
 
 // Kind implements Event.
 func (*Resumed) Kind() Kind { return KindResumed }
+
+// Kind implements Event.
+func (*Noted) Kind() Kind { return KindNoted }
+
+// Kind implements Event.
+func (*Unnoted) Kind() Kind { return KindUnnoted }

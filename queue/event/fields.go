@@ -139,6 +139,21 @@ func (e *Suspended) fields(f *codec.Fields) {
 
 func (e *Resumed) fields(f *codec.Fields) { codec.String(f, 1, &e.By) }
 
+func (e *Noted) fields(f *codec.Fields) {
+	codec.String(f, 1, &e.Key)
+	codec.String(f, 2, &e.Value)
+	f.Time(3, &e.Until)
+	codec.String(f, 4, &e.By)
+	codec.String(f, 5, &e.Why)
+}
+
+func (e *Unnoted) fields(f *codec.Fields) {
+	codec.String(f, 1, &e.Key)
+	f.Time(2, &e.Until)
+	codec.String(f, 3, &e.By)
+	codec.String(f, 4, &e.Why)
+}
+
 // DescribeProcess describes a process for the codec.
 func DescribeProcess(f *codec.Fields, p *Process) {
 	codec.String(f, 1, &p.Node)

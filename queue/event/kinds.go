@@ -28,6 +28,8 @@ var kinds = [...]struct {
 	KindRenewed:   {"renewed", func() Event { return new(Renewed) }},
 	KindSuspended: {"suspended", func() Event { return new(Suspended) }},
 	KindResumed:   {"resumed", func() Event { return new(Resumed) }},
+	KindNoted:     {"noted", func() Event { return new(Noted) }},
+	KindUnnoted:   {"unnoted", func() Event { return new(Unnoted) }},
 }
 
 // String is the kind's name as operators see it: "accepted", "in_doubt".
@@ -49,6 +51,8 @@ func (k Kind) Level() int {
 	switch {
 	case k == KindExpanded:
 		return 3 // as it is now; none was proposed before
+	case k >= KindNoted:
+		return 3
 	case k >= KindSuspended:
 		return 2
 	}

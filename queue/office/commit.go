@@ -104,7 +104,8 @@ func (o *Office) announce(g event.Group, at time.Time) (others bool) {
 	for _, ev := range g.Events {
 		switch ev := ev.(type) {
 		case *event.BodyPart, *event.Renewed, *event.Claimed, *event.Delivered,
-			*event.Held, *event.Removed, *event.Pruned, *event.Swept, *event.Abandoned, *event.Suspended:
+			*event.Held, *event.Removed, *event.Pruned, *event.Swept, *event.Abandoned, *event.Suspended,
+			*event.Noted, *event.Unnoted:
 		case *event.Accepted:
 			// What was decoded shares its memory with more than the id.
 			id := mail.MessageID(strings.Clone(string(cmp.Or(ev.ID, g.ID))))
@@ -137,6 +138,14 @@ func (o *Office) note(g event.Group, r state.Result) {
 			log().Info("released", "by", ev.By)
 		case *event.Resumed:
 			log().Info("resumed", "by", ev.By)
+		case *event.Noted:
+			if ev.By != "" {
+				log().Info("noted", "key", ev.Key, "value", ev.Value, "until", ev.Until, "by", ev.By, "why", ev.Why)
+			}
+		case *event.Unnoted:
+			if ev.By != "" {
+				log().Info("unnoted", "key", ev.Key, "by", ev.By, "why", ev.Why)
+			}
 		case *event.Retried:
 			log().Info("retried", "by", ev.By)
 		case *event.Removed:

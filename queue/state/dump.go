@@ -10,6 +10,7 @@ import (
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
 	"quorumta/queue/state/keys"
+	"quorumta/queue/state/notes"
 )
 
 // Dump prints the state for people and for tests; its form may change.
@@ -38,6 +39,10 @@ func Dump(r Reader) string {
 	})
 	r.Scan([]byte{keys.Content}, []byte{keys.Content + 1}, func(k, v []byte) bool {
 		fmt.Fprintf(&b, "content %s part %d: %d bytes\n", k[1:1+keys.IDLength], binary.BigEndian.Uint32(k[1+keys.IDLength:]), len(v))
+		return true
+	})
+	notes.Each(r, "", func(n notes.Note) bool {
+		fmt.Fprintf(&b, "note %s=%s at %s until %s by %q: %q\n", n.Key, n.Value, stamp(n.At), stamp(n.Until), n.By, n.Why)
 		return true
 	})
 	Open(r, "", func(id mail.MessageID) bool {

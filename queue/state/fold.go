@@ -96,16 +96,17 @@ func (f *folding) group(g *event.Group) Result {
 // bindsTerm reports whether the event is true only in the term it was decided
 // in: claims, and what follows from the passing of time (PROTOCOL 14).
 func bindsTerm(e event.Event) bool {
-	switch e.Kind() {
-	case event.KindClaimed, event.KindDoubted, event.KindExpired, event.KindWarned,
-		event.KindPruned, event.KindSwept:
+	switch e := e.(type) {
+	case *event.Claimed, *event.Doubted, *event.Expired, *event.Warned, *event.Pruned, *event.Swept:
 		return true
+	case *event.Unnoted:
+		return !e.Until.IsZero()
 	}
 	return false
 }
 
-// dispatch tells the three sorts of groups apart: about the shard, about an
-// upload, and about a message. The events of the first two stand alone.
+// dispatch tells the sorts of groups apart: about the shard, about an upload,
+// about a note, and about a message. The events of the first three stand alone.
 func (f *folding) dispatch(g event.Group, at time.Time) Result {
 	alone := len(g.Events) == 1
 	switch e := g.Events[0].(type) {
@@ -131,6 +132,10 @@ func (f *folding) dispatch(g event.Group, at time.Time) Result {
 	case *event.BodyPart:
 		if alone && g.ID != "" {
 			return f.part(g.ID, e, at)
+		}
+	case *event.Noted, *event.Unnoted:
+		if alone && g.ID != "" {
+			return f.note(g.ID, e, at)
 		}
 	case *event.Renewed:
 		if alone && g.ID != "" {

@@ -11,6 +11,7 @@ import (
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
 	"quorumta/queue/state/keys"
+	"quorumta/queue/state/notes"
 	"quorumta/queue/state/recent"
 	"quorumta/queue/state/roster"
 )
@@ -63,7 +64,7 @@ func (h *historian) fold(st step) Result {
 	}
 	if result == Applied && st.decided != st.term {
 		for _, e := range st.group.Events {
-			if e.Kind() == event.KindClaimed || e.Kind() == event.KindExpired {
+			if u, ok := e.(*event.Unnoted); e.Kind() == event.KindClaimed || e.Kind() == event.KindExpired || ok && !u.Until.IsZero() {
 				h.t.Fatalf("%v of another term was applied", e.Kind())
 			}
 		}
@@ -158,7 +159,7 @@ func (h *historian) step() step {
 
 func (h *historian) group() event.Group {
 	id := h.id()
-	switch rapid.IntRange(0, 16).Draw(h.t, "sort of group") {
+	switch rapid.IntRange(0, 18).Draw(h.t, "sort of group") {
 	case 0:
 		return event.Group{Events: []event.Event{&event.Pruned{Day: keys.DayOf(h.now) - uint32(rapid.IntRange(0, 2).Draw(h.t, "day"))}}}
 	case 1:
@@ -167,6 +168,11 @@ func (h *historian) group() event.Group {
 		return event.Group{Events: []event.Event{&event.Suspended{By: "op", Backup: h.now}}}
 	case 16:
 		return event.Group{Events: []event.Event{&event.Resumed{By: "op"}}}
+	case 17:
+		by := rapid.SampledFrom([]string{"", "op"}).Draw(h.t, "by")
+		return event.Group{ID: h.noteID(), Events: []event.Event{&event.Noted{Key: h.note(), Value: "v", Until: h.due(), By: by}}}
+	case 18:
+		return event.Group{ID: h.noteID(), Events: []event.Event{h.unnoted()}}
 	case 2:
 		return event.Group{ID: id, Events: []event.Event{&event.Abandoned{Submitter: h.submitter()}}}
 	case 3:
@@ -192,6 +198,26 @@ func (h *historian) group() event.Group {
 
 func (h *historian) id() mail.MessageID {
 	return messageOf(rapid.IntRange(1, 6).Draw(h.t, "message"))
+}
+
+func (h *historian) note() string {
+	return rapid.SampledFrom([]string{"a", "ab", "b"}).Draw(h.t, "note")
+}
+
+// noteID is mostly of no message.
+func (h *historian) noteID() mail.MessageID {
+	if h.chance(10, "a message's id") {
+		return h.id()
+	}
+	return mail.NewMessageID(h.now, 1, [5]byte{1, 3: byte(rapid.IntRange(0, 255).Draw(h.t, "note id"))})
+}
+
+func (h *historian) unnoted() event.Event {
+	e := &event.Unnoted{Key: h.note(), By: rapid.SampledFrom([]string{"", "op"}).Draw(h.t, "by")}
+	if n, ok := notes.Get(h.s, e.Key); ok && h.chance(50, "by time") {
+		e.Until = n.Until
+	}
+	return e
 }
 
 func messageOf(n int) mail.MessageID {

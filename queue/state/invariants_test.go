@@ -8,6 +8,7 @@ import (
 
 	"quorumta/internal/mail"
 	"quorumta/queue/state/keys"
+	"quorumta/queue/state/notes"
 )
 
 // failer is a test of testing or of rapid.
@@ -76,7 +77,7 @@ func checkInvariants(t failer, s mapStore) {
 	if held != heldBack || suspended != waiting {
 		t.Fatalf("%d held and suspended, %d of them suspended; a scan counts %d and %d", held, suspended, heldBack, waiting)
 	}
-	if Empty(s) != (c.Messages == 0 && c.Uploads == 0 && len(Days(s)) == 0) {
+	if Empty(s) != (c.Messages == 0 && c.Uploads == 0 && len(Days(s)) == 0 && countNotes(s) == 0) {
 		t.Fatalf("empty: %v, with %+v", Empty(s), c)
 	}
 	if n := CountDue(s, time.UnixMilli(1<<48-1)); n != uint64(len(due)) {
@@ -161,4 +162,16 @@ func checkContent(t failer, s mapStore, owners map[mail.MessageID]uint32) {
 			}
 		}
 	}
+}
+
+// countNotes counts the notes, and checks that they are found by name.
+func countNotes(s mapStore) int {
+	count := 0
+	notes.Each(s, "", func(n notes.Note) bool {
+		if found, ok := notes.Get(s, n.Key); ok && found == n {
+			count++
+		}
+		return true
+	})
+	return count
 }

@@ -10,6 +10,7 @@ import (
 	"quorumta/queue/event"
 	"quorumta/queue/event/codec"
 	"quorumta/queue/state/keys"
+	"quorumta/queue/state/notes"
 	"quorumta/queue/state/roster"
 )
 
@@ -246,11 +247,11 @@ func Closed(r Reader, f func(mail.MessageID) bool) {
 // Count reads the counters.
 func Count(r Reader) Counts { return readShard(r).counts }
 
-// Empty reports whether nothing is left in the shard: no open message, no upload
-// and no history.
+// Empty reports whether nothing is left in the shard: no open message, no upload,
+// no history and no note.
 func Empty(r Reader) bool {
 	s := readShard(r)
-	return s.counts.Messages == 0 && s.counts.Uploads == 0 && len(s.days) == 0
+	return s.counts.Messages == 0 && s.counts.Uploads == 0 && len(s.days) == 0 && notes.Empty(r)
 }
 
 // LastTime is the newest time of any folded group: a leader stamps none below

@@ -182,6 +182,7 @@ func (s *script) event(id mail.MessageID, words []string) event.Event {
 		"rerouted": &event.Rerouted{}, "bounced": &event.Bounced{}, "pruned": &event.Pruned{},
 		"swept": &event.Swept{}, "retried": &event.Retried{}, "renewed": &event.Renewed{},
 		"suspended": &event.Suspended{}, "resumed": &event.Resumed{},
+		"noted": &event.Noted{}, "unnoted": &event.Unnoted{},
 	}[words[0]]
 	if !ok {
 		s.t.Fatalf("%s: no event is called %q", s.line, words[0])

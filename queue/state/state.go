@@ -40,6 +40,7 @@ const (
 	Stale     = verdict.Stale
 	Late      = verdict.Late
 	Malformed = verdict.Malformed
+	Full      = verdict.Full
 )
 
 // Phase is where a recipient is.

@@ -153,6 +153,8 @@ func (f *folding) known(id mail.MessageID) (identity, bool) {
 		return identity{submitter: e.Submitter, digest: e.Digest}, true
 	case *event.Abandoned:
 		return identity{submitter: e.Submitter, abandoned: true}, true
+	case *event.Noted, *event.Unnoted:
+		return identity{}, true
 	}
 	panic("state: the history of " + string(id) + " does not begin with its birth")
 }

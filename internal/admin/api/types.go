@@ -364,6 +364,15 @@ type Event struct {
 	// Into are the recipients of an expansion, Hosts those of a rerouting.
 	Into  []string `json:"into,omitempty"`
 	Hosts []string `json:"hosts,omitempty"`
+	// Noted is what was noted, or is not any more.
+	Noted *Noted `json:"note,omitempty"`
+}
+
+// Noted is a note that somebody ordered, as that a site is suspended.
+type Noted struct {
+	Key   string `json:"key"`
+	Value string `json:"value,omitempty"`
+	Until *Time  `json:"until,omitempty"`
 }
 
 // Attempted is how a recipient was tried.

@@ -19,6 +19,8 @@ import (
 //	h id record(4)       history of an open message, from record 1
 //	k id number(4)       attempt under way
 //	m id                 record 0 of an open message: its Accepted, no content
+//	n                    what the notes take together
+//	n key                note (package notes)
 //	q id section(4)      summaries of 16 chunks of recipients, from section 0
 //	r id chunk(4)        16 recipients of an open message, from chunk 0
 //	s id                 status of an open message, with its recipients up to 16
@@ -35,6 +37,7 @@ const (
 	History = 'h'
 	Claim   = 'k'
 	Message = 'm'
+	Note    = 'n'
 	Section = 'q'
 	Chunk   = 'r'
 	Status  = 's'
