@@ -84,6 +84,7 @@ func (d *Deliverer) tenure(ctx context.Context, q *queue.Office) {
 		Index:    q,
 		Take:     func(ctx context.Context, id mail.MessageID) { d.take(ctx, window.Key{Office: o, ID: id}) },
 		Appetite: d.window.Appetite,
+		Dropped:  d.window.Dropped,
 		Now:      q.Now,
 		Pace:     d.o.Now,
 	})

@@ -28,6 +28,11 @@ const (
 	// and sweepShare how many times its own duration a sweep rests.
 	sweepRest  = 5 * time.Second
 	sweepShare = 20
+	// pageShare is how many times its own duration a page of a later sweep rests
+	// when half of what the one before it showed found no room: as with a site
+	// that is dead, what follows is likely to find none either. The first sweep
+	// of an office goes on at once, since nobody knows yet what there is.
+	pageShare = 19
 	// sweepSoon is the shortest time between two sweeps where something appeared
 	// that is not among the newest rows.
 	sweepSoon = 250 * time.Millisecond
@@ -62,6 +67,8 @@ type Options struct {
 	// Appetite tells how many sweeps were asked for so far, and what is closed
 	// with the next.
 	Appetite func() (meals uint64, next <-chan struct{})
+	// Dropped counts what found no room so far.
+	Dropped func() uint64
 	// Now is the shard's clock, that due times are read by. It may stand still.
 	Now func() time.Time
 	// Pace is the clock that sweeps go by.
@@ -87,14 +94,21 @@ type scanner struct {
 	newest   time.Time
 	// timer is what listen waits by.
 	timer *time.Timer
-	// sweep is the place in the sweep under way; began is zero between sweeps.
-	sweep state.DueRow
-	began time.Time
-	// next is when the next sweep begins, fed how many were asked for when the
-	// last one did.
+	sweep sweep
+}
+
+// sweep is the reading of the whole index, page by page.
+type sweep struct {
+	// at is the place in the one under way.
+	under bool
+	at    state.DueRow
+	// next is when the next page is read, or the next sweep begins; fed is how
+	// many were asked for when the last one did.
 	next time.Time
 	fed  uint64
-	// ended is when the last sweep did, cost how long it took.
+	// dropped is what had found no room before the last page.
+	dropped uint64
+	// ended is when the last sweep did, cost how long its pages took.
 	ended time.Time
 	cost  time.Duration
 }
@@ -103,7 +117,7 @@ type scanner struct {
 func Run(ctx context.Context, o Options) {
 	s := scanner{
 		Options: o, tail: o.Now(), recent: map[state.DueRow]time.Time{},
-		timer: time.NewTimer(time.Hour), next: o.Pace(),
+		timer: time.NewTimer(time.Hour), sweep: sweep{next: o.Pace()},
 	}
 	defer s.timer.Stop()
 	told := false // that the index has changed
@@ -184,7 +198,7 @@ func (s *scanner) remember(row state.DueRow, taken time.Time) {
 // or the next sweep.
 func (s *scanner) untilNext() time.Duration {
 	now := s.Now()
-	wait := s.next.Sub(s.Pace())
+	wait := s.sweep.next.Sub(s.Pace())
 	// From where the newest rows end: something may have become due meanwhile.
 	after := state.DueRow{Due: s.read.Add(time.Millisecond)}
 	for {
@@ -240,33 +254,41 @@ func (s *scanner) readTail(ctx context.Context) (news bool) {
 // sweepEarly has the next sweep begin soon: what has appeared is due since long,
 // as what an operator releases.
 func (s *scanner) sweepEarly() {
-	soon := s.ended.Add(max(sweepSoon, s.cost*sweepShare))
-	if soon.Before(s.next) {
-		s.next = soon
+	w := &s.sweep
+	soon := w.ended.Add(max(sweepSoon, w.cost*sweepShare))
+	if !w.under && soon.Before(w.next) {
+		w.next = soon
 	}
 }
 
-// sweepPage reads a page of the whole index; false between sweeps.
+// sweepPage reads a page of the whole index; false where the next one has time.
 func (s *scanner) sweepPage(ctx context.Context) bool {
-	if s.began.IsZero() {
-		meals, _ := s.Appetite()
-		now := s.Pace()
-		if now.Before(s.next) && meals == s.fed {
-			return false
-		}
-		s.fed, s.began, s.sweep = meals, now, state.DueRow{}
+	w, began := &s.sweep, s.Pace()
+	meals, _ := s.Appetite()
+	switch {
+	case w.under && began.Before(w.next), !w.under && began.Before(w.next) && meals == w.fed:
+		return false
+	case !w.under:
+		w.under, w.at, w.fed, w.cost = true, state.DueRow{}, meals, 0
 	}
-	rows := s.Index.Due(s.sweep, s.Now(), pageRows)
+	before := s.Dropped()
+	vain := before-w.dropped >= pageRows/2 && !w.ended.IsZero()
+	w.dropped = before
+	rows := s.Index.Due(w.at, s.Now(), pageRows)
 	for _, row := range rows {
 		s.Take(ctx, row.ID)
 	}
-	if len(rows) == pageRows {
-		s.sweep = rows[len(rows)-1]
-		return true
+	now := s.Pace()
+	took := now.Sub(began)
+	w.cost += took
+	if len(rows) < pageRows {
+		w.under, w.ended = false, now
+		w.next = now.Add(max(sweepRest, w.cost*sweepShare))
+		return false
 	}
-	s.ended = s.Pace()
-	s.cost = s.ended.Sub(s.began)
-	s.next = s.ended.Add(max(sweepRest, s.cost*sweepShare))
-	s.began = time.Time{}
-	return false
+	w.at, w.next = rows[len(rows)-1], now
+	if vain {
+		w.next = now.Add(took * pageShare)
+	}
+	return !vain
 }

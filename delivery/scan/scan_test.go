@@ -25,6 +25,10 @@ type index struct {
 	// skew is how far the shard's clock is ahead of ours.
 	skew atomic.Int64
 	seen map[mail.MessageID]time.Time
+	// full: what is taken finds no room; dropped counts it. It takes cost.
+	full    atomic.Bool
+	dropped atomic.Uint64
+	cost    atomic.Int64
 }
 
 func (x *index) Due(after state.DueRow, until time.Time, limit int) []state.DueRow {
@@ -113,6 +117,10 @@ func scanned(t *testing.T, f func(x *index)) {
 			Run(ctx, Options{
 				Index: x,
 				Take: func(_ context.Context, id mail.MessageID) {
+					time.Sleep(time.Duration(x.cost.Load()))
+					if x.full.Load() {
+						x.dropped.Add(1)
+					}
 					x.mu.Lock()
 					defer x.mu.Unlock()
 					if _, ok := x.seen[id]; !ok {
@@ -120,6 +128,7 @@ func scanned(t *testing.T, f func(x *index)) {
 					}
 				},
 				Appetite: func() (uint64, <-chan struct{}) { return 0, nil },
+				Dropped:  x.dropped.Load,
 				Now:      func() time.Time { return time.Now().Add(time.Duration(x.skew.Load())) },
 				Pace:     time.Now,
 			})
@@ -246,6 +255,36 @@ func TestDueWhileItRests(t *testing.T) {
 			if took, ok := x.when(id, began); !ok || took > time.Second+2*tailRest {
 				t.Errorf("%s found: %v, after %v", id, ok, took)
 			}
+		}
+	})
+}
+
+// A sweep of what finds no room leaves the processor to others, but for the
+// first, and new mail does not wait for it.
+func TestASweepInVainIsSlow(t *testing.T) {
+	scanned(t, func(x *index) {
+		x.cost.Store(int64(10 * time.Microsecond))
+		x.full.Store(true)
+		for i := range 40 * pageRows {
+			x.put(fmt.Sprintf("dead%05d", i), time.Now().Add(-time.Hour))
+		}
+		time.Sleep(10 * time.Second) // virtual: the first sweep that finds them is over
+		began := time.Now()
+		x.accept("m")
+		var most uint64
+		for range 60 {
+			before := x.dropped.Load()
+			time.Sleep(time.Second)
+			most = max(most, x.dropped.Load()-before)
+		}
+		if took, ok := x.when("m", began); !ok || took > 10*time.Millisecond {
+			t.Errorf("new mail: taken %v, after %v", ok, took)
+		}
+		switch share := float64(most) / 100_000; {
+		case share > 0.1:
+			t.Errorf("a sweep takes %.0f %% of a second", 100*share)
+		case share == 0:
+			t.Error("there is no sweep")
 		}
 	})
 }

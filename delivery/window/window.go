@@ -50,6 +50,8 @@ type Window struct {
 	// again; hunger is closed, and made anew, each time.
 	meals  uint64
 	hunger chan struct{}
+	// drops counts the jobs that did not fit.
+	drops uint64
 }
 
 // New makes an empty window; now is the wall clock.
@@ -145,6 +147,7 @@ func (w *Window) Add(j *Job, s *site.Site) (start bool) {
 	start = w.startLocked(l)
 	if !start && (l.queue.len() >= w.limits.Jobs/4 || w.waiting >= w.limits.Jobs) {
 		l.dropped = true
+		w.drops++
 		return false
 	}
 	if w.waiting >= mostPlans {
@@ -325,6 +328,13 @@ func (w *Window) Appetite() (meals uint64, next <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.meals, w.hunger
+}
+
+// Dropped counts the jobs that found no room so far.
+func (w *Window) Dropped() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.drops
 }
 
 // Leave ends an office: what waits of it is dropped. What is being done goes

@@ -42,7 +42,7 @@ const (
 	// span ten times its size of what lies below. New mail has a few narrow
 	// places in the key space, one for each kind of row: tables that reach from
 	// one to the next have each merge rewrite what is queued between them. At
-	// Pebble's 2 MB that took a sixth of a node's time beside a million messages.
+	// Pebble's 2 MB that took a quarter of a node's time beside a million messages.
 	stateTable = 512 << 10
 )
 
