@@ -66,20 +66,20 @@ func (e *Delivered) fields(f *codec.Fields) {
 func (e *Deferred) fields(f *codec.Fields) {
 	f.Uint32s(1, &e.Recipients)
 	codec.Message(f, 2, &e.Attempt, describeAttempt)
-	codec.Enum(f, 3, &e.Error, ErrorInternal)
+	codec.Enum(f, 3, &e.Error, NewestError)
 	f.Time(4, &e.Due)
 }
 
 func (e *Failed) fields(f *codec.Fields) {
 	f.Uint32s(1, &e.Recipients)
 	codec.Message(f, 2, &e.Attempt, describeAttempt)
-	codec.Enum(f, 3, &e.Error, ErrorInternal)
+	codec.Enum(f, 3, &e.Error, NewestError)
 }
 
 func (e *Expired) fields(f *codec.Fields) {
 	f.Uint32s(1, &e.Recipients)
 	codec.Message(f, 2, &e.Attempt, describeAttempt)
-	codec.Enum(f, 3, &e.Error, ErrorInternal)
+	codec.Enum(f, 3, &e.Error, NewestError)
 }
 
 func (e *Warned) fields(f *codec.Fields) {

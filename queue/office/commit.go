@@ -49,11 +49,12 @@ func (o *Office) ProposeOne(ctx context.Context, g event.Group) lane.Verdict {
 // add hands a group to the lane; the verdict will be sent.
 func (o *Office) add(g event.Group) <-chan lane.Verdict {
 	settled := make(chan lane.Verdict, 1)
-	if err := Known(o.opt.Level(), g); err != nil {
+	level := o.opt.Level()
+	if err := Known(level, g); err != nil {
 		settled <- lane.Verdict{Err: err}
 		return settled
 	}
-	o.lane.Add(g, func(v lane.Verdict) { settled <- v })
+	o.lane.Add(event.AtLevel(level, g), func(v lane.Verdict) { settled <- v })
 	return settled
 }
 

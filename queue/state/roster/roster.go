@@ -123,7 +123,7 @@ func describeProgress(f *codec.Fields, r *Recipient) {
 	f.Time(4, &r.Due)
 	f.Time(5, &r.FirstFailed)
 	f.Time(6, &r.LastFailed)
-	codec.Enum(f, 7, &r.Error, event.ErrorInternal)
+	codec.Enum(f, 7, &r.Error, event.NewestError)
 	codec.Message(f, 8, &r.Reply, event.DescribeReply)
 	codec.String(f, 9, &r.Host)
 	f.Uint32(10, &r.Doubts)
