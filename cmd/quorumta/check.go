@@ -38,6 +38,9 @@ func load(s streams, path, node string) (*config.File, error) {
 	if err == nil {
 		_, err = rules.Retry(f)
 	}
+	if err == nil {
+		_, err = rules.DNS(f)
+	}
 	var faults config.Faults
 	if errors.As(err, &faults) {
 		for _, fault := range faults {

@@ -149,6 +149,7 @@ func (n *node) run(ctx context.Context, reload <-chan os.Signal) error {
 	queue.stop()
 	cluster.stop()
 	steer.stop()
+	n.resolver.Close()
 	watch.stop()
 	n.log.Info("node stopped")
 	return err

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"log/slog"
-	"reflect"
 	"sync/atomic"
 
 	"quorumta/cmd/quorumta/rules"
@@ -39,15 +38,16 @@ type live struct {
 // rulesOf compiles what a file says of delivery.
 func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 	var r delivery.Rules
-	resolver := n.resolver
-	if resolver == nil || !reflect.DeepEqual(f.DNS, n.loaded.DNS) {
-		var err error
-		if resolver, err = newResolver(f.DNS, n.telemetry.Meter("dns")); err != nil {
+	names, err := rules.DNS(f)
+	if err != nil {
+		return r, err
+	}
+	if n.resolver == nil {
+		if n.resolver, err = dns.New(names, 0, n.telemetry.Meter("dns")); err != nil {
 			return r, err
 		}
 	}
-	var err error
-	if r.Router, err = routers(f, resolver, n.places); err != nil {
+	if r.Router, err = routers(f, n.resolver, n.places); err != nil {
 		return r, err
 	}
 	r.Transports = transports(f)
@@ -59,7 +59,8 @@ func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 		Hostname: n.file.Hostname, Postmaster: mail.Address(n.file.Postmaster),
 		MaxBody: int64(f.DSN.MaxBody), Return: returns(f.DSN.Return),
 	}
-	n.resolver, n.loaded = resolver, f
+	n.resolver.Apply(names)
+	n.loaded = f
 	return r, nil
 }
 

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strconv"
 )
 
@@ -12,12 +14,39 @@ type DNS struct {
 	// TrustAD says whether the servers' word is taken for it that an answer was
 	// validated by DNSSEC; nil believes those on loopback addresses.
 	TrustAD *bool `yaml:"trust_ad"`
+	// Zones are parts of the name space, by their names, that are answered from
+	// files.
+	Zones map[string]DNSZone `yaml:"zones"`
+}
+
+// DNSZone is a master file; Secure has its answers count as validated.
+type DNSZone struct {
+	File   string `yaml:"file"`
+	Secure bool   `yaml:"secure"`
 }
 
 func (c *checker) dns() {
 	for i, s := range c.file.DNS.Servers {
 		if _, err := ParseServer(s); err != nil {
 			c.faultAt("dns.servers["+strconv.Itoa(i)+"]", err.Error(), "write 127.0.0.1 or 127.0.0.1:53")
+		}
+	}
+	for name, z := range c.file.DNS.Zones {
+		path := join("dns.zones", name)
+		if z.File == "" {
+			c.faultAt(path, "zone "+name+" has no file", "write "+name+": {file: "+name+".zone}")
+		} else if _, err := os.Stat(z.File); err != nil {
+			c.faultAt(join(path, "file"), "cannot read "+z.File, "paths are relative to the file")
+		}
+	}
+}
+
+// resolve makes paths absolute.
+func (d *DNS) resolve(dir string) {
+	for name, z := range d.Zones {
+		if z.File != "" && !filepath.IsAbs(z.File) {
+			z.File = filepath.Join(dir, z.File)
+			d.Zones[name] = z
 		}
 	}
 }

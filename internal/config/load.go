@@ -97,4 +97,5 @@ func (f *File) resolve(dir string) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
+	f.DNS.resolve(dir)
 }

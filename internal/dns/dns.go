@@ -11,6 +11,12 @@
 // a loopback address, as nobody can change its answers on their way, or any
 // where Options.Trust says so. What such a resolver finds forged it answers
 // with SERVFAIL, so that it is ErrTemporary and never "insecure".
+//
+// Answers are remembered for their time to live, within bounds, and not a
+// moment longer: an answer that has ended is not given out while servers are
+// silent (RFC 8767), for mail can wait, and one that is sent by it cannot be
+// called back. Popular ones are asked for again before they end. A question is
+// under way once, whoever asks; zones from files come before servers.
 package dns
 
 import "errors"
@@ -30,6 +36,9 @@ var (
 	// ErrTemporary is SERVFAIL, a refusal, a time-out or an unreadable answer
 	// of every server: ask again later.
 	ErrTemporary = errors.New("temporary DNS failure")
+	// ErrBogus is beside ErrTemporary where a trusted server has an answer that
+	// fails validation (RFC 4033, section 5): forged, or signed wrongly.
+	ErrBogus = errors.New("the answer fails DNSSEC validation")
 )
 
 // MX is a mail exchanger: Host in lower case A-labels without a final dot.

@@ -17,8 +17,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// zone answers from records; names in it with other types are NODATA.
-type zone struct {
+// remote answers from records; names in it with other types are NODATA.
+type remote struct {
 	records []dns.RR
 	// rcodes are answers without records; silent names get none.
 	rcodes map[string]int
@@ -30,11 +30,13 @@ type zone struct {
 	noEDNS     bool
 	// signed names are validated, for those who ask.
 	signed map[string]bool
+	// lower spells questions its own way, over UDP.
+	lower bool
 	// forger claims validity for everything.
 	forger bool
 }
 
-func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
+func (z *remote) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	z.asked.Add(1)
 	overTCP := w.RemoteAddr().Network() == "tcp"
 	if overTCP {
@@ -43,6 +45,9 @@ func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	m := new(dns.Msg)
 	m.SetReply(q)
 	name := strings.ToLower(q.Question[0].Name)
+	if z.lower && !overTCP {
+		m.Question[0].Name = name
+	}
 	if z.silent[name] {
 		if z.passedOver != nil {
 			z.passedOver <- struct{}{}
@@ -63,7 +68,7 @@ func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 }
 
 // validated reports whether the name and all aliases in the answer are signed.
-func (z *zone) validated(m *dns.Msg, name string) bool {
+func (z *remote) validated(m *dns.Msg, name string) bool {
 	for _, record := range m.Answer {
 		if !z.signed[record.Header().Name] {
 			return false
@@ -72,7 +77,7 @@ func (z *zone) validated(m *dns.Msg, name string) bool {
 	return z.signed[name]
 }
 
-func (z *zone) fill(m *dns.Msg, name string, qtype uint16) {
+func (z *remote) fill(m *dns.Msg, name string, qtype uint16) {
 	if rcode, ok := z.rcodes[name]; ok {
 		m.Rcode = rcode
 		return
@@ -111,7 +116,7 @@ func record(text string) dns.RR {
 }
 
 // serve starts the zone on UDP and TCP of one loopback port.
-func serve(t testing.TB, z *zone) netip.AddrPort {
+func serve(t testing.TB, z *remote) netip.AddrPort {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -133,8 +138,8 @@ func serve(t testing.TB, z *zone) netip.AddrPort {
 	return netip.MustParseAddrPort(listener.Addr().String())
 }
 
-func testZone() *zone {
-	z := &zone{rcodes: map[string]int{"broken.example.": dns.RcodeServerFailure, "refused.example.": dns.RcodeRefused}}
+func testZone() *remote {
+	z := &remote{rcodes: map[string]int{"broken.example.": dns.RcodeServerFailure, "refused.example.": dns.RcodeRefused}}
 	for _, text := range []string{
 		"two.example. 300 IN MX 20 b.two.example.",
 		"two.example. 300 IN MX 10 A.two.example.",
@@ -176,10 +181,15 @@ func newResolver(t testing.TB, o Options) *Resolver {
 	if o.Timeout == 0 {
 		o.Timeout = 5 * time.Second
 	}
-	r, err := New(o)
+	s, err := Prepare(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	r, err := New(s, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
 	return r
 }
 
@@ -311,8 +321,12 @@ func TestCancel(t *testing.T) {
 	if err := <-done; !errors.Is(err, ErrTemporary) || !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if len(r.cache.entries) != 0 {
+	r.Close() // the question went on
+	if r.cache.size() != 0 {
 		t.Error("what was given up is remembered")
+	}
+	if _, _, err := r.LookupMX(t.Context(), "two.example"); !errors.Is(err, ErrTemporary) {
+		t.Errorf("after the end: %v", err)
 	}
 }
 
@@ -363,7 +377,7 @@ func TestResolvConf(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(reread, "127.0.0.1:53")
-	if _, err := New(Options{Config: path}); err == nil || !strings.Contains(err.Error(), "dns.servers") {
+	if _, err := Prepare(Options{Config: path}); err == nil || !strings.Contains(err.Error(), "dns.servers") {
 		t.Errorf("got %v, want a hint at dns.servers", err)
 	}
 }

@@ -2,6 +2,7 @@ package dns
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,190 +11,146 @@ import (
 	"github.com/miekg/dns"
 )
 
-const (
-	// udpSize is the answer size that crosses nearly all paths unfragmented.
-	udpSize = 1232
-	// maxAliases is how many CNAMEs are followed.
-	maxAliases = 8
-	// The bounds of how long answers are remembered. Without an SOA record a
-	// negative answer has no term of its own (RFC 2308, section 5).
-	minKeep         = 5 * time.Second
-	maxKeep         = time.Hour
-	maxKeepNegative = 5 * time.Minute
-	keepTemporary   = 5 * time.Second
-)
+// udpSize is the answer size that crosses nearly all paths unfragmented.
+const udpSize = 1232
 
-// lookup answers from memory or by asking; the records' names are those at the
-// end of a chain of aliases.
-func (r *Resolver) lookup(ctx context.Context, q question) answer {
-	start := time.Now()
-	a, hit := r.cache.get(ctx, q, func(ctx context.Context) answer { return r.ask(ctx, q) })
-	r.metrics.record(ctx, q, a.err, hit, time.Since(start))
-	if abandoned(a.err) {
-		a.err = fmt.Errorf("%w: %w", ErrTemporary, a.err)
-	}
-	return a
-}
+// errMangled is an answer whose question has other capitals than ours.
+var errMangled = errors.New("the answer spells the question differently")
 
-// ask asks the servers, and again at the end of a chain of aliases that the
-// server did not follow. It is secure if every answer on the way is (RFC 4035,
-// section 3.2.3: the AD bit speaks for all records of the answer and for what
-// says that there are none).
-func (r *Resolver) ask(ctx context.Context, q question) answer {
-	keep := maxKeep
-	name := q.name
-	secure := true
-	for range maxAliases {
-		message, trusted, err := r.askServers(ctx, question{name, q.qtype})
-		if abandoned(err) {
-			return answer{err: err}
-		}
-		if err != nil {
-			return answer{err: err, keep: keepTemporary}
-		}
-		secure = secure && trusted && message.AuthenticatedData
-		records, end, ttl := follow(message.Answer, name, q.qtype)
-		keep = min(keep, ttl)
-		origin := Origin{Name: Canonical(end), Secure: secure}
-		switch {
-		case end == "":
-			return endless()
-		case len(records) > 0:
-			return answer{records: records, origin: origin, keep: max(keep, minKeep)}
-		case message.Rcode == dns.RcodeNameError:
-			return answer{origin: origin, err: ErrNotFound, keep: min(keep, negativeTerm(message))}
-		case end == name, len(message.Ns) > 0 && negative(message):
-			return answer{origin: origin, err: ErrNoData, keep: min(keep, negativeTerm(message))}
-		}
-		name = end
-	}
-	return endless()
-}
-
-func endless() answer {
-	return answer{err: fmt.Errorf("more than %d aliases: %w", maxAliases, ErrTemporary), keep: keepTemporary}
-}
-
-// follow collects the records at the end of the chain of aliases in an answer;
-// end is "" where the chain has none.
-func follow(answers []dns.RR, name string, qtype uint16) (records []dns.RR, end string, ttl time.Duration) {
-	ttl, end = maxKeep, name
-	for range maxAliases {
-		next := ""
-		for _, record := range answers {
-			h := record.Header()
-			if !strings.EqualFold(h.Name, end) || h.Class != dns.ClassINET {
-				continue
-			}
-			if h.Rrtype == qtype {
-				records = append(records, record)
-			} else if alias, ok := record.(*dns.CNAME); ok {
-				next = strings.ToLower(alias.Target)
-			} else {
-				continue
-			}
-			ttl = min(ttl, time.Duration(h.Ttl)*time.Second)
-		}
-		if len(records) > 0 || next == "" {
-			return records, end, ttl
-		}
-		end = next
-	}
-	return nil, "", ttl
-}
-
-// negative reports whether the authority section says that the end of the
-// chain has no such records (RFC 2308, section 2.2).
-func negative(m *dns.Msg) bool {
-	for _, record := range m.Ns {
-		if record.Header().Rrtype == dns.TypeSOA {
-			return true
-		}
-	}
-	return false
-}
-
-func negativeTerm(m *dns.Msg) time.Duration {
-	for _, record := range m.Ns {
-		if soa, ok := record.(*dns.SOA); ok {
-			term := time.Duration(min(soa.Minttl, soa.Hdr.Ttl)) * time.Second
-			return max(minKeep, min(term, maxKeepNegative))
-		}
-	}
-	return minKeep
-}
-
-// askServers asks each server in turn, as often as the options say, beginning
+// askServers asks each server in turn, as often as the settings say, beginning
 // with the one that answered last; trusted says whether that one's AD bit is
 // believed.
-func (r *Resolver) askServers(ctx context.Context, q question) (m *dns.Msg, trusted bool, err error) {
+func (r *Resolver) askServers(ctx context.Context, s *Settings, q question) (m *dns.Msg, trusted bool, err error) {
 	var faults []error
-	servers := r.servers.current(time.Now())
-	first := int(r.preferred.Load())
-	for range r.tries {
+	servers := s.servers.current(time.Now())
+	first := int(s.preferred.Load())
+	for range s.tries {
 		faults = faults[:0]
 		for i := range servers {
 			n := (first + i) % len(servers)
-			m, err := r.askServer(ctx, servers[n], q)
+			m, err := r.askServer(ctx, s, servers[n], q)
 			if err == nil {
-				r.preferred.Store(int32(n))
+				s.preferred.Store(int32(n))
 				return m, servers[n].trusted, nil
 			}
 			if ctx.Err() != nil {
 				return nil, false, ctx.Err()
 			}
-			faults = append(faults, fmt.Errorf("server %s: %s", servers[n].address, err))
+			err = fmt.Errorf("server %s: %w", servers[n].address, err)
+			if errors.Is(err, ErrBogus) {
+				return nil, false, fmt.Errorf("%w: %w", ErrTemporary, err)
+			}
+			faults = append(faults, err)
 		}
 	}
-	return nil, false, fmt.Errorf("%w: %w", ErrTemporary, errors.Join(faults...))
+	// What they are is for readers: a server's time-out is not the caller's.
+	return nil, false, fmt.Errorf("%w: %s", ErrTemporary, errors.Join(faults...))
 }
 
 // askServer asks over UDP, over TCP where the answer was cut short, and
 // without EDNS0 where the server does not know it (RFC 6891, section 7). A
 // trusted one is asked what it has validated: by the AD bit (RFC 6840, section
 // 5.7), and by DO for those that are older than it.
-func (r *Resolver) askServer(ctx context.Context, s server, q question) (*dns.Msg, error) {
+func (r *Resolver) askServer(ctx context.Context, s *Settings, to server, q question) (*dns.Msg, error) {
 	m := new(dns.Msg)
-	m.SetQuestion(q.name, q.qtype)
-	m.AuthenticatedData = s.trusted
-	m.SetEdns0(udpSize, s.trusted)
-	reply, err := r.exchange(ctx, s.address, "udp", m)
+	m.SetQuestion(capitals(q.name), q.qtype)
+	m.AuthenticatedData = to.trusted
+	m.SetEdns0(udpSize, to.trusted)
+	reply, err := r.exchange(ctx, s, to, "udp", m)
 	if err == nil && (reply.Rcode == dns.RcodeFormatError || reply.Rcode == dns.RcodeNotImplemented) {
 		m.Extra = nil
 		m.Id = dns.Id()
-		reply, err = r.exchange(ctx, s.address, "udp", m)
+		reply, err = r.exchange(ctx, s, to, "udp", m)
 	}
-	if err == nil && reply.Truncated {
+	if err == nil && reply.Truncated || errors.Is(err, errMangled) {
 		m.Id = dns.Id()
-		reply, err = r.exchange(ctx, s.address, "tcp", m)
+		reply, err = r.exchange(ctx, s, to, "tcp", m)
 	}
 	switch {
 	case err != nil:
 		return nil, err
+	case reply.Rcode == dns.RcodeServerFailure && to.trusted && r.unchecked(ctx, s, to, m):
+		return nil, ErrBogus
 	case reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError:
 		return nil, errors.New(dns.RcodeToString[reply.Rcode])
 	}
 	return reply, nil
 }
 
-func (r *Resolver) exchange(ctx context.Context, server, network string, m *dns.Msg) (*dns.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+// unchecked reports whether the server has an answer that it held back: one
+// that it gives when it is told not to validate (RFC 4035, section 3.2.2). The
+// answer is used for nothing else.
+func (r *Resolver) unchecked(ctx context.Context, s *Settings, to server, m *dns.Msg) bool {
+	again := m.Copy()
+	again.Id = dns.Id()
+	again.CheckingDisabled = true
+	reply, err := r.exchange(ctx, s, to, "udp", again)
+	return err == nil && (reply.Rcode == dns.RcodeSuccess || reply.Rcode == dns.RcodeNameError)
+}
+
+// exchange asks one server once, from a port that the kernel draws, and takes
+// the answer from nobody else. Over UDP what does not answer the question is
+// passed over: it may be late, or forged (RFC 5452, section 9.1).
+func (r *Resolver) exchange(ctx context.Context, s *Settings, to server, network string, m *dns.Msg) (reply *dns.Msg, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	client := dns.Client{Net: network, Timeout: r.timeout}
-	conn, err := client.DialContext(ctx, server)
+	defer func() { r.metrics.asked(ctx, network, err) }()
+	client := dns.Client{Net: network}
+	conn, err := client.DialContext(ctx, to.address)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	// The client heeds the context's deadline, and not its cancellation.
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	reply, _, err := client.ExchangeWithConnContext(ctx, m, conn)
-	if err != nil {
-		return nil, err
+	conn.UDPSize = udpSize
+	if err := conn.WriteMsg(m); err != nil {
+		return nil, ended(ctx, err)
 	}
-	if len(reply.Question) != 1 || reply.Question[0].Qtype != m.Question[0].Qtype ||
-		!strings.EqualFold(reply.Question[0].Name, m.Question[0].Name) || !reply.Response {
-		return nil, errors.New("the answer is not to the question")
+	for {
+		reply, err := conn.ReadMsg()
+		if err != nil {
+			return nil, ended(ctx, err)
+		}
+		if err = answers(reply, m, network); err == nil || network == "tcp" || errors.Is(err, errMangled) {
+			return reply, err
+		}
 	}
-	return reply, nil
+}
+
+// ended says what closed the connection.
+func ended(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return errors.New("no answer in time")
+	}
+	return err
+}
+
+// answers reports whether a message answers a question. Over UDP the capitals
+// must be ours, which somebody who sees none of our questions has to guess; a
+// server that changes them is asked over TCP.
+func answers(reply, m *dns.Msg, network string) error {
+	if reply.Id != m.Id || !reply.Response || reply.Opcode != m.Opcode || len(reply.Question) != 1 {
+		return errors.New("the message is not an answer")
+	}
+	is, want := reply.Question[0], m.Question[0]
+	switch {
+	case is.Qtype != want.Qtype || is.Qclass != want.Qclass || !strings.EqualFold(is.Name, want.Name):
+		return errors.New("the answer is not to the question")
+	case is.Name != want.Name && network == "udp":
+		return errMangled
+	}
+	return nil
+}
+
+// capitals writes each letter of a name as it falls.
+func capitals(name string) string {
+	coins := make([]byte, len(name))
+	_, _ = rand.Read(coins) // it never fails
+	out := []byte(name)
+	for i, c := range out {
+		if 'a' <= c && c <= 'z' && coins[i]&1 == 1 {
+			out[i] = c - 'a' + 'A'
+		}
+	}
+	return string(out)
 }

@@ -154,7 +154,7 @@ func find[T dns.RR](ctx context.Context, r *Resolver, name string, qtype uint16)
 // still succeed, nothing is final.
 func worse(a, b error) error {
 	for _, err := range []error{a, b} {
-		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNoData) {
+		if !final(err) {
 			return err
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func signedZone() *zone {
+func signedZone() *remote {
 	z := testZone()
 	z.signed = map[string]bool{}
 	for _, name := range []string{
