@@ -36,7 +36,7 @@ func (c *checkCmd) Run(s streams) error {
 func load(s streams, path, node string) (*config.File, error) {
 	f, err := config.Load(path, node)
 	if err == nil {
-		_, err = rules.Retry(f)
+		err = rules.Check(f)
 	}
 	if err == nil {
 		_, err = rules.DNS(f)

@@ -7,7 +7,6 @@ import (
 
 	"quorumta/cmd/quorumta/rules"
 	"quorumta/delivery"
-	"quorumta/delivery/dsn"
 	"quorumta/delivery/own"
 	"quorumta/delivery/route"
 	"quorumta/internal/config"
@@ -55,10 +54,10 @@ func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 		return r, err
 	}
 	r.Warnings = rules.Warnings(f.DSN.WarnAfter)
-	r.DSN = &dsn.Builder{
-		Hostname: n.file.Hostname, Postmaster: mail.Address(n.file.Postmaster),
-		MaxBody: int64(f.DSN.MaxBody), Return: returns(f.DSN.Return),
+	if r.DSN, err = rules.Reports(f, n.log); err != nil {
+		return r, err
 	}
+	r.DSN.Hostname, r.DSN.Postmaster = n.file.Hostname, mail.Address(n.file.Postmaster) // a restart changes these
 	n.resolver.Apply(names)
 	n.loaded = f
 	return r, nil

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"mime"
 	"time"
 
 	"quorumta/internal/mail"
@@ -54,6 +56,11 @@ type Status struct {
 	RetryUntil time.Time
 }
 
+// String is the kind's name in conditions.
+func (k Kind) String() string {
+	return map[Kind]string{Failure: "failure", Delay: "delay", Success: "success"}[k]
+}
+
 // Builder writes the reports of one node; safe for concurrent use.
 type Builder struct {
 	// Hostname is in From (MAILER-DAEMON@hostname) and Reporting-MTA.
@@ -65,21 +72,48 @@ type Builder struct {
 	MaxBody int64
 	// Return is for senders that gave no RET; unset: headers.
 	Return mail.Return
+	// Rules say which reports are made; Templates have the words, nil means
+	// those that come with the program.
+	Rules     Rules
+	Templates *Templates
+	// Copy gets a copy of the reports of failures; null: nobody does.
+	Copy mail.Address
+	// DoubleBounces has the postmaster told of what fails and has no sender.
+	DoubleBounces bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Log is told of rules and templates that fail; nil means slog.Default.
+	Log *slog.Logger
+}
+
+func (b *Builder) log() *slog.Logger {
+	if b.Log == nil {
+		return slog.Default()
+	}
+	return b.Log
 }
 
 // report is one report being written.
 type report struct {
 	*Builder
-	kind     Kind
-	m        *state.Message
-	rcpts    []Status
-	now      time.Time
+	kind  Kind
+	m     *state.Message
+	to    mail.Address
+	rcpts []Status
+	now   time.Time
+	// header has the fields of the message that it is about.
+	header   map[string]string
 	returned returned
 	// utf8 says that the report is an SMTPUTF8 message (RFC 6533).
 	utf8 bool
+	// set are the templates in use, tongue is the name of some of them; subject is
+	// what they say.
+	set             *Templates
+	tongue, subject string
 }
+
+// double: it goes to the postmaster, for want of a sender.
+func (r *report) double() bool { return r.m.Accepted.Envelope.From.IsNull() }
 
 // detail is how much is said of each recipient.
 type detail struct {
@@ -97,50 +131,61 @@ var details = []detail{{800, 100, true}, {160, 30, true}, {0, 10, false}}
 // errTooLarge means that a report of so many recipients fits no event.
 var errTooLarge = errors.New("write a report: too many recipients for one report")
 
-// Build writes the report about the recipients, to be put into
-// queue.Outcome.Report; content is the message's, read only as far as it is
-// returned, and left out where it is empty. The report is nil, without an
-// error, where nobody wants one: the sender is null, or NOTIFY of none of the
-// recipients asks for it.
+// Build writes the report about the recipients, who have the same Addressee, to
+// be put into queue.Outcome.Report; content is the message's, read only as far as
+// it is returned, and left out where it is empty. The report is nil, without an
+// error, where nobody wants one: there is no addressee, NOTIFY of none of the
+// recipients asks for it, or a rule is against it.
 func (b *Builder) Build(kind Kind, m *state.Message, rcpts []Status, content io.Reader) (*event.Accepted, error) {
-	sender := m.Accepted.Envelope.From
-	if sender.IsNull() {
+	to := b.Addressee(kind, m, rcpts[0].N)
+	if to.IsNull() {
 		return nil, nil
 	}
-	r := report{Builder: b, kind: kind, m: m, now: time.Now()}
+	r := report{Builder: b, kind: kind, m: m, to: to, now: time.Now(), set: b.Templates}
 	if b.Now != nil {
 		r.now = b.Now()
 	}
+	var err error
+	if r.returned, err = r.read(content); err != nil {
+		return nil, fmt.Errorf("write a report on %s: %w", m.Accepted.ID, err)
+	}
+	r.header = fields(r.returned.text)
 	for _, status := range rcpts {
-		if m.Recipients[status.N].Notify.Wants(kind.notify()) {
+		if r.wanted(status) {
 			r.rcpts = append(r.rcpts, r.complete(status))
 		}
 	}
 	if len(r.rcpts) == 0 {
 		return nil, nil
 	}
-	r.utf8 = r.needsUTF8()
-	var err error
-	if r.returned, err = r.read(content); err != nil {
-		return nil, fmt.Errorf("write a report on %s: %w", m.Accepted.ID, err)
+	if r.set == nil {
+		if r.set, err = NewTemplates(nil); err != nil {
+			return nil, err
+		}
 	}
+	r.tongue, r.utf8 = r.language(), r.needsUTF8()
 	text, err := r.fit()
 	if err != nil {
 		return nil, err
 	}
 	return &event.Accepted{
-		Envelope: mail.Envelope{
-			Recipients: []mail.Recipient{{Address: sender, Notify: mail.NotifyNever}},
-			EightBit:   !isASCII(text),
-			UTF8:       r.utf8,
-		},
+		Envelope: mail.Envelope{Recipients: r.recipients(), EightBit: !isASCII(text), UTF8: r.utf8},
 		HeaderID: r.messageID(),
-		Subject:  r.subject(),
+		Subject:  r.subject,
 		Size:     int64(len(text)),
 		Content:  text,
 		Trace:    m.Accepted.Trace,
 		Cause:    m.Accepted.ID,
 	}, nil
+}
+
+// recipients are those of the report.
+func (r *report) recipients() []mail.Recipient {
+	list := []mail.Recipient{{Address: r.to, Notify: mail.NotifyNever}}
+	if r.kind == Failure && !r.Copy.IsNull() && r.Copy != r.to {
+		list = append(list, mail.Recipient{Address: r.Copy, Notify: mail.NotifyNever})
+	}
+	return list
 }
 
 func (k Kind) notify() mail.Notify {
@@ -164,7 +209,7 @@ func (r *report) complete(s Status) Status {
 // needsUTF8 reports whether an address of the report, or the message that it
 // returns, cannot be written without SMTPUTF8.
 func (r *report) needsUTF8() bool {
-	if r.m.Accepted.Envelope.UTF8 || !r.m.Accepted.Envelope.From.ASCII() {
+	if r.m.Accepted.Envelope.UTF8 || !r.to.ASCII() {
 		return true
 	}
 	for _, s := range r.rcpts {
@@ -193,12 +238,12 @@ func (r *report) fit() ([]byte, error) {
 // write composes the message.
 func (r *report) write(d detail) []byte {
 	w := &writer{ascii: !r.utf8}
-	words, status := r.words(d), r.status(d)
+	words, status := r.people(d), r.status(d)
 	boundary := r.boundary(words, status)
 	w.field("Date", r.now.UTC().Format(dateFormat))
 	w.field("From", "Mail Delivery System <MAILER-DAEMON@"+r.Hostname+">")
-	w.field("To", "<"+r.m.Accepted.Envelope.From.String()+">")
-	w.field("Subject", r.subject())
+	w.field("To", "<"+r.to.String()+">")
+	w.field("Subject", r.subjectField())
 	w.field("Message-ID", r.messageID())
 	if original := clean(r.m.Accepted.HeaderID, true, 250); validMessageID(original) {
 		w.field("In-Reply-To", original)
@@ -224,14 +269,27 @@ func (r *report) write(d detail) []byte {
 	return w.Bytes()
 }
 
-func (r *report) subject() string {
-	switch r.kind {
-	case Delay:
-		return "Your message is delayed"
-	case Success:
-		return "Your message was passed on"
+// people is the part for them; it sets the subject.
+func (r *report) people(d detail) []byte {
+	kind := r.kind.String()
+	if r.double() {
+		kind = "double"
 	}
-	return "Your message could not be delivered"
+	subject, text, err := r.set.say(r.tongue, kind, r.words(d))
+	if err != nil {
+		r.log().Warn("a template for reports fails: the words are English ones", "id", r.m.Accepted.ID, "error", err)
+	}
+	r.subject = subject
+	return text
+}
+
+// subjectField is the subject as a header field has it: without SMTPUTF8 in
+// ASCII (RFC 2047).
+func (r *report) subjectField() string {
+	if r.utf8 {
+		return r.subject
+	}
+	return mime.QEncoding.Encode("utf-8", r.subject)
 }
 
 // messageID is unique: a message has at most one report of a kind at a time.

@@ -67,6 +67,7 @@ func refused(n int) Status {
 
 // parsed is a report read back.
 type parsed struct {
+	raw    []byte
 	header message.Header
 	types  []string
 	bodies []string
@@ -124,6 +125,7 @@ func check(t *testing.T, got *event.Accepted) parsed {
 		t.Errorf("envelope %+v", got.Envelope)
 	}
 	p := parse(t, text)
+	p.raw = text
 	if kind, params, err := p.header.ContentType(); err != nil || kind != "multipart/report" || params["report-type"] != "delivery-status" {
 		t.Errorf("Content-Type %s %v %v", kind, params, err)
 	}

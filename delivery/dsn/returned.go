@@ -61,13 +61,44 @@ func (r *report) read(content io.Reader) (returned, error) {
 		if err != nil {
 			return returned{}, fmt.Errorf("read the message: %w", err)
 		}
-		if int64(len(text)) <= limit {
+		if int64(len(text)) <= limit && !overlong(text) {
 			return returned{text: text, whole: true}, nil
 		}
 		content = bytes.NewReader(text)
 	}
 	text, err := readHeader(content)
-	return returned{text: text}, err
+	return returned{text: folded(text)}, err
+}
+
+// maxLine is the longest line of mail, without its end (RFC 5322, section
+// 2.1.1).
+const maxLine = 998
+
+// overlong: a line is longer than a report may have, and stays whole nowhere.
+func overlong(text []byte) bool {
+	for line := range bytes.SplitSeq(text, []byte("\r\n")) {
+		if len(line) > maxLine {
+			return true
+		}
+	}
+	return false
+}
+
+// folded is a header without overlong lines.
+func folded(header []byte) []byte {
+	if !overlong(header) {
+		return header
+	}
+	var out []byte
+	for line := range bytes.SplitSeq(bytes.TrimSuffix(header, []byte("\r\n")), []byte("\r\n")) {
+		for len(line) > maxLine {
+			cut := runeStart(string(line), 900)
+			out = append(append(out, line[:cut]...), "\r\n "...)
+			line = line[cut:]
+		}
+		out = append(append(out, line...), "\r\n"...)
+	}
+	return out
 }
 
 // readHeader reads up to the empty line, or as many whole lines as are

@@ -1,85 +1,68 @@
 package dsn
 
 import (
-	"fmt"
 	"mime"
 	"strings"
 )
 
-// words is the part for people.
-func (r *report) words(d detail) []byte {
-	w := &writer{}
-	w.line("This is the mail relay at " + clean(r.Hostname, false, 255) + ".")
-	w.line("")
-	w.line(r.opening())
-	w.line("")
+// words are what a template may use. All texts are clean: one line each, without
+// control characters.
+type words struct {
+	Hostname, Postmaster string
+	// Sender is who gets the report.
+	Sender string
+	// ID is the message's with us; Received is when we got it.
+	ID, Received string
+	// Subject and MessageID are the original's; "" where it has none.
+	Subject, MessageID string
+	Recipients         []wordsRecipient
+	// More counts recipients beyond those, which only the report lists.
+	More int
+}
+
+// wordsRecipient is one recipient's story.
+type wordsRecipient struct {
+	Address string
+	// Host is who answered or was tried, Text what was said or happened; both may
+	// be "". Replied tells an answer of the host from our own words.
+	Host, Text string
+	Replied    bool
+	// Expired: it was tried for long enough. Until is when that will be so, for
+	// one that is delayed; else "".
+	Expired bool
+	Until   string
+}
+
+// words collects what templates may say.
+func (r *report) words(d detail) *words {
+	w := &words{
+		Hostname: clean(r.Hostname, false, 255), Postmaster: clean(r.postmaster(), false, 320), Sender: clean(r.to.String(), false, 400),
+		ID: string(r.m.Accepted.ID), Received: r.m.At.UTC().Format(dateFormat),
+		Subject: decoded(r.m.Accepted.Subject), MessageID: clean(r.m.Accepted.HeaderID, false, 250),
+	}
 	for i, s := range r.rcpts {
 		if i == d.described {
-			w.line(fmt.Sprintf("and %d more, listed in the report below.", len(r.rcpts)-i))
-			w.line("")
+			w.More = len(r.rcpts) - i
 			break
 		}
-		r.describe(w, s, d)
+		w.Recipients = append(w.Recipients, r.story(s, d))
 	}
-	w.line("The message:")
-	w.line("")
-	w.line("    Received: " + r.m.At.UTC().Format(dateFormat))
-	if subject := decoded(r.m.Accepted.Subject); subject != "" {
-		w.line("    Subject:  " + subject)
-	}
-	if id := clean(r.m.Accepted.HeaderID, false, 250); id != "" {
-		w.line("    Its id:   " + id)
-	}
-	w.line("    Our id:   " + string(r.m.Accepted.ID))
-	w.line("")
-	w.line("If you need help, write to " + clean(r.postmaster(), false, 320) + " and")
-	w.line("enclose this report.")
-	return w.Bytes()
-}
-
-func (r *report) opening() string {
-	switch r.kind {
-	case Delay:
-		return "Your message is still on its way. It has not been delivered yet to the\r\n" +
-			"following recipients, and will be tried again. You need not send it again."
-	case Success:
-		return "Your message was handed over for the following recipients, as you asked\r\n" +
-			"to be told. The servers there may not report what follows."
-	}
-	return "Your message could not be delivered to the following recipients. It will\r\n" +
-		"not be tried again."
-}
-
-// describe tells one recipient's story.
-func (r *report) describe(w *writer, s Status, d detail) {
-	w.line("    <" + clean(r.m.Recipients[s.N].Address.String(), false, 400) + ">")
-	for _, line := range wrap(r.story(s, d), 64) {
-		w.line("        " + line)
-	}
-	if s.Action == Delayed && !s.RetryUntil.IsZero() {
-		w.line("        It will be tried until " + s.RetryUntil.UTC().Format(dateFormat) + ".")
-	}
-	w.line("")
+	return w
 }
 
 // story is why: what a server said, or what happened to us.
-func (r *report) story(s Status, d detail) string {
-	text := ""
+func (r *report) story(s Status, d detail) wordsRecipient {
+	w := wordsRecipient{
+		Address: clean(r.m.Recipients[s.N].Address.String(), false, 400),
+		Host:    clean(s.Host, false, 255), Replied: s.Reply.Code != 0, Expired: s.Expired,
+	}
 	if d.diagnostic > 0 {
-		text = clean(s.diagnostic(), false, d.diagnostic)
+		w.Text = clean(s.diagnostic(), false, d.diagnostic)
 	}
-	host := clean(s.Host, false, 255)
-	switch {
-	case text == "" || host == "":
-	case s.Reply.Code != 0:
-		text = host + " said: " + text
-	default:
-		text = host + ": " + text
+	if s.Action == Delayed && !s.RetryUntil.IsZero() {
+		w.Until = s.RetryUntil.UTC().Format(dateFormat)
 	}
-	if s.Expired {
-		text = strings.TrimSpace("It was tried for too long. " + text)
-	}
-	return text
+	return w
 }
 
 func (r *report) postmaster() string {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quorumta/delivery/dsn"
+	"quorumta/internal/mail"
 	"quorumta/queue/event"
 )
 
@@ -42,7 +43,7 @@ func (s *settlement) facts() []Facts {
 	var merged Facts
 	reports := 0
 	good := s.good()
-	for _, o := range []Facts{good, s.bad(), s.later()} {
+	for _, o := range slices.Concat(good, s.bad(), s.later()) {
 		if len(o.Events) == 0 {
 			continue
 		}
@@ -55,7 +56,8 @@ func (s *settlement) facts() []Facts {
 	}
 	// A report of success stands alone: a failure's may be put off with it
 	// where the clock is not trusted.
-	if len(all) > 1 && reports <= 1 && good.Report == nil {
+	success := slices.ContainsFunc(good, func(o Facts) bool { return o.Report != nil })
+	if len(all) > 1 && reports <= 1 && !success {
 		return []Facts{merged}
 	}
 	return all
@@ -63,25 +65,37 @@ func (s *settlement) facts() []Facts {
 
 // good is what was delivered, with a report that it was relayed where the next
 // host will not send one (RFC 3461, section 5.2.2).
-func (s *settlement) good() Facts {
-	var o Facts
-	var list []dsn.Status
-	for _, g := range s.alike(func(v *Verdict) bool { return v.What == Delivered }) {
-		o.Events = append(o.Events, &event.Delivered{Recipients: g.recipients, Attempt: s.attempt(g.Verdict, true)})
-		list = append(list, s.statuses(g)...)
+func (s *settlement) good() []Facts {
+	var all []Facts
+	for _, verdicts := range s.addressed(dsn.Success, func(v *Verdict) bool { return v.What == Delivered }) {
+		var o Facts
+		var list []dsn.Status
+		for _, g := range collect(verdicts) {
+			o.Events = append(o.Events, &event.Delivered{Recipients: g.recipients, Attempt: s.attempt(g.Verdict, true)})
+			list = append(list, s.statuses(g)...)
+		}
+		if !s.a.RelaysDSN {
+			o.Report, _ = s.report(dsn.Success, list)
+		}
+		all = append(all, o)
 	}
-	if len(list) > 0 && !s.a.RelaysDSN {
-		o.Report, _ = s.report(dsn.Success, list)
-	}
-	return o
+	return all
 }
 
-// bad is what failed or expired, with its report. Without the report that is
-// wanted nothing may end: the recipients go back.
-func (s *settlement) bad() Facts {
+// bad is what failed or expired, with a report to each who is to be told.
+// Without the report that is wanted nothing may end: the recipients go back.
+func (s *settlement) bad() []Facts {
+	var all []Facts
+	for _, verdicts := range s.addressed(dsn.Failure, func(v *Verdict) bool { return v.What == Failed || v.Expired }) {
+		all = append(all, s.ended(verdicts))
+	}
+	return all
+}
+
+func (s *settlement) ended(verdicts []Verdict) Facts {
 	var o Facts
 	var list []dsn.Status
-	for _, g := range s.alike(func(v *Verdict) bool { return v.What == Failed || v.Expired }) {
+	for _, g := range collect(verdicts) {
 		claimed := true
 		if g.What == Doubted {
 			o.Events = append(o.Events, s.doubt(g))
@@ -94,9 +108,6 @@ func (s *settlement) bad() Facts {
 			o.Events = append(o.Events, &event.Failed{Recipients: g.recipients, Attempt: attempt, Error: g.Kind})
 		}
 		list = append(list, s.statuses(g)...)
-	}
-	if len(list) == 0 {
-		return o
 	}
 	var err error
 	if o.Report, err = s.report(dsn.Failure, list); err == nil {
@@ -121,7 +132,7 @@ func (s *settlement) back(list []dsn.Status) Facts {
 
 // later is what is to be tried again, with a warning of the delay where it is
 // time for one and somebody wants it.
-func (s *settlement) later() Facts {
+func (s *settlement) later() []Facts {
 	var o Facts
 	for _, g := range s.alike(func(v *Verdict) bool { return !v.Due.IsZero() }) {
 		switch g.What {
@@ -139,29 +150,29 @@ func (s *settlement) later() Facts {
 			Recipients: g.recipients, Attempt: s.attempt(g.Verdict, g.What != Doubted), Error: g.Kind, Due: g.Due,
 		})
 	}
-	warned, list := s.warnings()
-	if len(list) == 0 {
-		return o
+	all := []Facts{o}
+	for _, verdicts := range s.addressed(dsn.Delay, s.late) {
+		if w := s.warned(verdicts); w.Report != nil {
+			all = append(all, w)
+		}
 	}
-	if report, err := s.report(dsn.Delay, list); err == nil && report != nil {
-		o.Events = append(o.Events, warned...)
-		o.Report = report
-	}
-	return o
+	return all
 }
 
-// warnings are the recipients whose sender is to be told of the delay. One
-// report stands for all ages that have passed since the last one.
-func (s *settlement) warnings() ([]event.Event, []dsn.Status) {
+// late: the sender should have heard of the delay by now, and has not.
+func (s *settlement) late(v *Verdict) bool {
+	return v.What == Deferred && !v.Expired && v.warnings > s.a.Message.Recipients[v.Recipient].Warned
+}
+
+// warned is a warning of the delay. One stands for all ages that have passed
+// since the last one.
+func (s *settlement) warned(verdicts []Verdict) Facts {
+	var o Facts
 	steps := map[uint32]*event.Warned{}
 	var list []dsn.Status
-	for i := range s.verdicts {
-		v := &s.verdicts[i]
-		warned := s.a.Message.Recipients[v.Recipient].Warned
-		if v.What != Deferred || v.Expired || v.warnings <= warned {
-			continue
-		}
-		for n := warned + 1; n <= v.warnings; n++ {
+	for i := range verdicts {
+		v := &verdicts[i]
+		for n := s.a.Message.Recipients[v.Recipient].Warned + 1; n <= v.warnings; n++ {
 			if steps[n] == nil {
 				steps[n] = &event.Warned{Step: n}
 			}
@@ -169,11 +180,11 @@ func (s *settlement) warnings() ([]event.Event, []dsn.Status) {
 		}
 		list = append(list, s.status(v))
 	}
-	var events []event.Event
 	for _, n := range slices.Sorted(maps.Keys(steps)) {
-		events = append(events, steps[n])
+		o.Events = append(o.Events, steps[n])
 	}
-	return events, list
+	o.Report, _ = s.report(dsn.Delay, list)
+	return o
 }
 
 func (s *settlement) doubt(g alike) *event.Doubted {
@@ -215,15 +226,41 @@ type alike struct {
 	recipients []uint32
 }
 
-// alike collects the chosen verdicts by what they say.
-func (s *settlement) alike(choose func(*Verdict) bool) []alike {
+// choose are the verdicts of a kind.
+func (s *settlement) choose(which func(*Verdict) bool) []Verdict {
+	var list []Verdict
+	for i := range s.verdicts {
+		if which(&s.verdicts[i]) {
+			list = append(list, s.verdicts[i])
+		}
+	}
+	return list
+}
+
+// addressed are the verdicts of a kind by who is told of them.
+func (s *settlement) addressed(kind dsn.Kind, which func(*Verdict) bool) [][]Verdict {
+	var lists [][]Verdict
+	index := map[mail.Address]int{}
+	for _, v := range s.choose(which) {
+		to := s.DSN.Addressee(kind, s.a.Message, int(v.Recipient))
+		i, ok := index[to]
+		if !ok {
+			i = len(lists)
+			index[to] = i
+			lists = append(lists, nil)
+		}
+		lists[i] = append(lists[i], v)
+	}
+	return lists
+}
+
+func (s *settlement) alike(which func(*Verdict) bool) []alike { return collect(s.choose(which)) }
+
+// collect puts verdicts together that say the same.
+func collect(verdicts []Verdict) []alike {
 	var groups []alike
 	index := map[Verdict]int{}
-	for i := range s.verdicts {
-		v := s.verdicts[i]
-		if !choose(&v) {
-			continue
-		}
+	for _, v := range verdicts {
 		n := v.Recipient
 		v.Recipient = 0
 		k, ok := index[v]

@@ -15,10 +15,6 @@ import (
 // phases are the names of state.Phase.
 var phases = []string{"pending", "in_flight", "delivered", "failed", "expired", "removed", "bounced", "expanded"}
 
-// errors are the names of event.ErrorKind.
-var errorNames = []string{"", "routing", "connect", "tls", "timeout", "lost", "greeting", "sender", "recipient", "content", "internal",
-	"refused", "timeout_connect", "auth_failed", "tls_required", "quota"}
-
 func name[T ~uint8](names []string, v T) string {
 	if int(v) < len(names) {
 		return names[v]
@@ -156,7 +152,7 @@ func tried(base api.Event, a event.Attempt, kind event.ErrorKind) api.Event {
 	base.Node, base.Attempt = a.Node, a.Number
 	base.Attempted = &api.Attempted{
 		Router: a.Router, Transport: a.Transport, Host: a.Host, IP: a.IP, TLS: a.TLS,
-		Reply: reply(a.Reply), TookMS: a.Took.Milliseconds(), Error: name(errorNames, kind),
+		Reply: reply(a.Reply), TookMS: a.Took.Milliseconds(), Error: kind.String(),
 	}
 	return base
 }

@@ -40,7 +40,7 @@ func (c *checker) check() {
 	c.transports()
 	c.routers()
 	c.retries()
-	c.choice("dsn.return", f.DSN.Return, "headers", "full")
+	c.dsn()
 	c.choice("in_doubt", f.InDoubt, "retry", "hold")
 	c.choice("log.format", f.Log.Format, "json", "text")
 	c.choice("log.level", f.Log.Level, "debug", "info", "warn", "error")
@@ -268,6 +268,11 @@ func (c *checker) condition(path, expr string, groups ...string) {
 		return
 	}
 	_, err := c.file.env.Condition(expr, groups...)
+	c.compiled(path, err)
+}
+
+// compiled notes why an expression does not compile; a nil error is none.
+func (c *checker) compiled(path string, err error) {
 	var faults policy.Faults
 	if errors.As(err, &faults) {
 		p := c.where[path]

@@ -152,16 +152,6 @@ type Router struct {
 // MX are the settings of MX routing.
 type MX struct{}
 
-// DSN are the settings of delivery reports.
-type DSN struct {
-	// WarnAfter are the ages at which a sender is told of a delay; nil: never.
-	WarnAfter []Duration `yaml:"warn_after"`
-	// Return is headers or full: what is returned where the sender did not say.
-	Return string `yaml:"return"`
-	// MaxBody is the largest message that is returned whole.
-	MaxBody Size `yaml:"max_body"`
-}
-
 // Keep says what is remembered and what is kept free.
 type Keep struct {
 	History  Duration `yaml:"history"`
@@ -211,7 +201,7 @@ func defaults() *File {
 		Limits:      Limits{Message: 50_000_000, Recipients: 1000, Connections: 2000, PerClient: 50, Received: 50},
 		Retry:       defaultRetry(),
 		RetryLimits: RetryLimits{Interval: Duration(24 * time.Hour)},
-		DSN:         DSN{WarnAfter: []Duration{Duration(4 * time.Hour)}, Return: "headers", MaxBody: 50_000},
+		DSN:         DSN{WarnAfter: []Duration{Duration(4 * time.Hour)}, Return: "headers", MaxBody: 50_000, DoubleBounce: "postmaster"},
 		Keep:        Keep{History: Duration(7 * 24 * time.Hour), FreeDisk: 5_000_000_000},
 		Log:         Log{Format: "json", Level: "info"},
 		SubmitWait:  Duration(30 * time.Second),

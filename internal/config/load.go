@@ -90,7 +90,7 @@ func locate(err error, text []byte) (position, string) {
 // resolve makes paths absolute: they are relative to the file.
 func (f *File) resolve(dir string) {
 	for _, p := range []*string{
-		&f.Data, &f.Admin.Socket, &f.TLS.Cert, &f.TLS.Key,
+		&f.Data, &f.DSN.Templates, &f.Admin.Socket, &f.TLS.Cert, &f.TLS.Key,
 		&f.Cluster.TLS.CA, &f.Cluster.TLS.Cert, &f.Cluster.TLS.Key, &f.Cluster.TLS.CAKey,
 	} {
 		if *p != "" && !filepath.IsAbs(*p) {

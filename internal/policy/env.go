@@ -26,8 +26,8 @@ const (
 type Env struct {
 	nets map[string]prefixSet
 	// conditions is the environment of Condition, messages that of
-	// MessageCondition.
-	conditions, messages scope
+	// MessageCondition, reports that of ReportCondition.
+	conditions, messages, reports scope
 }
 
 // scope is a CEL environment and the names that it knows.
@@ -93,7 +93,10 @@ func NewEnv(nets map[string][]netip.Prefix, lists map[string][]string) (*Env, er
 	if e.conditions, err = extend(base, names, factVariables); err != nil {
 		return nil, err
 	}
-	e.messages, err = extend(base, names, messageVariables)
+	if e.messages, err = extend(base, names, messageVariables); err != nil {
+		return nil, err
+	}
+	e.reports, err = extend(base, names, reportVariables)
 	return e, err
 }
 
