@@ -111,9 +111,9 @@ func (g ground) holds(ctx context.Context, c *subject.Cluster, least, most int64
 }
 
 const (
-	// calm is what the nodes may use of a processor, all together, when they have
-	// settled; patience how long that is waited for.
-	calm     = 0.1
+	// calm is what a node may use of a processor when it has settled: Raft's
+	// heartbeats are 0.045. patience is how long that is waited for.
+	calm     = 0.07
 	patience = time.Minute
 )
 
@@ -128,7 +128,7 @@ func (g ground) settle(ctx context.Context, c *subject.Cluster) error {
 			break
 		}
 		var now time.Duration
-		if now, err = used(c); err == nil && (now-before).Seconds()/2 < calm {
+		if now, err = used(c); err == nil && (now-before).Seconds()/2 < calm*float64(len(c.Nodes)) {
 			g.Say(fmt.Sprintf("the nodes are at rest after %.0f s", time.Since(began).Seconds()))
 			return nil
 		}
