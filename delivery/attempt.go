@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -12,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"quorumta/delivery/outcome"
+	"quorumta/delivery/outgoing"
 	"quorumta/delivery/route"
 	"quorumta/delivery/site"
 	"quorumta/internal/policy"
@@ -29,9 +29,10 @@ type attempt struct {
 	office     *queue.Office
 	recipients []uint32
 	began      time.Time
-	// traced: the hosts are told the trace. head goes before the content.
+	// traced: the hosts are told the trace.
 	traced bool
-	head   string
+	// form is the form in which the message goes out.
+	form outgoing.Form
 	// damaged: the stored content is not what was accepted.
 	damaged bool
 
@@ -104,10 +105,10 @@ func (d *Deliverer) part(ctx context.Context, name string) (context.Context, tra
 // accepted the message: a trace of days defeats samplers.
 const traceAge = 10 * time.Minute
 
-// header is what goes before the content: for a host that is trusted, where the
+// traceparent is what goes before the content: for a host that is trusted, where the
 // attempt is in its trace (W3C Trace Context, section 3.2). The one who reads it
 // takes the topmost, as with Received; what came with the message stays.
-func (a *attempt) header() string {
+func (a *attempt) traceparent() string {
 	if !a.traced {
 		return ""
 	}
@@ -120,17 +121,18 @@ func (a *attempt) header() string {
 	return "traceparent: " + value + "\r\n"
 }
 
-// Open implements transport.Source.
-func (a *attempt) Open() (io.ReadCloser, error) {
-	content, err := a.Content()
-	if err != nil || a.head == "" {
-		return content, err
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(strings.NewReader(a.head), content), content}, nil
+// prepare gives the content the form in which it goes out.
+func (a *attempt) prepare(content io.Reader) (err error) {
+	accepted := &a.Message.Accepted
+	a.form, err = a.d.rules.Load().Outgoing.Prepare(outgoing.Letter{
+		Content: content, Open: a.Content, Size: accepted.Size,
+		Facts: a.Facts(0), Top: a.traceparent(), UTF8: accepted.Envelope.UTF8, Now: a.d.o.Now(),
+	})
+	return err
 }
+
+// Open implements transport.Source.
+func (a *attempt) Open() (io.ReadCloser, error) { return a.form.Open() }
 
 // Facts implements transport.Source.
 func (a *attempt) Facts(i int) *policy.Facts { return factsOf(a.Message, a.recipients[i]) }

@@ -16,6 +16,7 @@ import (
 	"quorumta/delivery/crew"
 	"quorumta/delivery/dsn"
 	"quorumta/delivery/gate"
+	"quorumta/delivery/outgoing"
 	"quorumta/delivery/own"
 	"quorumta/delivery/retry"
 	"quorumta/delivery/route"
@@ -57,7 +58,8 @@ type Options struct {
 	Meter  metric.Meter
 }
 
-// Rules say where mail goes, when it is tried again, and what senders are told.
+// Rules say where mail goes and in which form, when it is tried again, and what
+// senders are told.
 type Rules struct {
 	Router *route.Table
 	// Transports are those of the configuration, by name.
@@ -65,6 +67,8 @@ type Rules struct {
 	Retry      *retry.Rules
 	Warnings   retry.Warnings
 	DSN        *dsn.Builder
+	// Outgoing is what is done to messages on their way out; nil: nothing.
+	Outgoing *outgoing.Rules
 }
 
 // Limits bound what delivery holds and does at once. Each zero means the

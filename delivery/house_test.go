@@ -137,6 +137,12 @@ func address(s string) mail.Address {
 // submit queues a message from sender@us.example, or whom change says.
 func (h *house) submit(change func(*queue.Submission), to ...string) mail.MessageID {
 	h.t.Helper()
+	return h.submitContent("Subject: test\r\n\r\n.dot\r\n", change, to...)
+}
+
+// submitContent is submit of another content.
+func (h *house) submitContent(content string, change func(*queue.Submission), to ...string) mail.MessageID {
+	h.t.Helper()
 	s := queue.Submission{Envelope: mail.Envelope{From: address("sender@sender.example")}}
 	for _, r := range to {
 		s.Envelope.Recipients = append(s.Envelope.Recipients, mail.Recipient{Address: address(r)})
@@ -147,7 +153,7 @@ func (h *house) submit(change func(*queue.Submission), to ...string) mail.Messag
 	for late := time.After(20 * time.Second); ; {
 		u, err := h.Begin(h.t.Context(), func(id mail.MessageID) []byte { return []byte("Received: id " + string(id) + "\r\n") })
 		if err == nil {
-			if _, err = u.Write([]byte("Subject: test\r\n\r\n.dot\r\n")); err != nil {
+			if _, err = u.Write([]byte(content)); err != nil {
 				h.t.Fatal(err)
 			}
 			id, err := u.Commit(s)

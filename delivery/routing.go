@@ -157,6 +157,7 @@ func factsOf(m *state.Message, n uint32) *policy.Facts {
 		Rcpt:       m.Recipients[n].Address,
 		Size:       a.Size,
 		Recipients: len(m.Recipients),
+		Report:     a.Cause != "",
 	}
 }
 

@@ -21,13 +21,14 @@ type meters struct {
 	outcomes    map[string]metric.MeasurementOption
 	doubts      metric.Int64Counter
 	connections metric.Int64Counter
+	signatures  metric.Int64Counter
 	duration    metric.Float64Histogram
 	delay       metric.Float64Histogram
 }
 
 func newMeters(m metric.Meter, w *window.Window, paused *atomic.Int64) (*meters, error) {
 	var x meters
-	var errs [6]error
+	var errs [7]error
 	x.outcomes = map[string]metric.MeasurementOption{}
 	for _, word := range outcome.Words() {
 		x.outcomes[word] = metric.WithAttributeSet(attribute.NewSet(attribute.String("outcome", word)))
@@ -42,8 +43,17 @@ func newMeters(m metric.Meter, w *window.Window, paused *atomic.Int64) (*meters,
 		metric.WithDescription("From the beginning of an attempt to its outcome."))
 	x.delay, errs[4] = m.Float64Histogram("quorumta_delivery_delay", metric.WithUnit("s"),
 		metric.WithDescription("From acceptance to delivery, by recipient."))
-	errs[5] = observe(m, w, paused)
+	x.signatures, errs[5] = m.Int64Counter("quorumta_delivery_signatures",
+		metric.WithDescription("Signatures put on messages, at each attempt."))
+	errs[6] = observe(m, w, paused)
 	return &x, errors.Join(errs[:]...)
+}
+
+// signed counts signatures.
+func (x *meters) signed(n int) {
+	if n > 0 {
+		x.signatures.Add(context.Background(), int64(n))
+	}
 }
 
 // observe reports what the window holds whenever metrics are read.

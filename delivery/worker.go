@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"quorumta/delivery/outcome"
+	"quorumta/delivery/outgoing"
 	"quorumta/delivery/site"
 	"quorumta/delivery/transport"
 	"quorumta/delivery/window"
@@ -232,8 +233,7 @@ func alike(recipients []uint32, what outcome.What, why site.Failure) []outcome.V
 func (w *worker) send(ctx context.Context, a *attempt) (transport.Result, error) {
 	peer := w.conn.Peer()
 	a.Host, a.IP, a.TLS, a.RelaysDSN = peer.Host, peer.IP, peer.TLS, peer.RelaysDSN
-	a.head = a.header()
-	content, err := a.Open()
+	content, err := a.Content()
 	if err != nil {
 		a.damaged = errors.Is(err, queue.ErrDamaged)
 		return untried(a), &transport.Error{Phase: transport.PhaseMail, Err: fmt.Errorf("read the content: %w", err), Ours: true}
@@ -245,12 +245,17 @@ func (w *worker) send(ctx context.Context, a *attempt) (transport.Result, error)
 	if err := w.begin(ctx, a); err != nil {
 		return untried(a), &transport.Error{Phase: transport.PhaseMail, Err: err, Ours: true}
 	}
+	if err := a.prepare(content); err != nil {
+		return w.unprepared(ctx, a, err)
+	}
+	defer a.form.Close()
+	w.d.meters.signed(a.form.Signatures)
 	ctx, span := w.d.part(ctx, "smtp.data")
 	defer span.End()
 	e := &a.Message.Accepted.Envelope
 	w.message = transport.Message{
 		ID: a.Message.Accepted.ID, From: e.From, Return: e.Return, EnvID: e.EnvID, EightBit: e.EightBit, UTF8: e.UTF8,
-		Size: a.Message.Accepted.Size + int64(len(a.head)), Content: content, Again: a,
+		Size: a.form.Size, Content: a.form.Content, Again: a,
 		BeforeDot:  a.lastLook,
 		Recipients: w.message.Recipients[:0],
 	}
@@ -266,6 +271,19 @@ func (w *worker) send(ctx context.Context, a *attempt) (transport.Result, error)
 		a.damaged = errors.Is(err, queue.ErrDamaged)
 	}
 	return res, err
+}
+
+// unprepared is what a message comes to that has no form to go out in.
+func (w *worker) unprepared(ctx context.Context, a *attempt, err error) (transport.Result, error) {
+	res := untried(a)
+	var refusal *outgoing.Refusal
+	if errors.As(err, &refusal) {
+		w.d.o.Log.ErrorContext(ctx, "message not prepared for delivery", "id", a.Message.Accepted.ID, "error", err)
+		res.Mail = refusal.Reply
+		return res, nil
+	}
+	a.damaged = errors.Is(err, queue.ErrDamaged)
+	return res, &transport.Error{Phase: transport.PhaseMail, Err: err, Ours: true}
 }
 
 // untried is the result of a transaction that was not begun.

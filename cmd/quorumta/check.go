@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"quorumta/cmd/quorumta/rules"
 	"quorumta/internal/config"
@@ -40,6 +41,9 @@ func load(s streams, path, node string) (*config.File, error) {
 	}
 	if err == nil {
 		_, err = rules.DNS(f)
+	}
+	if err == nil {
+		_, err = rules.Outgoing(f, rules.Keys(slog.New(slog.DiscardHandler)))
 	}
 	var faults config.Faults
 	if errors.As(err, &faults) {

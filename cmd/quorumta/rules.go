@@ -7,6 +7,7 @@ import (
 
 	"quorumta/cmd/quorumta/rules"
 	"quorumta/delivery"
+	"quorumta/delivery/outgoing"
 	"quorumta/delivery/own"
 	"quorumta/delivery/route"
 	"quorumta/internal/config"
@@ -24,8 +25,10 @@ type live struct {
 	// wires and reloads.
 	loaded   *config.File
 	resolver *dns.Resolver
-	places   *own.Places
-	memory   *pressure.Gauge
+	// keys are those that sign; they outlive a reload.
+	keys   *outgoing.Keys
+	places *own.Places
+	memory *pressure.Gauge
 	// env are the nets and lists of the operator's expressions, grace is how
 	// long /readyz says no before the listeners close, nanoseconds.
 	env   atomic.Pointer[policy.Env]
@@ -51,6 +54,12 @@ func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 	}
 	r.Transports = transports(f)
 	if r.Retry, err = rules.Retry(f); err != nil {
+		return r, err
+	}
+	if n.keys == nil {
+		n.keys = rules.Keys(n.log)
+	}
+	if r.Outgoing, err = rules.Outgoing(f, n.keys); err != nil {
 		return r, err
 	}
 	r.Warnings = rules.Warnings(f.DSN.WarnAfter)

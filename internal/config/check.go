@@ -41,6 +41,7 @@ func (c *checker) check() {
 	c.routers()
 	c.retries()
 	c.dsn()
+	c.outgoing()
 	c.choice("in_doubt", f.InDoubt, "retry", "hold")
 	c.choice("log.format", f.Log.Format, "json", "text")
 	c.choice("log.level", f.Log.Level, "debug", "info", "warn", "error")
@@ -262,7 +263,7 @@ func (c *checker) name(path, name string, seen map[string]bool) {
 	seen[name] = true
 }
 
-// condition compiles an expression; groups narrow what it may look at.
+// condition compiles a condition; groups narrow what it may look at.
 func (c *checker) condition(path, expr string, groups ...string) {
 	if expr == "" || c.file.env == nil {
 		return

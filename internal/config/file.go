@@ -35,6 +35,7 @@ type File struct {
 	// RetryLimits bound what Retry says.
 	RetryLimits RetryLimits `yaml:"retry_limits"`
 	DSN         DSN         `yaml:"dsn"`
+	DKIM        []DKIM      `yaml:"dkim"`
 	Keep        Keep        `yaml:"keep"`
 	DNS         DNS         `yaml:"dns"`
 	Log         Log         `yaml:"log"`

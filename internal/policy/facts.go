@@ -14,7 +14,8 @@ import (
 // Facts is what conditions see: client.ip, client.name, client.helo,
 // client.login, client.tls, client.listener; sender.local, sender.domain,
 // sender.address; rcpt.local, rcpt.domain, rcpt.address; message.size,
-// message.recipients; nets.NAME and lists.NAME. Domains are in lower case.
+// message.recipients, message.report; nets.NAME and lists.NAME; on its way out
+// also from.local, from.domain, from.address. Domains are in lower case.
 type Facts struct {
 	ClientIP   netip.Addr
 	ClientName string
@@ -28,6 +29,11 @@ type Facts struct {
 	Size int64
 	// Recipients counts those accepted so far.
 	Recipients int
+	// Report: the message is a report that we made ourselves.
+	Report bool
+	// Author finds the address in the header's From, null if it has none. It is
+	// asked only where an expression uses from; nil where there is no header.
+	Author func() mail.Address
 }
 
 // variable is a name that an expression may use.
@@ -52,6 +58,10 @@ var factVariables = []variable{
 	{"rcpt.address", cel.StringType},
 	{"message.size", cel.IntType},
 	{"message.recipients", cel.IntType},
+	{"message.report", cel.BoolType},
+	{"from.local", cel.StringType},
+	{"from.domain", cel.StringType},
+	{"from.address", cel.StringType},
 }
 
 // activation shows Facts to the interpreter as they are, without a map.
@@ -76,6 +86,14 @@ func (f *activation) ResolveName(name string) (any, bool) {
 		return types.Int(f.Size), true
 	case "message.recipients":
 		return types.Int(f.Recipients), true
+	case "message.report":
+		return types.Bool(f.Report), true
+	case "from.local", "from.domain", "from.address":
+		var author mail.Address
+		if f.Author != nil {
+			author = f.Author()
+		}
+		return addressPart(author, name[len("from."):]), true
 	case "rcpt.local", "rcpt.domain", "rcpt.address":
 		return addressPart(f.Rcpt, name[len("rcpt."):]), true
 	case "sender.local", "sender.domain", "sender.address":

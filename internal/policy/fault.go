@@ -141,6 +141,8 @@ func (w *nameWalk) check(root ast.Expr, path []string) {
 	known := slices.Contains(w.names, name) || slices.Contains(w.names, group)
 	what := ""
 	switch {
+	case known && group == contentGroup && w.outOfReach(group):
+		what = fmt.Sprintf("%s is not known here; it is read from the header when a message goes out", name)
 	case known && w.outOfReach(group):
 		what = fmt.Sprintf("%s is not known here; only %s, nets and lists are", name, strings.Join(w.groups, ", "))
 	case known || w.typeName(group):
@@ -152,7 +154,14 @@ func (w *nameWalk) check(root ast.Expr, path []string) {
 	w.faults = append(w.faults, Fault{at.Line(), at.Column() + 1, what})
 }
 
+// contentGroup is known only where an expression asks for it: the header is
+// read for it.
+const contentGroup = "from"
+
 func (w *nameWalk) outOfReach(group string) bool {
+	if group == contentGroup {
+		return !slices.Contains(w.groups, group)
+	}
 	return len(w.groups) > 0 && group != "nets" && group != "lists" && !slices.Contains(w.groups, group)
 }
 
@@ -189,7 +198,7 @@ func (w *nameWalk) roots() []string {
 	var roots []string
 	for _, known := range w.names {
 		root, _, _ := strings.Cut(known, ".")
-		if !slices.Contains(roots, root) {
+		if !slices.Contains(roots, root) && (root != contentGroup || slices.Contains(w.groups, root)) {
 			roots = append(roots, root)
 		}
 	}

@@ -131,6 +131,33 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+func TestAuthorIsKnownOnlyOnTheWayOut(t *testing.T) {
+	env := testEnv(t)
+	if _, err := env.Condition(`from.domain == "x"`); err == nil || !strings.Contains(err.Error(), "when a message goes out") {
+		t.Error(err)
+	}
+	c, err := env.Condition(`message.report || sender.domain == "x" && from.domain in lists.ours`, "sender", "message", "from")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	f := &Facts{Sender: mail.Address{Local: "a", Domain: "x"}, Author: func() mail.Address {
+		asked++
+		return mail.Address{Local: "b", Domain: "corp.example"}
+	}}
+	if ok, err := c.Eval(f); !ok || err != nil || asked != 1 {
+		t.Errorf("%v, %v, asked %d times", ok, err, asked)
+	}
+	f.Sender.Domain = "y"
+	if ok, _ := c.Eval(f); ok || asked != 1 {
+		t.Errorf("%v, asked %d times: the header is read for nothing", ok, asked)
+	}
+	f.Report, f.Author = true, nil
+	if ok, _ := c.Eval(f); !ok {
+		t.Error("a report is not known as one")
+	}
+}
+
 func TestGroups(t *testing.T) {
 	env := testEnv(t)
 	if _, err := env.Condition(`sender.domain in lists.ours && rcpt.local == "x"`, "sender", "rcpt"); err != nil {

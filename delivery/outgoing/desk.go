@@ -1,0 +1,103 @@
+package outgoing
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"mime"
+	"strings"
+
+	"quorumta/internal/mail"
+	"quorumta/internal/mail/header"
+	"quorumta/internal/policy"
+)
+
+// desk is one letter being prepared.
+type desk struct {
+	Letter
+	// source has the content behind the header, which was skip octets, once
+	// load has been called.
+	source *bufio.Reader
+	header header.Header
+	skip   int64
+	err    error
+}
+
+// counter counts what is read.
+type counter struct {
+	io.Reader
+	n int64
+}
+
+// Read implements io.Reader.
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// load reads the header, once.
+func (d *desk) load() error {
+	if d.source != nil {
+		return d.err
+	}
+	count := &counter{Reader: d.Content}
+	d.source = bufio.NewReader(count)
+	d.header, d.err = header.Read(d.source, maxHeader)
+	d.skip = count.n - int64(d.source.Buffered())
+	if errors.Is(d.err, header.ErrTooLong) {
+		d.err = tooLong(d.err)
+	}
+	return d.err
+}
+
+// facts are what expressions see: the letter's, and the header's author.
+func (d *desk) facts() *policy.Facts {
+	f := *d.Facts
+	f.Author = func() mail.Address {
+		if d.load() != nil {
+			return mail.Address{}
+		}
+		return d.header.Author()
+	}
+	return &f
+}
+
+// edit takes fields out and puts others in, at the end as Exim does. Neither
+// can end a field or the header early.
+func (d *desk) edit() {
+	kept := make(header.Header, 0, len(d.header)+len(d.Add))
+	for _, f := range d.header {
+		if !named(d.Remove, f.Name()) {
+			kept = append(kept, f)
+		}
+	}
+	for _, line := range d.Add {
+		name, value, ok := strings.Cut(line, ":")
+		if name = strings.Trim(name, " \t"); !ok || !header.IsName(name) {
+			continue
+		}
+		if !d.UTF8 && strings.ContainsFunc(value, func(r rune) bool { return r >= 0x80 }) {
+			value = mime.QEncoding.Encode("utf-8", strings.Join(strings.Fields(value), " ")) // RFC 2047
+		}
+		kept = append(kept, header.Make(name, value))
+	}
+	d.header = kept
+}
+
+// named reports whether one of the names is the given one.
+func named(names []string, name string) bool {
+	if name == "" {
+		return false
+	}
+	for _, n := range names {
+		start, any := strings.CutSuffix(n, "*")
+		switch {
+		case any && len(name) >= len(start) && strings.EqualFold(name[:len(start)], start):
+			return true
+		case strings.EqualFold(n, name):
+			return true
+		}
+	}
+	return false
+}

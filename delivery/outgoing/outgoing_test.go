@@ -1,0 +1,280 @@
+package outgoing
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	msgauth "github.com/emersion/go-msgauth/dkim"
+
+	"quorumta/internal/mail"
+	"quorumta/internal/mailauth/canon"
+	"quorumta/internal/mailauth/dkim"
+	"quorumta/internal/mailauth/keyfile"
+	"quorumta/internal/policy"
+)
+
+const content = "Received: x\r\nFrom: A <a@corp.example>\r\nBcc: secret@x.example\r\nSubject: one\r\n two\r\nX-Spam-Score: 1\r\n\r\nHello.\r\n"
+
+// store opens a content, and counts how often.
+type store struct {
+	content string
+	opened  int
+}
+
+func (s *store) open() (io.ReadCloser, error) {
+	s.opened++
+	return io.NopCloser(iotest.HalfReader(strings.NewReader(s.content))), nil
+}
+
+func (s *store) letter() Letter {
+	c, _ := s.open()
+	return Letter{
+		Content: c, Open: s.open, Size: int64(len(s.content)), Now: time.Now(),
+		Facts: &policy.Facts{Sender: mail.Address{Local: "a", Domain: "corp.example"}},
+	}
+}
+
+// prepare checks that a form says its size, and that it opens again alike.
+func prepare(t *testing.T, r *Rules, l Letter) (Form, string) {
+	t.Helper()
+	f, err := r.Prepare(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got, err := io.ReadAll(f.Content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if int64(len(got)) != f.Size {
+		t.Errorf("its size is %d, not %d", len(got), f.Size)
+	}
+	for range 2 {
+		again, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		more, err := io.ReadAll(again)
+		if err != nil || !bytes.Equal(got, more) {
+			t.Errorf("%v: opened again it is\n%s\nnot\n%s", err, more, got)
+		}
+		_ = again.Close()
+	}
+	return f, string(got)
+}
+
+func TestNothingToChange(t *testing.T) {
+	s := &store{content: content}
+	never := compile(t, `sender.domain == "other.example"`)
+	for name, r := range map[string]*Rules{"nil": nil, "empty": {}, "not for it": {Sign: []Signer{{If: never}}}} {
+		l := s.letter()
+		f, err := r.Prepare(l)
+		if err != nil || f.Content != l.Content {
+			t.Errorf("%s: the content is not left alone (%v)", name, err)
+		}
+		l = s.letter()
+		l.Top = "traceparent: x\r\n"
+		if _, got := prepare(t, r, l); got != l.Top+content {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+func TestFieldsAddedAndRemoved(t *testing.T) {
+	s := &store{content: content}
+	l := s.letter()
+	l.Top = "traceparent: x\r\n"
+	l.Remove = []string{"bcc", "X-Spam-*", "x-new"}
+	l.Add = []string{"X-New: one\r\nBcc: evil@x.example", "X-Name: J\u00f6rg", "no name", "B@d name: x", "X-End: last\r\n\r\nbody"}
+	const want = "traceparent: x\r\nReceived: x\r\nFrom: A <a@corp.example>\r\nSubject: one\r\n two\r\n" +
+		"X-New: one\r\n\tBcc: evil@x.example\r\nX-Name: =?utf-8?q?J=C3=B6rg?=\r\nX-End: last\r\n\tbody\r\n\r\nHello.\r\n"
+	if _, got := prepare(t, nil, l); got != want {
+		t.Errorf("got\n%s", got)
+	}
+	l = s.letter()
+	l.UTF8, l.Add = true, []string{"X-Name: J\u00f6rg"}
+	if _, got := prepare(t, nil, l); !strings.Contains(got, "X-Name: J\u00f6rg\r\n\r\n") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+func compile(t *testing.T, expr string) *policy.Condition {
+	t.Helper()
+	c, err := env(t).Condition(expr, Groups()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func text(t *testing.T, expr string) *policy.Text {
+	t.Helper()
+	c, err := env(t).Text(expr, Groups()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func env(t *testing.T) *policy.Env {
+	t.Helper()
+	e, err := policy.NewEnv(nil, map[string][]string{"ours": {"corp.example"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// keys writes a key for corp.example and returns its folder and its record.
+func keys(t *testing.T) (folder, record string) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder = t.TempDir()
+	block := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	if err := os.WriteFile(filepath.Join(folder, "corp.example.pem"), block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return folder, "v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(public)
+}
+
+func signer(t *testing.T, folder string) Signer {
+	return Signer{
+		Name: "ours", If: compile(t, `from.domain in lists.ours`), Folder: folder,
+		Keys:     keyfile.New(dkim.ParseKey, time.Now, func(string, error) {}),
+		Selector: text(t, `"s1"`), Key: text(t, `from.domain + ".pem"`),
+		Canon: canon.Pair{Header: canon.Relaxed, Body: canon.Relaxed}, Oversign: dkim.DefaultOversign(),
+	}
+}
+
+func verify(t *testing.T, signed, record string) []*msgauth.Verification {
+	t.Helper()
+	found, err := msgauth.VerifyWithOptions(strings.NewReader(signed), &msgauth.VerifyOptions{
+		LookupTXT: func(string) ([]string, error) { return []string{record}, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range found {
+		if v.Err != nil {
+			t.Errorf("%s: %v", v.Domain, v.Err)
+		}
+	}
+	return found
+}
+
+func TestSigned(t *testing.T) {
+	folder, record := keys(t)
+	one := signer(t, folder)
+	two := signer(t, folder)
+	two.Domain, two.Identity, two.Canon.Body = text(t, `"MAIL." + from.domain`), text(t, `"x@mail.corp.example"`), canon.Simple
+	other := signer(t, folder)
+	other.If = compile(t, `from.domain == "other.example"`)
+	r := &Rules{Sign: []Signer{one, two, other}}
+	for name, body := range map[string]string{"small": "Hello.\r\n", "large": strings.Repeat("Hello, hello.\r\n", 10000), "none": ""} {
+		t.Run(name, func(t *testing.T) {
+			s := &store{content: "From: A <a@CORP.example>\r\nSubject: x\r\nBcc: b@x.example\r\n\r\n" + body}
+			l := s.letter()
+			l.Top, l.Remove, l.Add = "traceparent: x\r\n", []string{"Bcc"}, []string{"X-Added: here"}
+			f, got := prepare(t, r, l)
+			if f.Signatures != 2 || !strings.HasPrefix(got, l.Top+"DKIM-Signature: ") || strings.Contains(got, "Bcc:") {
+				t.Errorf("%d signatures of\n%.500s", f.Signatures, got)
+			}
+			found := verify(t, got, record)
+			if len(found) != 2 || found[0].Domain != "corp.example" || found[1].Domain != "mail.corp.example" {
+				t.Errorf("found %+v", found)
+			}
+			if name == "small" && s.opened != 1 {
+				t.Errorf("opened %d times", s.opened)
+			}
+		})
+	}
+}
+
+func TestUnsigned(t *testing.T) {
+	folder, _ := keys(t)
+	missing := signer(t, folder)
+	missing.Key, missing.Optional = text(t, `"none.pem"`), true
+	nameless := signer(t, folder)
+	nameless.Key, nameless.Optional = text(t, `""`), true
+	for name, c := range map[string]struct {
+		signer  Signer
+		content string
+	}{
+		"another author": {signer(t, folder), "From: a@other.example\r\n\r\nx\r\n"},
+		"no author":      {signer(t, folder), "Subject: x\r\n\r\nx\r\n"},
+		"no header":      {signer(t, folder), "\r\nx\r\n"},
+		"optional":       {missing, content},
+		"without a name": {nameless, content},
+	} {
+		s := &store{content: c.content}
+		if f, got := prepare(t, &Rules{Sign: []Signer{c.signer}}, s.letter()); got != c.content || f.Signatures != 0 {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	always := signer(t, folder)
+	always.If, always.Domain, always.Key = nil, text(t, `"corp.example"`), text(t, `"corp.example.pem"`)
+	s := &store{content: "Subject: x\r\n\r\nx\r\n"}
+	if f, got := prepare(t, &Rules{Sign: []Signer{always}}, s.letter()); got != s.content || f.Signatures != 0 {
+		t.Errorf("a message without From is signed: %q", got)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	folder, _ := keys(t)
+	with := func(change func(*Signer)) *Rules {
+		s := signer(t, folder)
+		change(&s)
+		return &Rules{Sign: []Signer{s}}
+	}
+	long := &store{content: "From: a@corp.example\r\nX: " + strings.Repeat("x", maxHeader) + "\r\n\r\nx\r\n"}
+	for name, c := range map[string]struct {
+		rules *Rules
+		store *store
+		code  int
+	}{
+		"no key":          {with(func(s *Signer) { s.Key = text(t, `"none.pem"`) }), &store{content: content}, 451},
+		"out of folder":   {with(func(s *Signer) { s.Key, s.Optional = text(t, `"x/../../outside.pem"`), true }), &store{content: content}, 451},
+		"bad selector":    {with(func(s *Signer) { s.Selector = text(t, `"a;b"`) }), &store{content: content}, 451},
+		"bad domain":      {with(func(s *Signer) { s.Domain = text(t, `"a b.example"`) }), &store{content: content}, 451},
+		"fails at run":    {with(func(s *Signer) { s.If = compile(t, `from.domain.substring(100) == ""`) }), &store{content: content}, 451},
+		"endless header":  {with(func(*Signer) {}), long, 554},
+		"key is a folder": {with(func(s *Signer) { s.Key, s.Optional = text(t, `"."`), true }), &store{content: content}, 451},
+	} {
+		_, err := c.rules.Prepare(c.store.letter())
+		var refusal *Refusal
+		if !errors.As(err, &refusal) || refusal.Reply.Code != c.code {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	broken := &store{content: content}
+	l := broken.letter()
+	lost := errors.New("lost")
+	l.Content = io.MultiReader(strings.NewReader(content[:105]), iotest.ErrReader(lost))
+	var refusal *Refusal
+	if _, err := with(func(*Signer) {}).Prepare(l); !errors.Is(err, lost) || errors.As(err, &refusal) {
+		t.Errorf("content that cannot be read: %v", err)
+	}
+	l.Content = iotest.ErrReader(lost)
+	if _, err := with(func(*Signer) {}).Prepare(l); !errors.Is(err, lost) || errors.As(err, &refusal) {
+		t.Errorf("a header that cannot be read: %v", err)
+	}
+}
