@@ -14,7 +14,7 @@ import (
 var arrows = map[string][]string{
 	"cmd":                {"*"},
 	"smtp":               {"queue", "queue/event", "queue/state", "internal/mail", "internal/policy", "internal/dns", "internal/mailauth"},
-	"delivery":           {"delivery/", "queue", "queue/event", "queue/state", "internal/mail", "internal/policy", "internal/dns", "internal/tlspolicy", "internal/mailauth"},
+	"delivery":           {"delivery/", "queue", "queue/event", "queue/state", "internal/mail", "internal/policy", "internal/dns", "internal/tlspolicy", "internal/mailauth", "internal/mailauth/", "internal/mail/header"},
 	"queue":              {"queue/", "cluster", "internal/mail"},
 	"queue/state":        {"queue/event", "queue/event/codec", "internal/mail"},
 	"queue/event":        {"internal/mail"},

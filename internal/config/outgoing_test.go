@@ -21,7 +21,7 @@ func TestSigningFaults(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
 		{"no selector", `selector: '"e2026"', `, ``, `selector is missing, it is an expression`},
 		{"no key", `, key: '"e.pem"'`, ``, `key is missing`},
-		{"bare text", `'"e2026"'`, `e2026`, `37:31: unknown name e2026`},
+		{"bare text", `'"e2026"'`, `e2026`, `:31: unknown name e2026`},
 		{"recipient", `'"e.pem"'`, `rcpt.domain`, `rcpt.domain is not known here; only client, sender, message, from, nets and lists are`},
 		{"not a text", `domain: from.domain`, `domain: message.size`, `the result is a int; a string is expected`},
 		{"not a bool", `message.report || client.ip in nets.trusted`, `from.domain`, `a bool is expected`},
