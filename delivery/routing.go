@@ -9,6 +9,7 @@ import (
 	"quorumta/delivery/outcome"
 	"quorumta/delivery/route"
 	"quorumta/delivery/window"
+	"quorumta/internal/mail"
 	"quorumta/internal/policy"
 	"quorumta/queue/event"
 	"quorumta/queue/state"
@@ -111,11 +112,12 @@ type group struct {
 // routeAll asks the routers about recipients.
 func (d *Deliverer) routeAll(ctx context.Context, m *state.Message, recipients []uint32) routing {
 	var all routing
-	type place struct{ router, key string }
+	type place struct{ router, key, domain string }
 	index := map[place]int{}
 	router := d.rules.Load().Router
 	for _, n := range recipients {
-		decision := router.Route(ctx, factsOf(m, n), m.Hosts)
+		facts := factsOf(m, n)
+		decision := d.leaving(router.Route(ctx, facts, m.Hosts), facts, m.Accepted.ID)
 		if decision.Kind != route.Deliver {
 			v := outcome.Verdict{
 				Recipient: n, What: outcome.Deferred, Kind: event.ErrorRouting,
@@ -127,7 +129,10 @@ func (d *Deliverer) routeAll(ctx context.Context, m *state.Message, recipients [
 			all.ended = append(all.ended, v)
 			continue
 		}
-		key := place{decision.Router, decision.Target.Key}
+		key := place{router: decision.Router, key: decision.Target.Key}
+		if way := decision.Target.Way; way != nil && way.Limits.OneDomain {
+			key.domain = facts.Rcpt.Domain
+		}
 		i, ok := index[key]
 		if !ok {
 			i = len(all.groups)
@@ -137,6 +142,20 @@ func (d *Deliverer) routeAll(ctx context.Context, m *state.Message, recipients [
 		all.groups[i].recipients = append(all.groups[i].recipients, n)
 	}
 	return all
+}
+
+// leaving adds to where a recipient's mail goes how it leaves for it; it waits
+// where it cannot.
+func (d *Deliverer) leaving(x route.Decision, facts *policy.Facts, id mail.MessageID) route.Decision {
+	if x.Kind != route.Deliver {
+		return x
+	}
+	target, err := d.sites.Leaving(x.Target, facts, id)
+	if err != nil {
+		return route.Decision{Kind: route.Defer, Router: x.Router, Reply: mail.Reply{Code: 451, Enhanced: "4.3.5", Text: err.Error()}}
+	}
+	x.Target = target
+	return x
 }
 
 // factsOf is a recipient as the routers' conditions see it.

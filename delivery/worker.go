@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -312,7 +313,7 @@ func (w *worker) learn(err error, failure site.Failure, res transport.Result) {
 			w.carried++
 			w.lane.Site.Worked()
 		}
-		if w.conn.Closed() || w.carried >= w.d.o.Limits.Messages {
+		if w.conn.Closed() || w.carried >= cmp.Or(w.conn.Peer().Messages, w.d.o.Limits.Messages) {
 			w.leave()
 		}
 	default:

@@ -32,12 +32,22 @@ type Settings struct {
 	TLS    TLS
 	// Connect is how long a connection may take; 0 means the site's.
 	Connect time.Duration
+	Limits  Limits
 	// Silent leaves out TCP's own keep-alive.
 	Silent bool
 	// Node is our name, as pools know it; Local tells which addresses it has,
 	// nil: all.
 	Node  string
 	Local func(netip.Addr) bool
+}
+
+// Limits are what connections are used for.
+type Limits struct {
+	// Messages is the most that a connection carries, Recipients the most in a
+	// transaction; 0 leaves it to the server and to the limits of delivery.
+	Messages, Recipients int
+	// OneDomain has a transaction name recipients of one domain only.
+	OneDomain bool
 }
 
 // Way is how the mail of one recipient leaves. It is not to be changed.

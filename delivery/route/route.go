@@ -3,6 +3,7 @@ package route
 import (
 	"net/netip"
 
+	"quorumta/delivery/egress"
 	"quorumta/internal/mail"
 )
 
@@ -42,6 +43,9 @@ type Target struct {
 	TLS   TLSMode
 	// Transport is the name of one of the configuration, or "smtp".
 	Transport string
+	// Way is how the mail leaves; nil leaves it to the system. Its key is part
+	// of Key.
+	Way *egress.Way
 	// Named says that the operator has named the hosts.
 	Named bool
 	// Trace says that the hosts are trusted with the context of our trace.

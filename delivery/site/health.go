@@ -13,7 +13,7 @@ import (
 type health struct {
 	o     Options
 	mu    sync.Mutex
-	notes map[netip.AddrPort]note
+	notes map[place]note
 }
 
 // note is what is known of an address; it is forgotten when both times have
@@ -33,53 +33,66 @@ const mostNotes = 16384
 // clearFor is how long an address whose STARTTLS failed is not asked again.
 const clearFor = 10 * time.Minute
 
-func newHealth(o Options) *health { return &health{o: o, notes: map[netip.AddrPort]note{}} }
+func newHealth(o Options) *health { return &health{o: o, notes: map[place]note{}} }
 
-func at(h route.Host) netip.AddrPort { return netip.AddrPortFrom(h.Addr, h.Port) }
-
-func (h *health) dead(host route.Host) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.o.Now().Before(h.notes[at(host)].dead)
+// place is an address as one way of ours finds it: who is turned away as one
+// sender may be welcome as another.
+type place struct {
+	addr netip.AddrPort
+	way  string
 }
 
-func (h *health) clear(host route.Host) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.o.Now().Before(h.notes[at(host)].clear)
+func (c *call) at(h route.Host) place {
+	p := place{addr: netip.AddrPortFrom(h.Addr, h.Port)}
+	if c.target.Way != nil {
+		p.way = c.target.Way.Key
+	}
+	return p
 }
 
-func (h *health) failed(host route.Host) {
-	h.change(host, func(n *note) {
+func (h *health) dead(at place) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.o.Now().Before(h.notes[at].dead)
+}
+
+func (h *health) clear(at place) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.o.Now().Before(h.notes[at].clear)
+}
+
+func (h *health) failed(at place) {
+	h.change(at, func(n *note) {
 		n.dead = h.o.Now().Add(backoff(n.failures, 4*h.o.Suspend, h.o.SuspendMost))
 		n.failures++
 	})
 }
 
-func (h *health) badTLS(host route.Host) {
-	h.change(host, func(n *note) { n.clear = h.o.Now().Add(clearFor) })
+func (h *health) badTLS(at place) {
+	h.change(at, func(n *note) { n.clear = h.o.Now().Add(clearFor) })
 }
 
-func (h *health) worked(host route.Host) {
+func (h *health) worked(at place) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	n, ok := h.notes[at(host)]
+	n, ok := h.notes[at]
 	if !ok {
 		return
 	}
 	n.failures, n.dead = 0, time.Time{}
-	h.notes[at(host)] = n
+	h.notes[at] = n
 }
 
-func (h *health) change(host route.Host, f func(*note)) {
+func (h *health) change(at place, f func(*note)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.notes) >= mostNotes {
 		h.forgetLocked()
 	}
-	n := h.notes[at(host)]
+	n := h.notes[at]
 	f(&n)
-	h.notes[at(host)] = n
+	h.notes[at] = n
 }
 
 // forgetLocked drops what has passed, or everything where that is not enough.

@@ -1,7 +1,9 @@
 package site
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -14,19 +16,23 @@ import (
 	"quorumta/delivery/route"
 )
 
-// Dialer makes a connection to an address.
-type Dialer func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
-
 func dialTCP(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, "tcp", addr.String())
 }
 
+// errTimedOut: an address did not answer in its time.
+var errTimedOut = errors.New("timed out")
+
 // dial connects to one address in its time.
-func (s *Site) dial(ctx context.Context, h route.Host) (net.Conn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.set.o.ConnectTimeout, fmt.Errorf("connect to %s timed out", at(h)))
+func (c *call) dial(ctx context.Context, h route.Host) (net.Conn, error) {
+	way, limit, addr := c.target.Way, c.set.o.ConnectTimeout, netip.AddrPortFrom(h.Addr, h.Port)
+	if way != nil {
+		limit = cmp.Or(way.Connect, limit)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("connect to %s %w", addr, errTimedOut))
 	defer cancel()
-	nc, err := s.set.o.Dial(ctx, at(h))
+	nc, err := way.Dial(ctx, addr, c.set.o.Dial)
 	if err != nil && ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -44,8 +50,8 @@ type dialled struct {
 // first; each gets its head start and then the next one starts beside it (RFC
 // 8305). It returns the first connection and the index of its address, or the
 // first error. No dial goes on when it returns.
-func (s *Site) race(ctx context.Context, hosts []route.Host) (net.Conn, int, error) {
-	ctx, span := s.set.o.Tracer.Start(ctx, "connect", trace.WithAttributes(hostAttribute(hosts[0])))
+func (c *call) race(ctx context.Context, hosts []route.Host) (net.Conn, int, error) {
+	ctx, span := c.set.o.Tracer.Start(ctx, "connect", trace.WithAttributes(hostAttribute(hosts[0])))
 	defer span.End()
 	dialCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -56,12 +62,12 @@ func (s *Site) race(ctx context.Context, hosts []route.Host) (net.Conn, int, err
 		i := order[started]
 		started++
 		go func() {
-			nc, err := s.dial(dialCtx, hosts[i])
+			nc, err := c.dial(dialCtx, hosts[i])
 			results <- dialled{i, nc, err}
 		}()
 	}
 	start()
-	stagger := time.NewTicker(s.set.o.Stagger)
+	stagger := time.NewTicker(c.set.o.Stagger)
 	defer stagger.Stop()
 	var first error
 	for ended < len(order) {

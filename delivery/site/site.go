@@ -2,6 +2,7 @@ package site
 
 import (
 	"crypto/tls"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -10,10 +11,12 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"quorumta/delivery/egress"
 	"quorumta/delivery/route"
 	"quorumta/delivery/smtpc"
 	"quorumta/delivery/transport"
 	"quorumta/internal/mail"
+	"quorumta/internal/policy"
 	"quorumta/queue/event"
 )
 
@@ -38,7 +41,7 @@ type Options struct {
 	// doubles with each further one, up to SuspendMost; 5 min.
 	Suspend, SuspendMost time.Duration
 	// Dial makes connections; TCP.
-	Dial Dialer
+	Dial egress.Dialer
 	// Now is the clock; time.Now.
 	Now func() time.Time
 	// Tracer makes the spans connect and tls; none.
@@ -110,6 +113,8 @@ type Transport struct {
 	Local transport.Opener
 	// SMTP is how sessions with the target's hosts speak.
 	SMTP smtpc.Options
+	// Egress is how mail leaves for them; nil leaves it to the system.
+	Egress *egress.Settings
 }
 
 // SetTransports exchanges the transports of the configuration; "smtp" need not
@@ -124,6 +129,21 @@ func (s *Set) transport(t route.Target) (Transport, bool) {
 		return Transport{SMTP: s.o.SMTP}, true
 	}
 	return how, ok
+}
+
+// Leaving is a target with the way in which a recipient's mail leaves for it. An
+// error says that it cannot leave now.
+func (s *Set) Leaving(t route.Target, f *policy.Facts, id mail.MessageID) (route.Target, error) {
+	how, _ := s.transport(t)
+	if how.Egress == nil {
+		return t, nil
+	}
+	way, err := how.Egress.Way(f, id)
+	if err != nil {
+		return t, fmt.Errorf("transport %s: %w", t.Transport, err)
+	}
+	t.Way, t.Key = way, t.Key+way.Key
+	return t, nil
 }
 
 // Site is the site of a target, whose hosts it takes over: addresses change.

@@ -170,7 +170,7 @@ func TestSilentHostTimesOut(t *testing.T) {
 		set := newSet(n)
 		began := time.Now()
 		_, failure := set.Site(target(route.TLSOff, host("a", "192.0.2.1", 0))).Connect(t.Context())
-		if failure == nil || failure.Kind != event.ErrorConnect || time.Since(began) != 30*time.Second {
+		if failure == nil || failure.Kind != event.ErrorConnectTimeout || time.Since(began) != 30*time.Second {
 			t.Errorf("%+v after %v", failure, time.Since(began))
 		}
 		began = time.Now()
@@ -203,7 +203,7 @@ func TestTLSTried(t *testing.T) {
 	}
 	n := &network{hosts: map[string]func(net.Conn){"192.0.2.1": healthy()}}
 	_, failure := newSet(n).Site(target(route.TLSRequire, host("a", "192.0.2.1", 0))).Connect(t.Context())
-	if failure == nil || failure.Kind != event.ErrorTLS {
+	if failure == nil || failure.Kind != event.ErrorTLSRequired {
 		t.Errorf("not offered: %+v", failure)
 	}
 }

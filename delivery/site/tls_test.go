@@ -120,3 +120,12 @@ func TestTLSModes(t *testing.T) {
 		})
 	}
 }
+
+func pkcs8(t *testing.T, key any) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}

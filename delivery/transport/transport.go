@@ -43,6 +43,8 @@ type Peer struct {
 	RelaysDSN bool
 	// Recipients is the most that a message may have; 0: no bound.
 	Recipients int
+	// Messages is how many the Conn is to carry; 0: as many as any other.
+	Messages int
 }
 
 // Message is what one delivery sends.
