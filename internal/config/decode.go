@@ -8,6 +8,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// scalar is a value that is written as one text.
+type scalar interface {
+	Parse(s string) error
+}
+
 // decoder turns a YAML tree into a File. It goes on after an error, so that
 // all of them are told at once, and remembers where each value stood.
 type decoder struct {
@@ -168,7 +173,7 @@ func (d *decoder) scalar(n *yaml.Node, s scalar, path string) {
 	if !ok {
 		return
 	}
-	if err := s.parse(text); err != nil {
+	if err := s.Parse(text); err != nil {
 		d.faultAt(path, strconv.Quote(text)+" does not fit", err.Error())
 	}
 }

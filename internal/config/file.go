@@ -1,10 +1,9 @@
 package config
 
 import (
-	"net/netip"
 	"time"
 
-	"quorumta/internal/mail"
+	"quorumta/internal/config/value"
 	"quorumta/internal/policy"
 )
 
@@ -167,21 +166,19 @@ type Log struct {
 	Level string `yaml:"level"`
 }
 
-// Duration is a time.Duration written as 90s, 15m, 4h or 7d.
-type Duration time.Duration
-
-// Size is a number of bytes written as 512, 50KB, 50MB or 5GB, in powers of
-// 1000.
-type Size int64
-
-// Prefix is a network or a single address.
-type Prefix netip.Prefix
-
-// Address is a mail address.
-type Address mail.Address
-
-// Reply is an SMTP reply written as "550 5.7.1 text".
-type Reply mail.Reply
+// The values that are written as one text.
+type (
+	// Duration is written as 90s, 15m, 4h or 7d.
+	Duration = value.Duration
+	// Size is written as 512, 50KB, 50MB or 5GB, in powers of 1000.
+	Size = value.Size
+	// Prefix is a network or a single address.
+	Prefix = value.Prefix
+	// Address is a mail address.
+	Address = value.Address
+	// Reply is an SMTP reply written as "550 5.7.1 text".
+	Reply = value.Reply
+)
 
 // Hosts are groups of hosts in the order they are tried: a text in the list is
 // a group of one, a list in the list is a group of equal preference.

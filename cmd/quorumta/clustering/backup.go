@@ -14,6 +14,7 @@ import (
 	"quorumta/cmd/quorumta/durable"
 	"quorumta/internal/admin/api"
 	"quorumta/internal/config"
+	"quorumta/internal/config/value"
 )
 
 type backupCmd struct {
@@ -45,7 +46,7 @@ func (c *backupCmd) Run(ctx context.Context, s console.Streams) error {
 	var rate config.Size
 	if c.Rate != "" {
 		var err error
-		if rate, err = config.ParseSize(c.Rate); err != nil {
+		if rate, err = value.ParseSize(c.Rate); err != nil {
 			return console.UsageError{Text: "--rate " + c.Rate + ": " + err.Error()}
 		}
 	}

@@ -8,7 +8,7 @@ import (
 
 	"quorumta/cmd/quorumta/console"
 	"quorumta/internal/admin/api"
-	"quorumta/internal/config"
+	"quorumta/internal/config/value"
 )
 
 type tokenCmd struct {
@@ -18,7 +18,7 @@ type tokenCmd struct {
 
 // Run draws a token and prints it.
 func (c *tokenCmd) Run(ctx context.Context, s console.Streams) error {
-	life, err := config.ParseDuration(c.For)
+	life, err := value.ParseDuration(c.For)
 	if err != nil {
 		return console.UsageError{Text: "--for " + c.For + ": " + err.Error()}
 	}

@@ -12,7 +12,7 @@ import (
 	"quorumta/cmd/quorumta/console"
 	"quorumta/cmd/quorumta/salvage"
 	"quorumta/internal/admin/api"
-	"quorumta/internal/config"
+	"quorumta/internal/config/value"
 	"quorumta/internal/mail"
 )
 
@@ -39,7 +39,7 @@ type selection struct {
 func (c *selection) choose() (api.Selection, error) {
 	s := api.Selection{State: c.State, Domain: strings.ToLower(c.Domain), Sender: c.Sender, If: c.If}
 	if c.Age != "" {
-		age, err := config.ParseDuration(c.Age)
+		age, err := value.ParseDuration(c.Age)
 		if err != nil {
 			return s, console.UsageError{Text: "--age " + c.Age + ": " + err.Error()}
 		}

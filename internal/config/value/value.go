@@ -1,4 +1,4 @@
-package config
+package value
 
 import (
 	"errors"
@@ -12,10 +12,21 @@ import (
 	"quorumta/internal/mail"
 )
 
-// scalar is a value that is written as one text.
-type scalar interface {
-	parse(s string) error
-}
+// Duration is a time.Duration written as 90s, 15m, 4h or 7d.
+type Duration time.Duration
+
+// Size is a number of bytes written as 512, 50KB, 50MB or 5GB, in powers of
+// 1000.
+type Size int64
+
+// Prefix is a network or a single address.
+type Prefix netip.Prefix
+
+// Address is a mail address.
+type Address mail.Address
+
+// Reply is an SMTP reply written as "550 5.7.1 text".
+type Reply mail.Reply
 
 var (
 	errDuration = errors.New("a duration is written as 90s, 15m, 4h or 7d")
@@ -24,8 +35,8 @@ var (
 	errReply    = errors.New("a reply is written as 550 5.7.1 text, with 4 or 5 as its first digit")
 )
 
-// parse reads a number and a unit; units may follow each other (1h30m).
-func (d *Duration) parse(s string) error {
+// Parse reads a number and a unit; units may follow each other (1h30m).
+func (d *Duration) Parse(s string) error {
 	v, err := ParseDuration(s)
 	if err == nil {
 		*d = Duration(v)
@@ -55,10 +66,12 @@ func ParseDuration(s string) (time.Duration, error) {
 	return v, nil
 }
 
-func (b *Size) parse(s string) error {
+// Parse reads what ParseSize does. What does not fit leaves the size as it was:
+// a default has no other fault.
+func (b *Size) Parse(s string) error {
 	v, err := ParseSize(s)
 	if err == nil {
-		*b = v // what does not fit leaves the default, which has no other fault
+		*b = v
 	}
 	return err
 }
@@ -87,7 +100,8 @@ func ParseSize(s string) (Size, error) {
 	return Size(n * factor), nil
 }
 
-func (p *Prefix) parse(s string) error {
+// Parse reads a network or a single address.
+func (p *Prefix) Parse(s string) error {
 	if a, err := netip.ParseAddr(s); err == nil {
 		*p = Prefix(netip.PrefixFrom(a, a.BitLen()))
 		return nil
@@ -103,7 +117,8 @@ func (p *Prefix) parse(s string) error {
 	return nil
 }
 
-func (a *Address) parse(s string) error {
+// Parse reads an address with a domain.
+func (a *Address) Parse(s string) error {
 	v, err := mail.ParseAddress(s)
 	if err != nil || v.Domain == "" {
 		return fmt.Errorf("%q is not a mail address with a domain", s)
@@ -112,7 +127,8 @@ func (a *Address) parse(s string) error {
 	return nil
 }
 
-func (r *Reply) parse(s string) error {
+// Parse reads code, enhanced code and text of a refusal.
+func (r *Reply) Parse(s string) error {
 	fields := strings.SplitN(s, " ", 3)
 	code, err := strconv.Atoi(fields[0])
 	if err != nil || len(fields) < 3 || (code/100 != 4 && code/100 != 5) || strings.Count(fields[1], ".") != 2 || fields[1][:1] != fields[0][:1] {
