@@ -77,6 +77,8 @@ type Listener struct {
 	Address string
 	// TLS says what it does about TLS; "" means TLSOff.
 	TLS TLSMode
+	// Config is what it shows of certificates; nil means Options.TLS.
+	Config *tls.Config
 	// Proxy names the net whose clients are balancers: they must begin with a
 	// PROXY header, version 1 or 2, which is believed. "" means that nobody's
 	// header is.
@@ -147,7 +149,10 @@ func (o *Options) complete() error {
 		switch l.TLS {
 		case TLSOff:
 		case TLSOffer, TLSRequire, TLSImplicit:
-			if o.TLS == nil {
+			if l.Config == nil {
+				l.Config = o.TLS
+			}
+			if l.Config == nil {
 				return fmt.Errorf("listener %s: tls: %s needs a certificate", l.Name, l.TLS)
 			}
 		default:

@@ -63,7 +63,7 @@ func (p *port) limit(l *Limits) {
 		Log:           s.o.Log.With("listener", p.Name),
 	}
 	if p.TLS == TLSOffer || p.TLS == TLSRequire {
-		o.TLS = s.o.TLS
+		o.TLS = p.Config
 	}
 	p.wire.Store(o)
 }
@@ -140,7 +140,7 @@ func (p *port) part(conn net.Conn, why error, headerRead bool) {
 		conn = proxied
 	}
 	if p.TLS == TLSImplicit {
-		conn = tls.Server(conn, p.server.o.TLS)
+		conn = tls.Server(conn, p.Config)
 	}
 	refuse(conn, why)
 }
@@ -168,7 +168,7 @@ func (p *port) serve(conn net.Conn) {
 	client := clientNet(addr)
 	spoken := conn
 	if p.TLS == TLSImplicit {
-		spoken = tls.Server(conn, p.server.o.TLS)
+		spoken = tls.Server(conn, p.Config)
 	}
 	c := wire.NewConn(withPeer(p.server.hard, addr), spoken, p.wire.Load())
 	if err := p.server.join(c, client); err != nil {

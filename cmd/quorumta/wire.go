@@ -128,15 +128,14 @@ func (n *node) wireSMTP() error {
 		Tracer:     n.telemetry.Tracer("smtp"),
 		Meter:      n.telemetry.Meter("smtp"),
 	}
-	if f.TLS.Cert != "" {
-		outside, err := newCertificate(f.TLS.Cert, f.TLS.Key, n.log)
-		if err != nil {
-			return err
-		}
-		o.TLS = outside.server()
+	shown, err := n.newCertificates(f)
+	if err != nil {
+		return err
 	}
 	for _, l := range f.Listeners {
-		o.Listeners = append(o.Listeners, smtp.Listener{Name: l.Name, Address: l.Address, TLS: smtp.TLSMode(l.TLS), Proxy: l.Proxy})
+		o.Listeners = append(o.Listeners, smtp.Listener{
+			Name: l.Name, Address: l.Address, TLS: smtp.TLSMode(l.TLS), Config: shown.server(l.Certificate), Proxy: l.Proxy,
+		})
 	}
 	n.smtp, err = smtp.New(o)
 	return err

@@ -35,6 +35,7 @@ func (c *checker) check() {
 	c.files()
 	c.environment()
 	c.listeners()
+	c.certificates()
 	c.limits()
 	c.rules()
 	c.transports()
@@ -118,13 +119,7 @@ func (c *checker) files() {
 		if name == "" {
 			continue
 		}
-		info, err := os.Stat(name)
-		switch {
-		case err != nil:
-			c.faultAt(path, "cannot read "+name, "paths are relative to the file")
-		case strings.HasSuffix(path, "key") && info.Mode().Perm()&0o077 != 0:
-			c.faultAt(path, fmt.Sprintf("%s may be read by others (mode %o)", name, info.Mode().Perm()), "chmod 600 it")
-		}
+		c.readable(path, name)
 	}
 }
 
@@ -166,7 +161,7 @@ func (c *checker) listeners() {
 		c.name(path, l.Name, names)
 		c.address(path+".address", l.Address, true)
 		c.choice(path+".tls", l.TLS, "", "off", "offer", "require", "implicit")
-		if l.TLS != "" && l.TLS != "off" && c.file.TLS.Cert == "" {
+		if l.TLS != "" && l.TLS != "off" && !c.file.certified(l) {
 			c.faultAt(path+".tls", "tls: "+l.TLS+" needs a certificate", "add tls: {cert: …, key: …} to the file")
 		}
 		if l.Proxy != "" && c.file.Nets[l.Proxy] == nil {

@@ -49,6 +49,8 @@ transports:
   - {name: dovecot, lmtp: {socket: /run/dovecot/lmtp}}
   - {name: boxes, lmtp: {}}
   - {name: nowhere, discard: {}}
+certificates:
+  - {name: partners, cert: mx.pem, key: mx.key}
 `
 
 // write puts the text and the files it names into a folder.
@@ -127,6 +129,9 @@ func TestFaults(t *testing.T) {
 		{"host", "mail1.corp.example:25", "mail1.corp.example:smtp", `is not a host, the port is not between 1 and 65535`},
 		{"listener without address", `address: ":25", `, ``, `listeners[0].address is missing`},
 		{"unknown proxy net", "proxy: balancers", "proxy: lb", `there is no net lb`},
+		{"unknown certificate", "proxy: balancers", "certificate: lb", `there is no certificate lb`},
+		{"certificate without key", "partners, cert: mx.pem, key: mx.key", "partners, cert: mx.pem", `a certificate needs cert and key`},
+		{"missing certificate", "partners, cert: mx.pem", "partners, cert: old.pem", `cannot read`},
 		{"name twice", "name: inbound", "name: inside", `the name inside is used twice`},
 		{"list expected", "steps: [F 2h 15m, G 16h 1h 1.5, F 4d 6h]", "steps: F 2h", `a list is expected here`},
 		{"alias", "do: reject", "do: *reject", `21:50: not YAML: *reject refers to nothing`},

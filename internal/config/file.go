@@ -23,10 +23,11 @@ type File struct {
 	Nets  map[string][]Prefix `yaml:"nets"`
 	Lists map[string][]string `yaml:"lists"`
 	// TLS is the certificate of the listeners.
-	TLS       Pair       `yaml:"tls"`
-	Listeners []Listener `yaml:"listeners"`
-	Limits    Limits     `yaml:"limits"`
-	Policy    Policy     `yaml:"policy"`
+	TLS          Pair          `yaml:"tls"`
+	Certificates []Certificate `yaml:"certificates"`
+	Listeners    []Listener    `yaml:"listeners"`
+	Limits       Limits        `yaml:"limits"`
+	Policy       Policy        `yaml:"policy"`
 	// Transports are beside "smtp", which is there anyway.
 	Transports []Transport `yaml:"transports"`
 	Routers    []Router    `yaml:"routers"`
@@ -106,6 +107,9 @@ type Listener struct {
 	TLS string `yaml:"tls"`
 	// Proxy names the net whose PROXY headers are believed and demanded.
 	Proxy string `yaml:"proxy"`
+	// Certificate names the one that is shown to who asks for no name that is
+	// known; "" means that of TLS.
+	Certificate string `yaml:"certificate"`
 }
 
 // Limits bound what clients may do.

@@ -93,9 +93,20 @@ func (f *File) resolve(dir string) {
 		&f.Data, &f.DSN.Templates, &f.Admin.Socket, &f.TLS.Cert, &f.TLS.Key,
 		&f.Cluster.TLS.CA, &f.Cluster.TLS.Cert, &f.Cluster.TLS.Key, &f.Cluster.TLS.CAKey,
 	} {
-		if *p != "" && !filepath.IsAbs(*p) {
-			*p = filepath.Join(dir, *p)
+		*p = absolute(dir, *p)
+	}
+	for i := range f.Certificates {
+		for _, p := range []*string{&f.Certificates[i].Cert, &f.Certificates[i].Key} {
+			*p = absolute(dir, *p)
 		}
 	}
 	f.DNS.resolve(dir)
+}
+
+// absolute is a path of the file, whose directory is dir; "" stays.
+func absolute(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
 }

@@ -12,7 +12,7 @@ import (
 
 // own are the keys whose values differ from node to node. All others say how
 // the cluster treats mail, and are the same everywhere.
-var own = []string{"node", "hostname", "data", "cluster", "admin", "tls", "listeners"}
+var own = []string{"node", "hostname", "data", "cluster", "admin", "tls", "certificates", "listeners"}
 
 // Shared is the part of the file that another node's file can have word for
 // word, as YAML.

@@ -37,7 +37,7 @@ func TestSharedPartMakesAnotherNodesFile(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, own2+string(shared))
 	}
-	differ := cmpopts.IgnoreFields(File{}, "Node", "Hostname", "Data", "Cluster", "Admin", "TLS", "Listeners")
+	differ := cmpopts.IgnoreFields(File{}, "Node", "Hostname", "Data", "Cluster", "Admin", "TLS", "Certificates", "Listeners")
 	unexported := cmpopts.IgnoreUnexported(File{})
 	prefixes := cmp.Comparer(func(a, b Prefix) bool { return a == b })
 	if d := cmp.Diff(first, second, differ, unexported, prefixes); d != "" {
