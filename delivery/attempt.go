@@ -126,9 +126,19 @@ func (a *attempt) prepare(content io.Reader) (err error) {
 	accepted := &a.Message.Accepted
 	a.form, err = a.d.rules.Load().Outgoing.Prepare(outgoing.Letter{
 		Content: content, Open: a.Content, Size: accepted.Size,
-		Facts: a.Facts(0), Top: a.traceparent(), UTF8: accepted.Envelope.UTF8, Now: a.d.o.Now(),
+		Facts: a.Facts(0), From: accepted.Envelope.From, Forwarded: a.forwarded(), Top: a.traceparent(), UTF8: accepted.Envelope.UTF8, Now: a.d.o.Now(),
 	})
 	return err
+}
+
+// forwarded reports whether all recipients stand in the place of others.
+func (a *attempt) forwarded() bool {
+	for _, n := range a.recipients {
+		if a.Message.Recipients[n].Parent == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Open implements transport.Source.

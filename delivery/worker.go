@@ -255,7 +255,7 @@ func (w *worker) send(ctx context.Context, a *attempt) (transport.Result, error)
 	defer span.End()
 	e := &a.Message.Accepted.Envelope
 	w.message = transport.Message{
-		ID: a.Message.Accepted.ID, From: e.From, Return: e.Return, EnvID: e.EnvID, EightBit: e.EightBit, UTF8: e.UTF8,
+		ID: a.Message.Accepted.ID, From: a.form.From, Return: e.Return, EnvID: e.EnvID, EightBit: e.EightBit, UTF8: e.UTF8,
 		Size: a.form.Size, Content: a.form.Content, Again: a,
 		BeforeDot:  a.lastLook,
 		Recipients: w.message.Recipients[:0],

@@ -16,6 +16,7 @@ import (
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"quorumta/internal/mail"
+	"quorumta/internal/mailauth/returnpath"
 	"quorumta/internal/policy"
 	"quorumta/queue"
 )
@@ -67,6 +68,9 @@ type Policy struct {
 	// Trusted names the net whose clients' traceparent fields are believed;
 	// "" means nobody's.
 	Trusted string
+	// Returns recognises the reverse-paths that mail went out with; nil: there is
+	// nothing about them.
+	Returns *returnpath.Rules
 }
 
 // Listener is a port.

@@ -20,6 +20,8 @@ const (
 	badSender
 	badRecipient
 	looping
+	forged
+	backscatter
 )
 
 // refusals are what clients are told.
@@ -30,6 +32,8 @@ var refusals = [...]gosmtp.SMTPError{
 	badSender:    {Code: 501, EnhancedCode: gosmtp.EnhancedCode{5, 1, 7}, Message: "The sender is not a mail address"},
 	badRecipient: {Code: 501, EnhancedCode: gosmtp.EnhancedCode{5, 1, 3}, Message: "The recipient is not a mail address"},
 	looping:      {Code: 554, EnhancedCode: gosmtp.EnhancedCode{5, 4, 6}, Message: "Too many Received fields: the message seems to loop"},
+	forged:       {Code: 550, EnhancedCode: gosmtp.EnhancedCode{5, 7, 1}, Message: "No mail was sent from this address: it is forged, or has expired"},
+	backscatter:  {Code: 550, EnhancedCode: gosmtp.EnhancedCode{5, 7, 1}, Message: "No mail was sent from this address: what is sent from there is tagged"},
 }
 
 func (r refusal) reply() *gosmtp.SMTPError { return &refusals[r] }

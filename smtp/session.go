@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"time"
@@ -8,6 +9,7 @@ import (
 	gosmtp "github.com/emersion/go-smtp"
 
 	"quorumta/internal/mail"
+	"quorumta/internal/mailauth/returnpath"
 	"quorumta/internal/policy"
 	"quorumta/queue/event"
 	"quorumta/smtp/wire"
@@ -104,11 +106,10 @@ func (s *session) Rcpt(to string, opts *gosmtp.RcptOptions) error {
 		// RFC 5321, section 4.5.1: always taken, whatever the policy.
 		recipient.Address = s.server.o.Postmaster
 	} else {
-		decision, err := s.decide(address)
-		if err != nil {
+		var err error
+		if rule, err = s.take(&recipient); err != nil {
 			return err
 		}
-		rule = decision
 	}
 	s.tx.envelope.Recipients = append(s.tx.envelope.Recipients, recipient)
 	s.tx.addRule(rule)
@@ -120,10 +121,51 @@ func (s *session) isPostmaster(a mail.Address) bool {
 		(a.Domain == "" || strings.EqualFold(a.Domain, s.server.o.Hostname))
 }
 
-// decide asks the stage rcpt and returns the name of the rule that accepts, or
-// what the client is told.
-func (s *session) decide(rcpt mail.Address) (string, error) {
-	facts := &policy.Facts{
+// take decides about a recipient and returns the name of the rule that accepts
+// it, or what the client is told. One that is a reverse-path of ours becomes the
+// address that this stands for; the original recipient (RFC 3461, section 4.2)
+// keeps what the client has said.
+func (s *session) take(r *mail.Recipient) (string, error) {
+	facts := s.facts(r.Address)
+	to, accepted, err := s.tx.policy.Returns.In(facts, s.server.o.Now())
+	if err != nil {
+		return "", s.notReturned(r.Address, err)
+	}
+	if to != r.Address {
+		if r.Original == "" {
+			r.Original = "rfc822;" + r.Address.String()
+		}
+		r.Address, facts.Rcpt = to, to
+	}
+	if accepted {
+		return "srs", nil
+	}
+	return s.decide(facts)
+}
+
+// notReturned is what a client is told whose recipient is no reverse-path of
+// ours, though it looks like one, or ought to be.
+func (s *session) notReturned(to mail.Address, err error) error {
+	reply := policyFailed.reply()
+	switch {
+	case errors.Is(err, returnpath.ErrForged):
+		reply = forged.reply()
+	case errors.Is(err, returnpath.ErrBackscatter):
+		reply = backscatter.reply()
+	default:
+		s.server.o.Log.Error("policy failed", "stage", "rcpt", "error", err)
+		s.server.metrics.refusedFor(s.conn.Context(), "policy_error")
+		return reply
+	}
+	s.server.metrics.refusedFor(s.conn.Context(), "return_path")
+	s.server.o.Log.Info("refused", "stage", "rcpt", "client", s.client.IP, "helo", s.client.Helo,
+		"from", s.tx.envelope.From.String(), "to", to.String(), "reply", reply.Message)
+	return reply
+}
+
+// facts are what the policy may know of a recipient.
+func (s *session) facts(rcpt mail.Address) *policy.Facts {
+	return &policy.Facts{
 		ClientIP:   s.addr,
 		ClientName: s.client.Name,
 		Helo:       s.client.Helo,
@@ -135,6 +177,11 @@ func (s *session) decide(rcpt mail.Address) (string, error) {
 		Size:       s.tx.announced,
 		Recipients: len(s.tx.envelope.Recipients),
 	}
+}
+
+// decide asks the stage rcpt and returns the name of the rule that accepts, or
+// what the client is told.
+func (s *session) decide(facts *policy.Facts) (string, error) {
 	began := s.server.o.Now()
 	decision, err := policy.Decide(s.tx.policy.Rcpt, facts)
 	s.tx.note(verdict{rule: decision.Rule, do: decision.Do, err: err, began: began, ended: s.server.o.Now()})
@@ -148,7 +195,7 @@ func (s *session) decide(rcpt mail.Address) (string, error) {
 	}
 	s.server.metrics.refusedFor(s.conn.Context(), "policy")
 	s.server.o.Log.Info("refused", "stage", "rcpt", "client", s.client.IP, "helo", s.client.Helo,
-		"from", s.tx.envelope.From.String(), "to", rcpt.String(),
+		"from", s.tx.envelope.From.String(), "to", facts.Rcpt.String(),
 		"rule", decision.Rule, "reply", decision.Reply.String())
 	return "", decided(decision.Reply)
 }

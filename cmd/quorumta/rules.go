@@ -83,6 +83,10 @@ func limitsOf(f *config.File) smtp.Limits {
 // policyOf compiles the rules of a file.
 func policyOf(f *config.File) (smtp.Policy, error) {
 	p := smtp.Policy{Env: f.Env(), Trusted: trusted(f)}
+	var err error
+	if p.Returns, err = rules.Returns(f); err != nil {
+		return p, err
+	}
 	for _, r := range f.Policy.RCPT {
 		c, err := f.Env().Condition(r.If)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quorumta/internal/mail"
+	"quorumta/internal/mailauth/returnpath"
 	"quorumta/internal/policy"
 )
 
@@ -16,6 +17,8 @@ import (
 type Rules struct {
 	// Sign are the signatures; each whose condition holds is made.
 	Sign []Signer
+	// Returns are the rules for reverse-paths; nil leaves them as they are.
+	Returns *returnpath.Rules
 }
 
 // Letter is a stored message, and what was decided about it for the recipients
@@ -29,6 +32,10 @@ type Letter struct {
 	Size int64
 	// Facts are what expressions may use.
 	Facts *policy.Facts
+	// From is the reverse-path that was decided on. Forwarded says that the
+	// recipients stand in the place of others.
+	From      mail.Address
+	Forwarded bool
 	// Top are fields that go before all others, signed by nobody.
 	Top string
 	// Add are fields for the header, "Name: value" each, and Remove the names
@@ -42,6 +49,8 @@ type Letter struct {
 
 // Form is the form in which a message goes out.
 type Form struct {
+	// From is the reverse-path.
+	From mail.Address
 	// Content is to be read once, and Size is how long it is.
 	Content io.Reader
 	Size    int64
@@ -88,6 +97,35 @@ func tooLong(err error) error {
 // Prepare makes the form of a letter. The error may be a *Refusal; all others
 // are failures to read the content.
 func (r *Rules) Prepare(l Letter) (Form, error) {
+	from, err := r.returnPath(&l)
+	if err != nil {
+		return Form{}, err
+	}
+	f, err := r.content(l)
+	f.From = from
+	return f, err
+}
+
+// Forwards reports whether forwarded mail goes out with another reverse-path
+// than mail of the same sender that is not.
+func (r *Rules) Forwards() bool { return r != nil && r.Returns.Rewrites() }
+
+// returnPath is the reverse-path that a letter goes out with.
+func (r *Rules) returnPath(l *Letter) (mail.Address, error) {
+	if r == nil || r.Returns == nil {
+		return l.From, nil
+	}
+	facts := *l.Facts
+	facts.Sender = l.From
+	from, err := r.Returns.Out(&facts, l.Forwarded, l.Now)
+	if err != nil {
+		return from, unusable(err)
+	}
+	return from, nil
+}
+
+// content makes the form of a letter's content.
+func (r *Rules) content(l Letter) (Form, error) {
 	d := desk{Letter: l}
 	var chosen []chosen
 	if r != nil {

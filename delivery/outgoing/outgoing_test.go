@@ -22,6 +22,8 @@ import (
 	"quorumta/internal/mailauth/canon"
 	"quorumta/internal/mailauth/dkim"
 	"quorumta/internal/mailauth/keyfile"
+	"quorumta/internal/mailauth/returnpath"
+	"quorumta/internal/mailauth/srs"
 	"quorumta/internal/policy"
 )
 
@@ -276,5 +278,41 @@ func TestRefusals(t *testing.T) {
 	l.Content = iotest.ErrReader(lost)
 	if _, err := with(func(*Signer) {}).Prepare(l); !errors.Is(err, lost) || errors.As(err, &refusal) {
 		t.Errorf("a header that cannot be read: %v", err)
+	}
+}
+
+func TestReturnPath(t *testing.T) {
+	r := &Rules{Returns: &returnpath.Rules{
+		SRS: &srs.Rewriter{Domain: "srs.example", Secrets: [][]byte{[]byte("s")}, Length: 4, MaxAge: 21, Separator: '='},
+		// It looks at the reverse-path that was decided on, not the sender's own.
+		SRSIf: compile(t, `sender.address == "errors@corp.example"`),
+	}}
+	s := &store{content: content}
+	for _, c := range []struct {
+		from      string
+		forwarded bool
+		want      string
+	}{{"errors", true, "SRS0="}, {"errors", false, "errors"}, {"a", true, "a"}} {
+		l := s.letter()
+		l.From, l.Forwarded = mail.Address{Local: c.from, Domain: "corp.example"}, c.forwarded
+		f, got := prepare(t, r, l)
+		if !strings.HasPrefix(f.From.Local, c.want) || got != content {
+			t.Errorf("%+v: %s", c, f.From)
+		}
+		plain := s.letter()
+		plain.From, plain.Forwarded = l.From, c.forwarded
+		if f, _ := prepare(t, nil, plain); f.From != plain.From {
+			t.Errorf("without rules: %s", f.From)
+		}
+	}
+	if !r.Forwards() || (*Rules)(nil).Forwards() || (&Rules{}).Forwards() {
+		t.Error("Forwards is wrong")
+	}
+	r.Returns.SRSIf = compile(t, `sender.domain.substring(100) == ""`)
+	l := s.letter()
+	l.From, l.Forwarded = mail.Address{Local: "a", Domain: "corp.example"}, true
+	var refusal *Refusal
+	if _, err := r.Prepare(l); !errors.As(err, &refusal) || refusal.Reply.Code != 451 {
+		t.Errorf("a condition that fails: %v", err)
 	}
 }

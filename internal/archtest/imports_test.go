@@ -13,7 +13,7 @@ import (
 // always import its own subpackages.
 var arrows = map[string][]string{
 	"cmd":                {"*"},
-	"smtp":               {"queue", "queue/event", "queue/state", "internal/mail", "internal/policy", "internal/dns", "internal/mailauth"},
+	"smtp":               {"queue", "queue/event", "queue/state", "internal/mail", "internal/policy", "internal/dns", "internal/mailauth", "internal/mailauth/"},
 	"delivery":           {"delivery/", "queue", "queue/event", "queue/state", "internal/mail", "internal/policy", "internal/dns", "internal/tlspolicy", "internal/mailauth", "internal/mailauth/", "internal/mail/header"},
 	"queue":              {"queue/", "cluster", "internal/mail"},
 	"queue/state":        {"queue/event", "queue/event/codec", "internal/mail"},
@@ -21,7 +21,7 @@ var arrows = map[string][]string{
 	"cluster":            {"cluster/"},
 	"bench":              {"bench/"},
 	"internal/mail":      {},
-	"internal/mailauth":  {"internal/mail", "internal/mail/header", "internal/dns"},
+	"internal/mailauth":  {"internal/mail", "internal/mail/header", "internal/dns", "internal/policy"},
 	"internal/policy":    {"internal/mail"},
 	"internal/dns":       {"internal/mail"},
 	"internal/tlspolicy": {"internal/mail", "internal/dns"},

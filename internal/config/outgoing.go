@@ -3,6 +3,7 @@ package config
 import (
 	"strconv"
 	"strings"
+	"time"
 )
 
 // DKIM is a signature that messages get on their way out. Domain, Selector,
@@ -27,6 +28,34 @@ type DKIM struct {
 	Expire Duration `yaml:"expire"`
 }
 
+// SRS rewrites reverse-paths of mail that is forwarded.
+type SRS struct {
+	If string `yaml:"if"`
+	// Domain is where rewritten addresses are.
+	Domain string `yaml:"domain"`
+	// Secret is a file: its first line is for new addresses, all are good for
+	// those that come back.
+	Secret string `yaml:"secret"`
+	// Hash is sha256 or sha1; Length how many characters of it an address has.
+	Hash   string `yaml:"hash"`
+	Length int    `yaml:"length"`
+	// MaxAge is how long an address is good.
+	MaxAge    Duration `yaml:"max_age"`
+	Separator string   `yaml:"separator"`
+}
+
+// BATV tags reverse-paths of other mail.
+type BATV struct {
+	If string `yaml:"if"`
+	// Keys are files by their number, 0 to 9; Key is the one that tags.
+	Keys   map[string]string `yaml:"keys"`
+	Key    string            `yaml:"key"`
+	MaxAge Duration          `yaml:"max_age"`
+	// Check is for which recipients a report without a tag is refused; "" for
+	// none.
+	Check string `yaml:"check"`
+}
+
 // unsignable are fields that change on the way (RFC 6376, section 5.4.1), and
 // the signature itself.
 var unsignable = []string{"return-path", "received", "dkim-signature", "arc-seal", "arc-message-signature", "arc-authentication-results"}
@@ -46,6 +75,49 @@ func (c *checker) outgoing() {
 		c.choice(path+".canon", d.Canon, "", "relaxed/relaxed", "relaxed/simple", "simple/relaxed", "simple/simple")
 		c.fields(path+".headers", d.Headers)
 		c.fields(path+".oversign", d.Oversign)
+	}
+	if c.file.SRS != nil {
+		c.srs(c.file.SRS)
+	}
+	if c.file.BATV != nil {
+		c.batv(c.file.BATV)
+	}
+}
+
+// day is what ages of return paths are counted in.
+const day = Duration(24 * time.Hour)
+
+func (c *checker) srs(s *SRS) {
+	c.condition("srs.if", s.If, "client", "sender", "message")
+	if !hostname.MatchString(strings.ToLower(s.Domain)) {
+		c.faultAt("srs.domain", "srs needs a domain for rewritten addresses", "one whose MX records lead here")
+	}
+	if s.Secret == "" {
+		c.faultAt("srs.secret", "srs needs a secret", "the name of a file, mode 0600, the same on all nodes")
+	}
+	c.choice("srs.hash", s.Hash, "", "sha256", "sha1")
+	c.choice("srs.separator", s.Separator, "", "=", "+", "-")
+	if s.Length != 0 && (s.Length < 4 || s.Length > 20) {
+		c.faultAt("srs.length", "a hash has 4 to 20 characters", "")
+	}
+	if s.MaxAge != 0 && (s.MaxAge < day || s.MaxAge > 500*day) {
+		c.faultAt("srs.max_age", "an address is good for 1d to 500d", "21d is usual")
+	}
+}
+
+func (c *checker) batv(b *BATV) {
+	c.condition("batv.if", b.If, "client", "sender", "message")
+	c.condition("batv.check", b.Check, "client", "sender", "rcpt", "message")
+	for number, file := range b.Keys {
+		if len(number) != 1 || number[0] < '0' || number[0] > '9' || file == "" {
+			c.faultAt("batv.keys."+number, strconv.Quote(number)+" is not the number of a key", "write keys: {1: FILE}, with a digit before the colon")
+		}
+	}
+	if b.Keys[b.Key] == "" {
+		c.faultAt("batv.key", "key names none of keys", "write key: 1")
+	}
+	if b.MaxAge != 0 && (b.MaxAge < day || b.MaxAge > 300*day) {
+		c.faultAt("batv.max_age", "a tag is good for 1d to 300d", "7d is usual")
 	}
 }
 

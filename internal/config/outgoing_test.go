@@ -8,6 +8,8 @@ import (
 const signing = `dkim:
   - {name: rsa, if: 'message.report || client.ip in nets.trusted', domain: from.domain, selector: '"s2026"', identity: '"@" + from.domain', key: '"keys/" + from.domain + ".pem"', optional: true, headers: [Sender, Comments], oversign: [From, To], canon: relaxed/simple, expire: 14d}
   - {name: ed25519, selector: '"e2026"', key: '"e.pem"'}
+srs: {if: '!(sender.domain in lists.ours)', domain: srs.example.com, secret: srs.secret, hash: sha1, length: 4, max_age: 21d, separator: "="}
+batv: {if: sender.domain in lists.ours, keys: {1: batv.1, 2: batv.2}, key: 2, max_age: 7d, check: rcpt.domain in lists.ours}
 `
 
 func TestSigningFaults(t *testing.T) {
@@ -29,6 +31,16 @@ func TestSigningFaults(t *testing.T) {
 		{"trace field", `Comments`, `Received`, `Received cannot be signed`},
 		{"field name", `Comments`, `"Comments:"`, `is not the name of a header field`},
 		{"twice", `name: ed25519`, `name: rsa`, `the name rsa is used twice`},
+		{"no domain", `domain: srs.example.com, `, ``, `srs needs a domain`},
+		{"no secret", `secret: srs.secret, `, ``, `srs needs a secret`},
+		{"hash", `sha1`, `md5`, `"md5" is not possible`},
+		{"short hash", `length: 4`, `length: 3`, `a hash has 4 to 20 characters`},
+		{"age", `max_age: 21d`, `max_age: 1h`, `an address is good for 1d to 500d`},
+		{"separator", `separator: "="`, `separator: "/"`, `"/" is not possible`},
+		{"key number", `2: batv.2`, `12: batv.2`, `"12" is not the number of a key`},
+		{"no such key", `key: 2,`, `key: 3,`, `key names none of keys`},
+		{"tag's age", `max_age: 7d`, `max_age: 1000d`, `a tag is good for`},
+		{"condition of a tag", `if: sender.domain in lists.ours, keys`, `if: rcpt.domain in lists.ours, keys`, `rcpt.domain is not known here`},
 		{"author at RCPT", "retry:\n  - {name: default,", "retry:\n  - {name: default, if: 'from.domain == \"x\"',", `from.domain is not known here`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -29,7 +29,11 @@ func Keys(log *slog.Logger) *outgoing.Keys {
 // names are constants are read now: what is wrong with them is the operator's
 // fault, a config.Faults.
 func Outgoing(f *config.File, keys *outgoing.Keys) (*outgoing.Rules, error) {
-	r := &outgoing.Rules{}
+	returns, err := Returns(f)
+	if err != nil {
+		return nil, err
+	}
+	r := &outgoing.Rules{Returns: returns}
 	for i := range f.DKIM {
 		s, err := signer(f, &f.DKIM[i], keys)
 		if err != nil {

@@ -51,6 +51,44 @@ func writeKey(t *testing.T, path string, bits int, mode os.FileMode) {
 	}
 }
 
+func TestSecrets(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"two": "new\n\nold\n", "empty": "\n", "open": "x\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(filepath.Join(dir, "open"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const text = "srs: {domain: srs.example, secret: two}\nbatv: {keys: {3: two}, key: 3}\n"
+	r, err := Returns(load(t, dir, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.SRS.Secrets) != 2 || string(r.SRS.Secrets[0]) != "new" || r.SRS.MaxAge != 21 || r.SRS.Length != 4 || r.SRS.SHA1 ||
+		string(r.BATV.Keys[3]) != "new" || r.BATV.Key != 3 || r.BATV.Days != 7 || r.Check != nil {
+		t.Errorf("%+v %+v", r.SRS, r.BATV)
+	}
+	for change, want := range map[string]string{
+		"secret: none": "6:36: read the key", "secret: open": "chmod 600", "secret: empty": "there is no secret in it", "keys: {3: open}": "chmod 600",
+	} {
+		key, _, _ := strings.Cut(change, ":")
+		_, after, _ := strings.Cut(text, key+":")
+		end := strings.IndexByte(after, '}')
+		old := key + ":" + after[:end]
+		if key == "keys" {
+			old += "}"
+		}
+		if _, err := Returns(load(t, dir, strings.Replace(text, old, change, 1))); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", change, err)
+		}
+	}
+	if r, err := Returns(load(t, dir, "")); r != nil || err != nil {
+		t.Errorf("without a word: %v, %v", r, err)
+	}
+}
+
 // What is wrong with a key whose name is a constant is found when the file is
 // read, and told with its place.
 func TestKeysAreReadWithTheFile(t *testing.T) {
