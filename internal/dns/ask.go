@@ -57,13 +57,20 @@ func (r *Resolver) ask(ctx context.Context, q question) answer {
 		}
 		if len(found.records) > 0 || found.err != nil {
 			return answer{
-				records: found.records, err: found.err, keep: max(keep, minKeep),
+				records: found.records, err: found.err, keep: max(keep, minKeep), octets: size(found.records),
 				origin: Origin{Name: Canonical(found.end), Secure: secure},
 			}
 		}
 		name = found.end
 	}
 	return answer{err: fmt.Errorf("more than %d aliases: %w", maxAliases, ErrTemporary), keep: keepTemporary}
+}
+
+func size(records []dns.RR) (octets int) {
+	for _, record := range records {
+		octets += dns.Len(record)
+	}
+	return octets
 }
 
 // step is what one zone or server says: records at the end of a chain of

@@ -16,6 +16,10 @@ const (
 	// popular is how often an answer must have been used to be asked for again
 	// before it ends.
 	popular = 3
+	// mostOctets is how much all answers together may take on the wire, in
+	// memory a few times that: one may have 64 KB, and whoever owns many domains
+	// makes many.
+	mostOctets = 16 << 20
 )
 
 // question is what is asked: an absolute name and a type.
@@ -31,6 +35,8 @@ type answer struct {
 	err     error
 	// keep is how long it may be remembered.
 	keep time.Duration
+	// octets is its size on the wire.
+	octets int
 }
 
 type entry struct {
@@ -66,7 +72,8 @@ type cache struct {
 
 	mu      sync.Mutex // guards what follows
 	closed  bool
-	age     int // counts what forget has begun
+	age     int // counts the times that all was forgotten
+	octets  int // of all entries
 	entries map[question]*entry
 	flights map[question]*flight
 }
@@ -93,6 +100,7 @@ func (c *cache) forget() {
 	defer c.mu.Unlock()
 	clear(c.entries)
 	clear(c.flights)
+	c.octets = 0
 	c.age++
 }
 
@@ -212,23 +220,36 @@ func (f *flight) wait(ctx context.Context) answer {
 	}
 }
 
-// putLocked makes room by giving up the entry that ends first of a few.
+// putLocked remembers an entry, for which others may have to go.
 func (c *cache) putLocked(q question, e *entry) {
-	if _, ok := c.entries[q]; !ok && len(c.entries) >= c.limit {
-		var victim question
-		var until time.Time
-		seen := 0
-		for candidate, old := range c.entries { // Go's order is random
-			if seen == 0 || old.until.Before(until) {
-				victim, until = candidate, old.until
-			}
-			if seen++; seen == 8 {
-				break
-			}
-		}
-		delete(c.entries, victim)
+	c.dropLocked(q)
+	for len(c.entries) > 0 && (len(c.entries) >= c.limit || c.octets+e.octets > mostOctets) {
+		c.dropLocked(c.victimLocked())
 	}
 	c.entries[q] = e
+	c.octets += e.octets
+}
+
+func (c *cache) dropLocked(q question) {
+	if old, ok := c.entries[q]; ok {
+		c.octets -= old.octets
+		delete(c.entries, q)
+	}
+}
+
+// victimLocked is the entry that ends first of a few.
+func (c *cache) victimLocked() (victim question) {
+	var until time.Time
+	seen := 0
+	for candidate, old := range c.entries { // Go's order is random
+		if seen == 0 || old.until.Before(until) {
+			victim, until = candidate, old.until
+		}
+		if seen++; seen == 8 {
+			break
+		}
+	}
+	return victim
 }
 
 // abandoned tells the end of the asker's patience from an answer.

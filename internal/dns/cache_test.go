@@ -66,6 +66,17 @@ func TestCacheIsBounded(t *testing.T) {
 		if h.size() != 10 {
 			t.Errorf("%d entries, want 10", h.size())
 		}
+		h.now.octets = mostOctets / 4
+		for i := range 5 {
+			h.get(t.Context(), question{fmt.Sprint("big", i), dns.TypeA})
+		}
+		if h.octets > mostOctets || h.size() < 4 {
+			t.Errorf("%d entries of %d octets", h.size(), h.octets)
+		}
+		h.forget()
+		if h.octets != 0 {
+			t.Errorf("%d octets of nothing", h.octets)
+		}
 	})
 }
 

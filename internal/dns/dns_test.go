@@ -25,9 +25,11 @@ type remote struct {
 	silent map[string]bool
 	// passedOver, if set, is told of each question that gets no answer.
 	passedOver chan struct{}
-	asked      atomic.Int32
-	tcp        atomic.Int32
-	noEDNS     bool
+	// mute is a type of questions that get no answer.
+	mute   uint16
+	asked  atomic.Int32
+	tcp    atomic.Int32
+	noEDNS bool
 	// signed names are validated, for those who ask.
 	signed map[string]bool
 	// lower spells questions its own way, over UDP.
@@ -48,7 +50,7 @@ func (z *remote) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	if z.lower && !overTCP {
 		m.Question[0].Name = name
 	}
-	if z.silent[name] {
+	if z.silent[name] || z.mute != 0 && z.mute == q.Question[0].Qtype {
 		if z.passedOver != nil {
 			z.passedOver <- struct{}{}
 		}
@@ -213,6 +215,9 @@ func TestLookupMX(t *testing.T) {
 		{"refused.example", nil, ErrTemporary},
 		{"loop.example", nil, ErrTemporary},
 		{"a..example", nil, ErrNotFound},
+		{"two.example..", nil, ErrNotFound},
+		{"..", nil, ErrNotFound},
+		{`two"example`, nil, ErrNotFound},
 		{"", nil, ErrNotFound},
 		{"with space.example", nil, ErrNotFound},
 		{strings.Repeat("a", 64) + ".example", nil, ErrNotFound},
@@ -249,6 +254,23 @@ func TestLookupHost(t *testing.T) {
 		got, _, err := r.LookupHost(t.Context(), test.name)
 		if text := strings.Trim(fmt.Sprint(got), "[]"); !errors.Is(err, test.err) || text != test.want {
 			t.Errorf("%s: got %v, %v; want %v, %v", test.name, got, err, test.want, test.err)
+		}
+	}
+}
+
+// A family whose name servers are silent does not hold up the other.
+func TestOneFamilyIsEnough(t *testing.T) {
+	for mute, want := range map[uint16]string{
+		dns.TypeAAAA: "[192.0.2.1 192.0.2.2] true",
+		dns.TypeA:    "[2001:db8::1] true",
+	} {
+		z := signedZone()
+		z.mute = mute
+		r := newResolver(t, Options{Servers: []netip.AddrPort{serve(t, z)}, Timeout: time.Minute})
+		start := time.Now()
+		got, o, err := r.LookupHost(t.Context(), "a.two.example")
+		if fmt.Sprint(got, o.Secure) != want || err != nil || time.Since(start) > 30*time.Second {
+			t.Errorf("got %v, %v, %v after %v; want %s", got, o, err, time.Since(start), want)
 		}
 	}
 }

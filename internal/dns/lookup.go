@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -85,42 +86,76 @@ func (r *Resolver) LookupCNAME(ctx context.Context, name string) (Origin, error)
 	return Origin{Name: Canonical(records[0].Target), Secure: origin.Secure}, nil
 }
 
+// patience is how long the addresses of one family wait for those of the other
+// (RFC 8305, section 3, which thinks of people and takes 50 ms). What comes
+// later is remembered for the next time.
+const patience = time.Second
+
 // LookupHost returns the name's addresses, IPv6 first; a literal address is
-// returned as it is.
+// returned as it is. Name servers exist that fail for AAAA alone, or are slow to
+// do so: one family is enough.
 func (r *Resolver) LookupHost(ctx context.Context, name string) ([]netip.Addr, Origin, error) {
 	if addrs := local(name); addrs != nil {
 		return addrs, Origin{Name: Canonical(name)}, nil
 	}
-	type result struct {
-		records []*dns.AAAA
-		origin  Origin
-		err     error
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // whoever is late waits no longer
+	six := make(chan family[*dns.AAAA], 1)
+	four := make(chan family[*dns.A], 1)
+	go func() { six <- findFamily[*dns.AAAA](ctx, r, name, dns.TypeAAAA) }()
+	go func() { four <- findFamily[*dns.A](ctx, r, name, dns.TypeA) }()
+	var v6 family[*dns.AAAA]
+	var v4 family[*dns.A]
+	select {
+	case v6 = <-six:
+		v4 = wait(four, len(v6.records) > 0)
+	case v4 = <-four:
+		v6 = wait(six, len(v4.records) > 0)
 	}
-	six := make(chan result, 1)
-	go func() {
-		records, origin, err := find[*dns.AAAA](ctx, r, name, dns.TypeAAAA)
-		six <- result{records, origin, err}
-	}()
-	v4, origin, err := find[*dns.A](ctx, r, name, dns.TypeA)
-	v6 := <-six
 	var out []netip.Addr
 	for _, record := range v6.records {
 		out = appendAddr(out, record.AAAA.To16())
 	}
-	for _, record := range v4 {
+	for _, record := range v4.records {
 		out = appendAddr(out, record.A.To4())
 	}
-	// Name servers exist that fail for AAAA alone: one answer is enough.
 	switch {
-	case len(v6.records) > 0 && len(v4) > 0:
-		return out, Origin{Name: v6.origin.Name, Secure: v6.origin.Secure && origin.Secure}, nil
+	case len(v6.records) > 0 && len(v4.records) > 0:
+		return out, Origin{Name: v6.origin.Name, Secure: v6.origin.Secure && v4.origin.Secure}, nil
 	case len(v6.records) > 0:
 		return out, v6.origin, nil
-	case len(v4) > 0:
-		return out, origin, nil
+	case len(v4.records) > 0:
+		return out, v4.origin, nil
 	}
-	origin.Secure = origin.Secure && v6.origin.Secure
-	return nil, origin, worse(v6.err, err)
+	v4.origin.Secure = v4.origin.Secure && v6.origin.Secure
+	return nil, v4.origin, worse(v6.err, v4.err)
+}
+
+// family is what the look-up of one address family came to.
+type family[T dns.RR] struct {
+	records []T
+	origin  Origin
+	err     error
+}
+
+func findFamily[T dns.RR](ctx context.Context, r *Resolver, name string, qtype uint16) family[T] {
+	records, origin, err := find[T](ctx, r, name, qtype)
+	return family[T]{records, origin, err}
+}
+
+// wait returns what comes; where it is not needed it must come soon.
+func wait[T dns.RR](coming <-chan family[T], enough bool) family[T] {
+	if !enough {
+		return <-coming
+	}
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case f := <-coming:
+		return f
+	case <-late.C:
+		return family[T]{err: ErrTemporary}
+	}
 }
 
 func appendAddr(list []netip.Addr, ip []byte) []netip.Addr {

@@ -25,11 +25,15 @@ func absolute(name string) (string, error) {
 		break
 	}
 	labels, ok := dns.IsDomainName(ascii)
-	if !ok || labels == 0 || len(ascii) > 253 || strings.ContainsAny(ascii, "\\ \t\r\n\x00") {
+	if !ok || labels == 0 || len(ascii) > 253 || strings.HasSuffix(ascii, ".") || strings.ContainsFunc(ascii, odd) {
 		return "", fmt.Errorf("%q is no domain name: %w", name, ErrNotFound)
 	}
 	return ascii + ".", nil
 }
+
+// odd are characters that names on the wire may have and those of mail have not;
+// the library writes them in another way than it reads them.
+func odd(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune("\\\"'();@", c) }
 
 // local answers without a question: literal addresses, with or without the
 // brackets of RFC 5321, section 4.1.3, and localhost (RFC 6761, section 6.3).
