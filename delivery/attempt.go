@@ -25,6 +25,7 @@ const claimTimeout = 30 * time.Second
 // attempt is one job being carried out.
 type attempt struct {
 	outcome.Attempt
+	whereto
 	d          *Deliverer
 	office     *queue.Office
 	recipients []uint32
@@ -61,6 +62,7 @@ func (d *Deliverer) newAttempt(q *queue.Office, m *state.Message, recipients []u
 // goes notes where the attempt goes.
 func (a *attempt) goes(router string, t route.Target) {
 	a.Router, a.Transport, a.traced = router, t.Transport, t.Trace
+	a.hosts, a.MX = t.Hosts, !t.Named
 }
 
 // at notes where the attempt has come to.

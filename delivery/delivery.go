@@ -16,6 +16,7 @@ import (
 	"quorumta/delivery/crew"
 	"quorumta/delivery/dsn"
 	"quorumta/delivery/gate"
+	"quorumta/delivery/memory"
 	"quorumta/delivery/outgoing"
 	"quorumta/delivery/own"
 	"quorumta/delivery/retry"
@@ -37,6 +38,9 @@ type Options struct {
 	// Own is where the relay listens, to be kept up to date while delivery runs;
 	// nil where the router does not ask.
 	Own *own.Places
+	// Memory is what the cluster knows of hosts that fail, to be exchanged while
+	// delivery runs; nil: this node keeps what it learns to itself.
+	Memory *memory.Book
 	// Sites holds the name that we say in EHLO, TLS roots, time-outs and
 	// limits of sites. Its clock and tracer are ours if it has none.
 	Sites  site.Options
@@ -129,6 +133,9 @@ func (o Options) filled() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Memory == nil {
+		o.Memory = memory.New(memory.Options{Now: o.Now})
+	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -152,11 +159,10 @@ type Deliverer struct {
 	o       Options
 	rules   atomic.Pointer[Rules]
 	sites   *site.Set
+	memory  recollection
 	window  *window.Window
 	meters  *meters
 	offices offices
-	// paused counts offices that may not deliver.
-	paused atomic.Int64
 	// routing bounds how many messages are routed at once, gate how many of
 	// them for one domain: its DNS may be slow.
 	routing *semaphore.Weighted
@@ -184,11 +190,13 @@ func New(o Options) (*Deliverer, error) {
 		routing: semaphore.NewWeighted(int64(o.Limits.Routing)),
 		gate:    gate.New(max(1, o.Limits.Routing/16)),
 	}
+	d.memory.Book = o.Memory
+	d.memory.OnBack(d.back)
 	d.SetRules(o.Rules)
 	d.work, d.giveUp = context.WithCancel(context.Background())
 	d.records, d.forget = context.WithCancel(context.Background())
 	var err error
-	if d.meters, err = newMeters(o.Meter, d.window, &d.paused); err != nil {
+	if d.meters, err = newMeters(o.Meter, d.window, &d.offices.paused, d.memory.Len); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -199,6 +207,7 @@ func New(o Options) (*Deliverer, error) {
 func (d *Deliverer) SetRules(r Rules) {
 	d.sites.SetTransports(r.Transports) // before a router leads to them
 	d.rules.Store(&r)
+	d.memory.Expire(r.Retry.Options().Remember)
 }
 
 // recordBound is how long outcomes may take to be recorded at the end.
@@ -214,6 +223,7 @@ func (d *Deliverer) Run(ctx context.Context) error {
 	if d.o.Own != nil {
 		chores.Go(func() { d.o.Own.Run(choring) })
 	}
+	chores.Go(func() { d.memory.Run(choring) })
 	err := d.o.Queue.Offices(ctx, d.serve)
 
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.o.Limits.Drain)

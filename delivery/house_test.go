@@ -118,8 +118,13 @@ func (h *house) rules(change func(*Rules)) {
 // every tries again after the interval until the cut-off.
 func every(t testing.TB, interval, cutoff time.Duration) *retry.Rules {
 	t.Helper()
-	step := retry.Step{Letter: 'F', Cutoff: cutoff, Interval: interval, Factor: 1}
-	r, err := retry.New([]retry.Rule{{Name: "test", Steps: []retry.Step{step}}}, retry.Options{})
+	return ruled(t, retry.Options{}, retry.Step{Letter: 'F', Cutoff: cutoff, Interval: interval, Factor: 1})
+}
+
+// ruled are rules of one step.
+func ruled(t testing.TB, o retry.Options, step retry.Step) *retry.Rules {
+	t.Helper()
+	r, err := retry.New([]retry.Rule{{Name: "test", Steps: []retry.Step{step}}}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,6 +256,7 @@ type remote struct {
 
 	letters               []letter
 	connections, together int
+	refused               int
 	conns                 []net.Conn
 }
 
@@ -296,6 +302,7 @@ func (w *world) dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refuse {
+		r.refused++
 		return nil, errors.New("connection refused")
 	}
 	client, server := net.Pipe()

@@ -2,7 +2,10 @@ package delivery
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"quorumta/delivery/scan"
@@ -15,6 +18,8 @@ import (
 type offices struct {
 	mu   sync.Mutex
 	held map[window.Office]*queue.Office
+	// paused counts those that may not deliver.
+	paused atomic.Int64
 }
 
 // get is nil for an office that has ended.
@@ -22,6 +27,13 @@ func (s *offices) get(o window.Office) *queue.Office {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.held[o]
+}
+
+// all are those that have not ended.
+func (s *offices) all() []*queue.Office {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.held))
 }
 
 func (s *offices) set(o window.Office, q *queue.Office) {
@@ -57,10 +69,10 @@ func (d *Deliverer) serve(ctx context.Context, q *queue.Office) {
 		if ctx.Err() != nil {
 			return
 		}
-		d.paused.Add(1)
+		d.offices.paused.Add(1)
 		d.o.Log.Warn("delivery of a shard stops: its store is sick, or its lease has run out", "shard", q.Shard(), "term", q.Term())
 		d.await(ctx, q, true, 0)
-		d.paused.Add(-1)
+		d.offices.paused.Add(-1)
 		if ctx.Err() == nil {
 			d.o.Log.Info("delivery of a shard goes on", "shard", q.Shard(), "term", q.Term())
 		}

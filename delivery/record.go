@@ -18,7 +18,10 @@ func (d *Deliverer) record(a *attempt, verdicts []outcome.Verdict) (again time.T
 	now, r := a.office.Now(), d.rules.Load()
 	a.Took = d.o.Now().Sub(a.began)
 	rules := outcome.Rules{Retry: r.Retry, Warnings: r.Warnings, DSN: r.DSN}
+	d.remember(a, verdicts, r)
+	a.Since = d.since(a, r)
 	again = rules.Schedule(&a.Attempt, verdicts, now)
+	d.agree(a, verdicts)
 	all, err := rules.Settle(&a.Attempt, a.claim.Number, verdicts, now)
 	if err != nil {
 		d.o.Log.ErrorContext(d.records, "no report can be made: the recipients wait", "id", id, "error", err)

@@ -187,7 +187,8 @@ func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message,
 	if ctx.Err() != nil {
 		return
 	}
-	if q := d.offices.get(key.Office); q != nil {
+	q := d.offices.get(key.Office)
+	if q != nil {
 		// In parts, for the report of each has a size that can be sent.
 		for part := range slices.Chunk(all.ended, d.o.Limits.Recipients) {
 			d.record(d.newAttempt(q, m, nil), part)
@@ -195,6 +196,9 @@ func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message,
 	}
 	sender := m.Accepted.Envelope.From.String()
 	for _, g := range all.groups {
+		if q != nil {
+			g.recipients = d.spare(q, m, g)
+		}
 		s := d.sites.Site(g.target)
 		var plan *window.Plan
 		if len(m.Recipients) <= d.o.Limits.Recipients { // what waits must not hold large ones

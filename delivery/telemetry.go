@@ -26,7 +26,7 @@ type meters struct {
 	delay       metric.Float64Histogram
 }
 
-func newMeters(m metric.Meter, w *window.Window, paused *atomic.Int64) (*meters, error) {
+func newMeters(m metric.Meter, w *window.Window, paused *atomic.Int64, failures func() int) (*meters, error) {
 	var x meters
 	var errs [7]error
 	x.outcomes = map[string]metric.MeasurementOption{}
@@ -45,7 +45,7 @@ func newMeters(m metric.Meter, w *window.Window, paused *atomic.Int64) (*meters,
 		metric.WithDescription("From acceptance to delivery, by recipient."))
 	x.signatures, errs[5] = m.Int64Counter("quorumta_delivery_signatures",
 		metric.WithDescription("Signatures put on messages, at each attempt."))
-	errs[6] = observe(m, w, paused)
+	errs[6] = observe(m, w, paused, failures)
 	return &x, errors.Join(errs[:]...)
 }
 
@@ -57,7 +57,7 @@ func (x *meters) signed(n int) {
 }
 
 // observe reports what the window holds whenever metrics are read.
-func observe(m metric.Meter, w *window.Window, paused *atomic.Int64) error {
+func observe(m metric.Meter, w *window.Window, paused *atomic.Int64, failures func() int) error {
 	gauges := []struct {
 		name, text string
 		value      func(window.Load) int
@@ -67,6 +67,7 @@ func observe(m metric.Meter, w *window.Window, paused *atomic.Int64) error {
 		{"quorumta_delivery_connections", "Connections open or being opened.", func(l window.Load) int { return l.Workers }},
 		{"quorumta_delivery_offices_paused", "Shards whose mail this node may not deliver now, though it leads them.",
 			func(window.Load) int { return int(paused.Load()) }},
+		{"quorumta_delivery_failures_known", "Hosts and addresses that are known to fail, at whatever node.", func(window.Load) int { return failures() }},
 		{"quorumta_delivery_sites_suspended", "Sites that refuse and rest.", func(l window.Load) int { return l.Suspended }},
 	}
 	for _, g := range gauges {

@@ -169,6 +169,9 @@ func (w *worker) try(ctx context.Context, a *attempt, j *window.Job) bool {
 			continue
 		}
 		w.learn(err, failure, res)
+		if err != nil && !ours(err) {
+			a.failed = a.peer(a.Host, a.IP)
+		}
 		cause := outcome.Cause{Kind: failure.Kind, Reply: failure.Reply}
 		if ours(err) && !res.Dot {
 			cause = ourCause(err)
@@ -200,6 +203,10 @@ func (w *worker) connect(ctx context.Context, a *attempt, j *window.Job) bool {
 	if failure == nil {
 		w.d.meters.connected(true)
 		w.conn, w.carried = conn, 0
+		peer := conn.Peer()
+		for _, key := range a.peer(peer.Host, peer.IP) {
+			w.d.memory.Worked(key, hostKeys(a.hosts))
+		}
 		return true
 	}
 	what := outcome.Deferred
@@ -212,6 +219,7 @@ func (w *worker) connect(ctx context.Context, a *attempt, j *window.Job) bool {
 		}
 	}
 	a.at(*failure)
+	a.failed = hostKeys(a.hosts)
 	trace.SpanFromContext(ctx).SetStatus(codes.Error, failure.Reply.Text)
 	if what == outcome.Returned && !a.begun {
 		w.d.window.Requeue(j)
@@ -347,6 +355,7 @@ func (d *Deliverer) postpone(j *window.Job) {
 	}
 	why, _ := j.Lane.Site.Failing()
 	a.at(why)
+	a.hosts = j.Lane.Site.Hosts()
 	again := d.record(a, alike(a.recipients, outcome.Deferred, why))
 	d.window.Done(j, d.here(a.office, again))
 }

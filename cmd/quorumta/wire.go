@@ -3,16 +3,19 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
 
 	"quorumta/cmd/quorumta/archive"
 	"quorumta/delivery"
+	"quorumta/delivery/memory"
 	"quorumta/delivery/own"
 	"quorumta/delivery/site"
 	"quorumta/internal/admin"
@@ -69,6 +72,7 @@ func (n *node) wireDelivery() error {
 			return call.Ask[struct{}, []netip.AddrPort](ctx, n.cluster.Call, member, callListeners, struct{}{})
 		},
 	})
+	failures := n.remember()
 	n.cluster.Handle(callListeners, call.Answer(func(context.Context, struct{}) ([]netip.AddrPort, error) { return n.places.Here() }))
 	rules, err := n.rulesOf(f)
 	if err != nil {
@@ -82,6 +86,7 @@ func (n *node) wireDelivery() error {
 		Queue:   n.queue,
 		Rules:   rules,
 		Own:     n.places,
+		Memory:  failures,
 		Sites:   site.Options{SMTP: sessions(f)},
 		May:     n.mayDeliver,
 		Pressed: n.memory.Short,
@@ -91,6 +96,26 @@ func (n *node) wireDelivery() error {
 	})
 	return err
 }
+
+// remember makes the memory of what fails, which the nodes share.
+func (n *node) remember() *memory.Book {
+	book := memory.New(memory.Options{
+		Name: n.file.Node,
+		Others: func() []string {
+			others := n.members()
+			delete(others, n.file.Node)
+			return slices.Collect(maps.Keys(others))
+		},
+		Tell: func(ctx context.Context, member string, b memory.Batch) (memory.Batch, error) {
+			return call.Ask[memory.Batch, memory.Batch](ctx, n.cluster.Call, member, callFailures, b)
+		},
+	})
+	n.cluster.Handle(callFailures, call.Answer(book.Hear))
+	return book
+}
+
+// callFailures tells a member of hosts and addresses that fail or work again.
+const callFailures = "delivery.failures"
 
 // callListeners asks a member where it takes mail.
 const callListeners = "relay.listeners"

@@ -37,6 +37,9 @@ type Attempt struct {
 	RelaysDSN bool
 	// Took is how long it took.
 	Took time.Duration
+	// Since is the first failure that any mail has met of what an error of the
+	// class speaks of; the zero time where nothing is known. Nil: nothing is.
+	Since func(retry.Class, uint32) time.Time
 	// Content opens the message's content, for a report.
 	Content func() (io.ReadCloser, error)
 }
@@ -62,12 +65,22 @@ func (r Rules) schedule(a *Attempt, v *Verdict, now time.Time) {
 			v.Due = now.Add(RestAfterFault)
 		}
 	case Deferred, Doubted:
-		plan := r.Retry.Plan(a.error(v, now))
-		v.Rule, v.Due, v.Expired = plan.Rule, plan.Due, plan.Expired
+		e := a.error(v, now)
+		plan := r.Retry.Plan(e)
+		v.Rule, v.Due, v.Expired, v.Past, v.Next = plan.Rule, plan.Due, plan.Expired, plan.Past, plan.Due
 		if v.Expired {
+			if v.Past {
+				v.Next = r.Retry.Probe(e)
+			}
 			return
 		}
 		v.Until = plan.Until
+		if !v.Wait.IsZero() {
+			v.Due = v.Wait
+			if v.Due.After(v.Until) {
+				v.Due = v.Until
+			}
+		}
 		warnings := r.Warnings
 		if plan.Warnings != nil {
 			warnings = plan.Warnings
@@ -92,6 +105,11 @@ func (a *Attempt) error(v *Verdict, now time.Time) retry.Error {
 	}
 	if retry.ClassOf(rcpt.Error) == class {
 		e.Since = rcpt.FirstFailed
+	}
+	if a.Since != nil {
+		if since := a.Since(class, v.Recipient); !since.IsZero() && (e.Since.IsZero() || since.Before(e.Since)) {
+			e.Since = since
+		}
 	}
 	return e
 }

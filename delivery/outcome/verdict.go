@@ -38,6 +38,13 @@ type Verdict struct {
 	// Until is when a further failure would be final, Rule the retry rule's name.
 	Until time.Time
 	Rule  string
+	// Wait is when a host that is known to be bad is tried again: the recipient
+	// has not been tried. Zero: it has.
+	Wait time.Time
+	// Next is when the rules want what failed to be tried again, for all who wait
+	// for it; zero where that is not known. Past: its last cut-off has passed.
+	Next time.Time
+	Past bool
 	// warnings is how many of a delay the sender should have had by now.
 	warnings uint32
 }

@@ -26,8 +26,17 @@ type Rule struct {
 	Warnings Warnings
 }
 
-// Options bound what rules say. Zero means the default.
+// Options bound what rules say, and say what they count. Zero means the default.
 type Options struct {
+	// AnySender: failures of an address count for all senders together, not for
+	// each.
+	AnySender bool
+	// TryAfterCutoff: what is for hosts that have failed past the last cut-off is
+	// tried once, each message; otherwise one is tried for all in each interval
+	// (Exim's delay_after_cutoff, which is the default there as well).
+	TryAfterCutoff bool
+	// Remember is after what time without news a failure is forgotten; 7 d.
+	Remember time.Duration
 	// IntervalMost is the longest interval; 24 h.
 	IntervalMost time.Duration
 	// Random returns a number in [0, n); nil means math/rand/v2.
@@ -57,6 +66,9 @@ func New(rules []Rule, o Options) (*Rules, error) {
 	if o.IntervalMost == 0 {
 		o.IntervalMost = day
 	}
+	if o.Remember == 0 {
+		o.Remember = week
+	}
 	var faults []error
 	for i, rule := range rules {
 		if rule.Name == "" {
@@ -76,6 +88,9 @@ func New(rules []Rule, o Options) (*Rules, error) {
 	}
 	return &Rules{rules: slices.Clone(rules), o: o}, errors.Join(faults...)
 }
+
+// Options are those that the rules were made with.
+func (r *Rules) Options() Options { return r.o }
 
 // Error is a recipient's newest unsuccessful attempt and those before it.
 type Error struct {
@@ -107,6 +122,9 @@ type Plan struct {
 	// the last.
 	Due     time.Time
 	Expired bool
+	// Past says that it is what failed that has come to the last cut-off, and not
+	// this recipient alone.
+	Past bool
 	// Until is when a failure will be the last.
 	Until time.Time
 	// Warnings are the rule's own; nil: those for all mail.
@@ -130,6 +148,7 @@ func (r *Rules) Plan(e Error) Plan {
 	last := rule.Steps[len(rule.Steps)-1].Cutoff
 	p.Until = earlier(since, own).Add(last)
 	elapsed := max(e.Now.Sub(since), 0)
+	p.Past = elapsed >= last
 	var began time.Duration
 	for p.Step = 0; p.Step < len(rule.Steps) && elapsed >= rule.Steps[p.Step].Cutoff; p.Step++ {
 		began = rule.Steps[p.Step].Cutoff

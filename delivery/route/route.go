@@ -63,6 +63,9 @@ type Host struct {
 	Group int
 }
 
+// At is the address and the port.
+func At(h Host) netip.AddrPort { return netip.AddrPortFrom(h.Addr, h.Port) }
+
 // TLSMode is what TLS a target wants.
 type TLSMode string
 

@@ -205,7 +205,7 @@ func defaults() *File {
 		Admin:       Admin{Socket: "/run/quorumta/admin.sock"},
 		Limits:      Limits{Message: 50_000_000, Recipients: 1000, Connections: 2000, PerClient: 50, Received: 50},
 		Retry:       defaultRetry(),
-		RetryLimits: RetryLimits{Interval: Duration(24 * time.Hour)},
+		RetryLimits: defaultRetryLimits(),
 		DSN:         DSN{WarnAfter: []Duration{Duration(4 * time.Hour)}, Return: "headers", MaxBody: 50_000, DoubleBounce: "postmaster"},
 		Keep:        Keep{History: Duration(7 * 24 * time.Hour), FreeDisk: 5_000_000_000},
 		Log:         Log{Format: "json", Level: "info"},

@@ -22,12 +22,25 @@ type Retry struct {
 type RetryLimits struct {
 	// Interval is the longest between two attempts.
 	Interval Duration `yaml:"interval"`
+	// Remember is after what time without news the failures of a host or an
+	// address are forgotten.
+	Remember Duration `yaml:"remember"`
+	// PerSender counts failures of an address for each sender apart.
+	PerSender bool `yaml:"per_sender"`
+	// DelayAfterCutoff has one message in each interval try hosts that have
+	// failed for the rule's whole time; without it each is tried once.
+	DelayAfterCutoff bool `yaml:"delay_after_cutoff"`
 }
 
 // defaultRetry is the schedule of a file that has none: it bridges a long
 // weekend, and is the one that administrators know from Exim.
 func defaultRetry() []Retry {
 	return []Retry{{Name: "default", Steps: []string{"F 2h 15m", "G 16h 1h 1.5", "F 4d 6h"}}}
+}
+
+func defaultRetryLimits() RetryLimits {
+	day := Duration(24 * time.Hour)
+	return RetryLimits{Interval: day, Remember: 7 * day, PerSender: true, DelayAfterCutoff: true}
 }
 
 func (c *checker) retries() {
@@ -43,6 +56,9 @@ func (c *checker) retries() {
 	}
 	if l := time.Duration(c.file.RetryLimits.Interval); l < time.Minute || l > 24*time.Hour {
 		c.faultAt("retry_limits.interval", "the longest interval is from 1m to 24h", "steps say how long theirs are")
+	}
+	if time.Duration(c.file.RetryLimits.Remember) < time.Hour {
+		c.faultAt("retry_limits.remember", "failures are remembered for an hour at least", "longer than the longest interval")
 	}
 }
 

@@ -11,12 +11,12 @@ import (
 func TestRetryKeys(t *testing.T) {
 	const old = "  - {name: default, steps: [F 2h 15m, G 16h 1h 1.5, F 4d 6h]}\n"
 	with := func(text string) (*File, error) { return Load(write(t, strings.Replace(example, old, text, 1)), "") }
-	f, err := with("  - {name: a, errors: [rcpt_4xx, lookup], if: 'rcpt.domain in lists.ours', steps: [], warn_after: []}\nretry_limits: {interval: 6h}\n")
+	f, err := with("  - {name: a, errors: [rcpt_4xx, lookup], if: 'rcpt.domain in lists.ours', steps: [], warn_after: []}\nretry_limits: {interval: 6h, delay_after_cutoff: false}\n")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := f.Retry[0]
-	if len(r.Errors) != 2 || r.Steps == nil || len(r.Steps) != 0 || r.WarnAfter == nil || time.Duration(f.RetryLimits.Interval) != 6*time.Hour {
+	if len(r.Errors) != 2 || r.Steps == nil || len(r.Steps) != 0 || r.WarnAfter == nil || time.Duration(f.RetryLimits.Interval) != 6*time.Hour || f.RetryLimits.DelayAfterCutoff || !f.RetryLimits.PerSender {
 		t.Errorf("got %+v, %+v", r, f.RetryLimits)
 	}
 	for text, want := range map[string]string{

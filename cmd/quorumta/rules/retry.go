@@ -49,7 +49,11 @@ func Retry(f *config.File) (*retry.Rules, error) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	return retry.New(rules, retry.Options{IntervalMost: time.Duration(f.RetryLimits.Interval)})
+	l := f.RetryLimits
+	return retry.New(rules, retry.Options{
+		IntervalMost: time.Duration(l.Interval), Remember: time.Duration(l.Remember),
+		AnySender: !l.PerSender, TryAfterCutoff: !l.DelayAfterCutoff,
+	})
 }
 
 // Warnings are the ages at which a sender is told of a delay; nil where nothing

@@ -1,0 +1,144 @@
+package delivery
+
+import (
+	"time"
+
+	"quorumta/delivery/memory"
+	"quorumta/delivery/outcome"
+	"quorumta/delivery/retry"
+	"quorumta/delivery/route"
+	"quorumta/queue"
+	"quorumta/queue/event"
+	"quorumta/queue/state"
+)
+
+// whereto is which hosts an attempt may go to, and which of them have failed it.
+type whereto struct {
+	hosts  []route.Host
+	failed []memory.Key
+}
+
+// hostKey names an address of a host.
+func hostKey(h route.Host) memory.Key { return memory.Host(h.Name, route.At(h).String()) }
+
+func hostKeys(hosts []route.Host) []memory.Key {
+	keys := make([]memory.Key, 0, len(hosts))
+	for _, h := range hosts {
+		keys = append(keys, hostKey(h))
+	}
+	return keys
+}
+
+// peer is the key of the host that the attempt has come to, in a list.
+func (w *whereto) peer(host, ip string) []memory.Key {
+	for _, h := range w.hosts {
+		if h.Name == host && h.Addr.String() == ip {
+			return []memory.Key{hostKey(h)}
+		}
+	}
+	return nil
+}
+
+// addressKey names a recipient, with the sender where the rules tell them apart.
+func addressKey(r *retry.Rules, m *state.Message, n uint32) memory.Key {
+	sender := ""
+	if !r.Options().AnySender {
+		sender = m.Accepted.Envelope.From.String()
+	}
+	return memory.Address(m.Recipients[n].Address.String(), sender)
+}
+
+// remember notes in the memory of the cluster what an attempt has met, before the
+// retry rules are asked: they count from the first failure that anybody has met.
+func (d *Deliverer) remember(a *attempt, verdicts []outcome.Verdict, r *Rules) {
+	for i := range verdicts {
+		v := &verdicts[i]
+		if v.What == outcome.Delivered || v.What == outcome.Failed {
+			key := addressKey(r.Retry, a.Message, v.Recipient)
+			d.memory.Worked(key, nil)
+			continue
+		}
+		if v.What != outcome.Deferred || !v.Wait.IsZero() {
+			continue
+		}
+		switch retry.ClassOf(v.Kind) {
+		case retry.Host:
+			for _, key := range a.failed {
+				d.memory.Failed(key, v.Kind, v.Reply)
+			}
+			a.failed = nil // once is enough
+		case retry.Address:
+			if v.Kind != event.ErrorRouting { // name servers fail for all, and are no address
+				d.memory.Failed(addressKey(r.Retry, a.Message, v.Recipient), v.Kind, v.Reply)
+			}
+		}
+	}
+}
+
+// since is the first failure of what a verdict speaks of, whatever mail met it;
+// the zero time where nothing is known.
+func (d *Deliverer) since(a *attempt, r *Rules) func(retry.Class, uint32) time.Time {
+	return func(class retry.Class, n uint32) time.Time {
+		var f memory.Failure
+		switch class {
+		case retry.Host:
+			f, _ = d.memory.Together(hostKeys(a.hosts))
+		case retry.Address:
+			f, _ = d.memory.Get(addressKey(r.Retry, a.Message, n))
+		}
+		return f.First
+	}
+}
+
+// agree notes when the retry rules want hosts to be tried again that fail.
+func (d *Deliverer) agree(a *attempt, verdicts []outcome.Verdict) {
+	for i := range verdicts {
+		v := &verdicts[i]
+		if v.What == outcome.Deferred && v.Wait.IsZero() && retry.ClassOf(v.Kind) == retry.Host && !v.Next.IsZero() {
+			d.memory.Wait(hostKeys(a.hosts), v.Next, v.Past)
+			return
+		}
+	}
+}
+
+// bad tells those recipients of a group who need not be tried now: all hosts of
+// their site are known to fail, for longer than jobs wait for a site, and none is
+// due. Who has come to the end of a rule's time gets a last try, unless the hosts
+// have, too: then there is one for all in each interval (Exim's
+// delay_after_cutoff).
+func (d *Deliverer) bad(q *queue.Office, m *state.Message, g group) (wait []outcome.Verdict, try []uint32) {
+	f, ok := d.memory.Together(hostKeys(g.target.Hosts))
+	now := d.o.Now()
+	rules := d.rules.Load().Retry
+	if !ok || now.Sub(f.First) < d.o.Limits.Patience || !f.Next.After(now) || f.Past && rules.Options().TryAfterCutoff {
+		return nil, g.recipients
+	}
+	for _, n := range g.recipients {
+		r := &m.Recipients[n]
+		plan := rules.Plan(retry.Error{
+			Recipient: r.Address, Sender: m.Accepted.Envelope.From, Kind: f.Kind, Reply: f.Reply, MX: !g.target.Named,
+			Since: f.First, FirstFailed: r.FirstFailed, Now: now,
+		})
+		if plan.Expired && !plan.Past {
+			try = append(try, n)
+			continue
+		}
+		wait = append(wait, outcome.Verdict{
+			Recipient: n, What: outcome.Deferred, Kind: f.Kind, Reply: f.Reply, Router: g.router, Wait: f.Next.Add(q.Now().Sub(now)),
+		})
+	}
+	return wait, try
+}
+
+// spare puts off those recipients of a group whose site is known to be bad, and
+// returns those who are to be tried.
+func (d *Deliverer) spare(q *queue.Office, m *state.Message, g group) []uint32 {
+	wait, try := d.bad(q, m, g)
+	if len(wait) > 0 {
+		a := d.newAttempt(q, m, nil)
+		a.goes(g.router, g.target)
+		a.Host, a.IP = g.target.Hosts[0].Name, g.target.Hosts[0].Addr.String()
+		d.record(a, wait)
+	}
+	return try
+}
