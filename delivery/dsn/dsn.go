@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"mime"
+	"slices"
 	"time"
 
 	"quorumta/internal/mail"
@@ -144,6 +145,9 @@ func (b *Builder) Build(kind Kind, m *state.Message, rcpts []Status, content io.
 	r := report{Builder: b, kind: kind, m: m, to: to, now: time.Now(), set: b.Templates}
 	if b.Now != nil {
 		r.now = b.Now()
+	}
+	if !slices.ContainsFunc(rcpts, r.asked) {
+		return nil, nil // most deliveries: the content is not read
 	}
 	var err error
 	if r.returned, err = r.read(content); err != nil {

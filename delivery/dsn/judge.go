@@ -47,7 +47,7 @@ func (b *Builder) Addressee(kind Kind, m *state.Message, n int) mail.Address {
 // wanted reports whether a recipient stands in the report: by NOTIFY, and by the
 // operator's rules. Where these cannot tell, it does.
 func (r *report) wanted(s Status) bool {
-	if !r.double() && !r.m.Recipients[s.N].Notify.Wants(r.kind.notify()) {
+	if !r.asked(s) {
 		return false
 	}
 	facts := r.facts(s)
@@ -71,6 +71,11 @@ func (r *report) wanted(s Status) bool {
 		r.log().Warn("dsn.warn_if fails: the sender is told of the delay", "id", r.m.Accepted.ID, "error", err)
 	}
 	return holds || err != nil
+}
+
+// asked reports whether NOTIFY wants a recipient in the report.
+func (r *report) asked(s Status) bool {
+	return r.double() || r.m.Recipients[s.N].Notify.Wants(r.kind.notify())
 }
 
 // facts are what conditions see of a recipient.

@@ -249,3 +249,12 @@ func TestFields(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// A report that nobody asked for costs no reading: most deliveries are such.
+func TestNothingIsReadForNobody(t *testing.T) {
+	m := testMessage(mail.Recipient{Address: address("a@far.example")})
+	content := strings.NewReader("Subject: s\r\n\r\n")
+	if report, err := builder().Build(Success, m, []Status{{}}, content); report != nil || err != nil || content.Len() != len("Subject: s\r\n\r\n") {
+		t.Errorf("%+v, %v, %d bytes left", report, err, content.Len())
+	}
+}
