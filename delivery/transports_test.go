@@ -9,7 +9,9 @@ import (
 	"quorumta/delivery/site"
 	"quorumta/delivery/smtpc"
 	"quorumta/delivery/transport/discard"
+	"quorumta/internal/mail"
 	"quorumta/internal/policy"
+	"quorumta/queue"
 )
 
 // lmtpHouse sends to a.example by LMTP.
@@ -68,6 +70,21 @@ func TestLMTPDoubtsOnlyWhoWasNotSpokenOf(t *testing.T) {
 		want := "accepted claimed[0 1 2] delivered[0] doubted[1 2] deferred[1 2] 0 claimed[1 2] delivered[1 2]"
 		if story := h.story(id); story != want {
 			t.Errorf("got  %s\nwant %s", story, want)
+		}
+	})
+}
+
+// Who asked to be told of success is told of delivery: nobody relays further
+// (RFC 3464, section 2.3.3).
+func TestLMTPReportsDelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := lmtpHouse(t)
+		h.remote("a.example")
+		sender := h.remote("sender.example")
+		h.submit(func(s *queue.Submission) { s.Envelope.Recipients[0].Notify = mail.NotifySuccess }, "1@a.example")
+		h.waitEmpty()
+		if reports := sender.got(); len(reports) != 1 || !strings.Contains(reports[0].content, "\r\nAction: delivered\r\n") {
+			t.Errorf("%+v", reports)
 		}
 	})
 }

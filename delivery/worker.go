@@ -241,7 +241,7 @@ func alike(recipients []uint32, what outcome.What, why site.Failure) []outcome.V
 // send carries out the transaction, while the claim is being committed.
 func (w *worker) send(ctx context.Context, a *attempt) (transport.Result, error) {
 	peer := w.conn.Peer()
-	a.Host, a.IP, a.TLS, a.RelaysDSN = peer.Host, peer.IP, peer.TLS, peer.RelaysDSN
+	a.Host, a.IP, a.TLS, a.RelaysDSN, a.Delivers = peer.Host, peer.IP, peer.TLS, peer.RelaysDSN, peer.Delivers
 	content, err := a.Content()
 	if err != nil {
 		a.damaged = errors.Is(err, queue.ErrDamaged)

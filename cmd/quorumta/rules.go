@@ -52,7 +52,9 @@ func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 	if r.Router, err = routers(f, n.resolver, n.places); err != nil {
 		return r, err
 	}
-	r.Transports = transports(f)
+	if r.Transports, err = rules.Transports(f); err != nil {
+		return r, err
+	}
 	if r.Retry, err = rules.Retry(f); err != nil {
 		return r, err
 	}
@@ -117,7 +119,7 @@ func routers(f *config.File, resolver *dns.Resolver, places *own.Places) (*route
 		}
 		o.Routers = append(o.Routers, route.Router{
 			Name: r.Name, If: c, Hosts: r.Hosts, MX: r.MX != nil, Accept: r.Accept,
-			Transport: r.Transport, Port: defaultPort(f, r.Transport), TLS: route.TLSMode(r.TLS), Trace: r.Trace,
+			Transport: r.Transport, Port: rules.DefaultPort(f, r.Transport), TLS: route.TLSMode(r.TLS), Trace: r.Trace,
 		})
 	}
 	return route.New(o)

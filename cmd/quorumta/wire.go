@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"quorumta/cmd/quorumta/archive"
+	"quorumta/cmd/quorumta/rules"
 	"quorumta/delivery"
 	"quorumta/delivery/memory"
 	"quorumta/delivery/own"
@@ -74,7 +75,7 @@ func (n *node) wireDelivery() error {
 	})
 	failures := n.remember()
 	n.cluster.Handle(callListeners, call.Answer(func(context.Context, struct{}) ([]netip.AddrPort, error) { return n.places.Here() }))
-	rules, err := n.rulesOf(f)
+	first, err := n.rulesOf(f)
 	if err != nil {
 		return err
 	}
@@ -84,10 +85,10 @@ func (n *node) wireDelivery() error {
 	n.delivery, err = delivery.New(delivery.Options{
 		Process: n.queue.Process(),
 		Queue:   n.queue,
-		Rules:   rules,
+		Rules:   first,
 		Own:     n.places,
 		Memory:  failures,
-		Sites:   site.Options{SMTP: sessions(f)},
+		Sites:   site.Options{SMTP: rules.Sessions(f)},
 		May:     n.mayDeliver,
 		Pressed: n.memory.Short,
 		Log:     n.log,

@@ -35,6 +35,8 @@ type Attempt struct {
 	MX bool
 	// RelaysDSN: the server promised to report success itself.
 	RelaysDSN bool
+	// Delivers: it ends where the message was taken, so that success is delivery.
+	Delivers bool
 	// Took is how long it took.
 	Took time.Duration
 	// Since is the first failure that any mail has met of what an error of the

@@ -74,6 +74,11 @@ func (s *settlement) good() []Facts {
 			o.Events = append(o.Events, &event.Delivered{Recipients: g.recipients, Attempt: s.attempt(g.Verdict, true)})
 			list = append(list, s.statuses(g)...)
 		}
+		for i := range list {
+			if s.a.Delivers {
+				list[i].Action = dsn.Delivered
+			}
+		}
 		if !s.a.RelaysDSN {
 			o.Report, _ = s.report(dsn.Success, list)
 		}

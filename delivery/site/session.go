@@ -87,7 +87,7 @@ func (c *call) peer(mode route.TLSMode, h route.Host, conn *smtpc.Conn) transpor
 	offers := conn.Extensions()
 	p := transport.Peer{
 		Host: h.Name, IP: h.Addr.String(), TLS: secrecy(conn.TLS(), mode),
-		RelaysDSN: offers.DSN, Recipients: offers.Recipients,
+		Delivers: c.how.SMTP.LMTP, RelaysDSN: offers.DSN, Recipients: offers.Recipients,
 	}
 	if way := c.target.Way; way != nil {
 		p.Messages = way.Limits.Messages

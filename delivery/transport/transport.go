@@ -39,6 +39,9 @@ type Peer struct {
 	// TLS is version, cipher suite and how the peer was verified; "" in the
 	// clear.
 	TLS string
+	// Delivers: what is taken is delivered and not relayed, which a report of
+	// success says (RFC 3464, section 2.3.3).
+	Delivers bool
 	// RelaysDSN: the peer promises to report success itself (RFC 3461).
 	RelaysDSN bool
 	// Recipients is the most that a message may have; 0: no bound.

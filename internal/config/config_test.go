@@ -49,6 +49,7 @@ transports:
   - {name: dovecot, lmtp: {socket: /run/dovecot/lmtp}}
   - {name: boxes, lmtp: {}}
   - {name: nowhere, discard: {}}
+  - {name: files, maildir: {path: '"/srv/mail/" + rcpt.domain + "/" + rcpt.local', user: vmail, quota: 1GB, quota_messages: 100000}}
 certificates:
   - {name: partners, cert: mx.pem, key: mx.key}
 `

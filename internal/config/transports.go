@@ -12,6 +12,7 @@ import (
 type Transport struct {
 	Name    string   `yaml:"name"`
 	LMTP    *LMTP    `yaml:"lmtp"`
+	Maildir *Maildir `yaml:"maildir"`
 	Discard *Discard `yaml:"discard"`
 }
 
@@ -19,6 +20,17 @@ type Transport struct {
 type LMTP struct {
 	// Socket is the server's Unix socket; "" for the hosts of routers.
 	Socket string `yaml:"socket"`
+}
+
+// Maildir are the settings of a transport into Maildirs.
+type Maildir struct {
+	// Path is an expression for a recipient's Maildir.
+	Path string `yaml:"path"`
+	// User owns the mailboxes, as "user" or "user:group"; "" for the node's own.
+	User string `yaml:"user"`
+	// Quota and QuotaMessages bound each mailbox; 0: no bound.
+	Quota         Size `yaml:"quota"`
+	QuotaMessages int  `yaml:"quota_messages"`
 }
 
 // Discard are the settings of a transport to nowhere.
@@ -39,7 +51,9 @@ func (f *File) transport(name string) (*Transport, bool) {
 // kinds are the keys that say what a transport is, those that are set.
 func (t *Transport) kinds() []string {
 	var set []string
-	for name, is := range map[string]bool{"lmtp": t.LMTP != nil, "discard": t.Discard != nil} {
+	for name, is := range map[string]bool{
+		"lmtp": t.LMTP != nil, "maildir": t.Maildir != nil, "discard": t.Discard != nil,
+	} {
 		if is {
 			set = append(set, name)
 		}
@@ -49,7 +63,7 @@ func (t *Transport) kinds() []string {
 }
 
 // kindsOfTransports are all those that there are.
-const kindsOfTransports = "lmtp: {socket: /run/dovecot/lmtp} or discard: {}"
+const kindsOfTransports = "lmtp: {socket: /run/dovecot/lmtp}, maildir: {path: …} or discard: {}"
 
 func (c *checker) transports() {
 	names := map[string]bool{}
@@ -65,10 +79,34 @@ func (c *checker) transports() {
 		case len(kinds) > 1:
 			c.faultAt(path, "a transport is one of "+strings.Join(kinds, ", "), "make a transport of each")
 		}
-		if t.LMTP != nil && t.LMTP.Socket != "" && !strings.HasPrefix(t.LMTP.Socket, "/") {
-			c.faultAt(path+".lmtp.socket", strconv.Quote(t.LMTP.Socket)+" is not the path of a socket", "a server at a TCP port is named by a router: hosts: [dovecot.example:24], transport: "+t.Name)
+		c.settings(path, t)
+	}
+}
+
+// RouterFacts are the groups of facts that the expressions of routers and
+// transports may look at.
+func RouterFacts() []string { return []string{"client", "sender", "rcpt", "message"} }
+
+// settings checks those of a transport's kind.
+func (c *checker) settings(path string, t *Transport) {
+	if t.LMTP != nil && t.LMTP.Socket != "" && !strings.HasPrefix(t.LMTP.Socket, "/") {
+		c.faultAt(path+".lmtp.socket", strconv.Quote(t.LMTP.Socket)+" is not the path of a socket", "a server at a TCP port is named by a router: hosts: [dovecot.example:24], transport: "+t.Name)
+	}
+	if m := t.Maildir; m != nil {
+		c.text(path+".maildir.path", m.Path)
+		if m.QuotaMessages < 0 {
+			c.faultAt(path+".maildir.quota_messages", "fewer than no messages are not possible", "leave it away for no bound")
 		}
 	}
+}
+
+// text compiles an expression for a text, which must be there.
+func (c *checker) text(path, expr string) {
+	if c.file.env == nil {
+		return
+	}
+	_, err := c.file.env.Text(expr, RouterFacts()...)
+	c.compiled(path, err)
 }
 
 // carried checks what a router says of transports.

@@ -8,13 +8,14 @@ import (
 )
 
 // Check finds what is wrong in a file with what only the rooms can read: retry
-// steps and errors, templates of reports. The error is a config.Faults where it
+// steps and errors, templates of reports, users of this machine. The error is a config.Faults where it
 // is the operator's.
 func Check(f *config.File) error {
 	var all config.Faults
 	_, retries := Retry(f)
 	_, reports := Reports(f, slog.Default())
-	for _, err := range []error{retries, reports} {
+	_, transports := Transports(f)
+	for _, err := range []error{retries, reports, transports} {
 		var faults config.Faults
 		if err != nil && !errors.As(err, &faults) {
 			return err

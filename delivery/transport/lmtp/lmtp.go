@@ -56,7 +56,7 @@ func (s *Server) Open(ctx context.Context) (transport.Conn, error) {
 		return nil, err
 	}
 	offers := c.Extensions()
-	return &conn{c, transport.Peer{Host: s.o.Socket, RelaysDSN: offers.DSN, Recipients: offers.Recipients}}, nil
+	return &conn{c, transport.Peer{Host: s.o.Socket, Delivers: true, RelaysDSN: offers.DSN, Recipients: offers.Recipients}}, nil
 }
 
 // Peer implements transport.Conn.
