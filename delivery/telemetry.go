@@ -124,6 +124,7 @@ func (d *Deliverer) tell(a *attempt, verdicts []outcome.Verdict, now time.Time) 
 			slog.Int64("delay_ms", now.Sub(a.Message.At).Milliseconds()),
 			slog.Uint64("attempt", uint64(a.claim.Number)),
 			slog.Uint64("shard", uint64(a.office.Shard())),
+			slog.String("rule", v.Rule),
 		)
 	}
 }

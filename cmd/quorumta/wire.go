@@ -60,6 +60,7 @@ func (n *node) wire() error {
 	if err := n.wireDelivery(); err != nil {
 		return err
 	}
+	n.wireExplain()
 	return n.wireSMTP()
 }
 

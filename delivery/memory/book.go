@@ -184,6 +184,24 @@ func (b *Book) Together(keys []Key) (f Failure, ok bool) {
 	return f, len(keys) > 0
 }
 
+// Named is what is known against a host by its name: of its addresses, that which
+// failed last.
+func (b *Book) Named(host string) (f Failure, address string, ok bool) {
+	prefix := "host " + strings.ToLower(host) + " "
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.o.Now()
+	for key := range b.entries {
+		if !strings.HasPrefix(string(key), prefix) {
+			continue
+		}
+		if e, bad := b.getLocked(key, now); bad && (!ok || e.Last.After(f.Last)) {
+			f, address, ok = e.Failure, string(key[len("host "):]), true
+		}
+	}
+	return f, address, ok
+}
+
 // Len counts what is known to fail.
 func (b *Book) Len() int {
 	b.mu.Lock()

@@ -67,7 +67,7 @@ func (r Rules) schedule(a *Attempt, v *Verdict, now time.Time) {
 			v.Due = now.Add(RestAfterFault)
 		}
 	case Deferred, Doubted:
-		e := a.error(v, now)
+		e := a.Error(v, now)
 		plan := r.Retry.Plan(e)
 		v.Rule, v.Due, v.Expired, v.Past, v.Next = plan.Rule, plan.Due, plan.Expired, plan.Past, plan.Due
 		if v.Expired {
@@ -91,10 +91,10 @@ func (r Rules) schedule(a *Attempt, v *Verdict, now time.Time) {
 	}
 }
 
-// error is a verdict as the retry rules see it. What failed is the host, the
+// Error is a verdict as the retry rules see it. What failed is the host, the
 // message, or the address: the clock of each begins when the other one's errors
 // end.
-func (a *Attempt) error(v *Verdict, now time.Time) retry.Error {
+func (a *Attempt) Error(v *Verdict, now time.Time) retry.Error {
 	rcpt := &a.Message.Recipients[v.Recipient]
 	e := retry.Error{
 		Recipient: rcpt.Address, Sender: a.Message.Accepted.Envelope.From,

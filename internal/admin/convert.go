@@ -34,7 +34,8 @@ func message(m *state.Message, now time.Time) api.Message {
 	for _, r := range m.Recipients {
 		out.Recipients = append(out.Recipients, api.Recipient{
 			Address: r.Address.String(), State: name(phases, r.Phase), Due: maybe(r.Due),
-			Tries: r.Tries, Host: r.Host, Reply: reply(r.Reply), Doubts: r.Doubts,
+			Tries: r.Tries, Error: r.Error.String(), Host: r.Host, Reply: reply(r.Reply), Doubts: r.Doubts,
+			FirstFailed: maybe(r.FirstFailed), LastFailed: maybe(r.LastFailed), Warned: r.Warned,
 		})
 	}
 	return out

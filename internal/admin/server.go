@@ -32,6 +32,9 @@ type Server struct {
 
 	ca     [32]byte
 	backup Backup
+	// explain says of the recipients of an open message, by their numbers, why
+	// they wait; nil: nobody knows.
+	explain Explainer
 }
 
 // NewServer makes the server of a node that has not been run yet: it handles
@@ -44,6 +47,13 @@ func NewServer(node *cluster.Node, q *queue.Queue, drain func()) *Server {
 	})
 	return s
 }
+
+// Explainer says of the recipients of an open message, by their numbers, why they
+// wait. What it does not know it leaves out.
+type Explainer func(context.Context, mail.MessageID) map[uint32]*api.Waits
+
+// Explain has messages that are shown explained. It is called before Serve.
+func (s *Server) Explain(by Explainer) { s.explain = by }
 
 // Handler is the API, all below /v1/.
 func (s *Server) Handler() http.Handler {
@@ -181,6 +191,13 @@ func (s *Server) show(ctx context.Context, q *api.ShowRequest) (*api.Show, error
 	out := &api.Show{History: []api.Event{}}
 	if m != nil {
 		open := message(m, time.Now())
+		if s.explain != nil {
+			for n, w := range s.explain(ctx, id) {
+				if int(n) < len(open.Recipients) {
+					open.Recipients[n].Waits = w
+				}
+			}
+		}
 		out.Message = &open
 	}
 	to := recipients(records)

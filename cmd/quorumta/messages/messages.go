@@ -166,6 +166,8 @@ func tellMessage(s console.Streams, id mail.MessageID, show *api.Show) error {
 		fmt.Fprintf(s.Out, "%s has ended\n", id)
 	} else if err := printMessages(s.Out, []api.Message{*m}); err != nil {
 		return err
+	} else if err := tellWaits(s.Out, m); err != nil {
+		return err
 	}
 	w := tabwriter.NewWriter(s.Out, 0, 8, 2, ' ', 0)
 	for _, e := range show.History {

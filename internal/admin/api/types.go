@@ -304,10 +304,33 @@ type Recipient struct {
 	State string `json:"state"`
 	Due   *Time  `json:"due,omitempty"`
 	Tries uint32 `json:"tries,omitempty"`
-	Host  string `json:"host,omitempty"`
-	Reply string `json:"reply,omitempty"`
+	// Error is the kind of the last failure, Host and Reply where and how it
+	// failed; FirstFailed and LastFailed are when it first and last did.
+	Error       string `json:"error,omitempty"`
+	Host        string `json:"host,omitempty"`
+	Reply       string `json:"reply,omitempty"`
+	FirstFailed *Time  `json:"first_failed,omitempty"`
+	LastFailed  *Time  `json:"last_failed,omitempty"`
+	// Warned counts the warnings of the delay.
+	Warned uint32 `json:"warned,omitempty"`
+	// Waits is why it waits, of a message that is shown.
+	Waits *Waits `json:"waits,omitempty"`
 	// Doubts counts the attempts that ended in doubt.
 	Doubts uint32 `json:"doubts,omitempty"`
+}
+
+// Waits is why a recipient has not been delivered, and what comes next.
+type Waits struct {
+	// For is release, answer, routing, site, connection, host, time or sweep;
+	// Until is when that ends, where it is known.
+	For   string `json:"for"`
+	Until *Time  `json:"until,omitempty"`
+	Why   string `json:"why,omitempty"`
+	// Rule and Step are the retry rule's that decided about the last failure,
+	// Expires is when a failure is final.
+	Rule    string `json:"rule,omitempty"`
+	Step    string `json:"step,omitempty"`
+	Expires *Time  `json:"expires,omitempty"`
 }
 
 // ShowRequest asks for one message.
