@@ -27,6 +27,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"quorumta/bench/limits"
 )
 
 type cli struct {
@@ -38,6 +40,8 @@ type cli struct {
 	Faults   faultsCmd   `cmd:"" help:"Do to a cluster under load what kills clusters, and judge."`
 	Members  membersCmd  `cmd:"" help:"Have nodes join and leave while mail flows."`
 	Rejoin   rejoinCmd   `cmd:"" help:"Wipe a node under full load and see what taking it back costs."`
+
+	Limits limits.Command `cmd:"" help:"Whether a limit of the cluster holds while its leads move."`
 
 	figures
 }

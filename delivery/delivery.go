@@ -16,6 +16,7 @@ import (
 	"quorumta/delivery/crew"
 	"quorumta/delivery/dsn"
 	"quorumta/delivery/gate"
+	"quorumta/delivery/limit"
 	"quorumta/delivery/memory"
 	"quorumta/delivery/outgoing"
 	"quorumta/delivery/own"
@@ -68,9 +69,11 @@ type Rules struct {
 	Router *route.Table
 	// Transports are those of the configuration, by name.
 	Transports map[string]site.Transport
-	Retry      *retry.Rules
-	Warnings   retry.Warnings
-	DSN        *dsn.Builder
+	// Sites are what the operator allows sites; nil: there are no rules.
+	Sites    limit.Rules
+	Retry    *retry.Rules
+	Warnings retry.Warnings
+	DSN      *dsn.Builder
 	// Outgoing is what is done to messages on their way out; nil: nothing.
 	Outgoing *outgoing.Rules
 }
@@ -206,6 +209,7 @@ func New(o Options) (*Deliverer, error) {
 // goes; what comes of it is judged by the new ones.
 func (d *Deliverer) SetRules(r Rules) {
 	d.sites.SetTransports(r.Transports) // before a router leads to them
+	d.sites.SetRules(r.Sites)
 	d.rules.Store(&r)
 	d.memory.Expire(r.Retry.Options().Remember)
 }

@@ -8,6 +8,7 @@ import (
 
 	"quorumta/delivery/outcome"
 	"quorumta/delivery/route"
+	"quorumta/delivery/site"
 	"quorumta/delivery/window"
 	"quorumta/internal/mail"
 	"quorumta/internal/policy"
@@ -196,16 +197,16 @@ func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message,
 	}
 	sender := m.Accepted.Envelope.From.String()
 	for _, g := range all.groups {
+		s := d.site(g, m)
 		if q != nil {
 			g.recipients = d.spare(q, m, g)
 		}
-		s := d.sites.Site(g.target)
 		var plan *window.Plan
 		if len(m.Recipients) <= d.o.Limits.Recipients { // what waits must not hold large ones
 			plan = &window.Plan{Message: m, Target: g.target, Router: g.router, At: read}
 		}
 		for list := g.recipients; len(list) > 0; {
-			n := min(len(list), d.o.Limits.Recipients)
+			n := min(len(list), s.Recipients(d.o.Limits.Recipients))
 			j := &window.Job{Key: key, Sender: sender, Recipients: list[:n:n], Plan: plan}
 			if d.window.Add(j, s) {
 				d.startWorker(j.Lane)
@@ -213,4 +214,9 @@ func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message,
 			list = list[n:]
 		}
 	}
+}
+
+// site is where a group of recipients goes.
+func (d *Deliverer) site(g group, m *state.Message) *site.Site {
+	return d.sites.Reach(g.target, site.Origin{Router: g.router, Domain: m.Recipients[g.recipients[0]].Address.Domain})
 }

@@ -57,7 +57,7 @@ func (w *worker) run() {
 		if j == nil {
 			break
 		}
-		if !w.carryOut(j) {
+		if !w.mayGo(j) || !w.carryOut(j) {
 			break
 		}
 		wait = 0
@@ -66,6 +66,26 @@ func (w *worker) run() {
 		}
 	}
 	w.leave()
+}
+
+// mayGo waits until the site's rate lets the job go. Where that takes longer than
+// a connection is kept for, the job waits on without one, and so without this
+// worker.
+func (w *worker) mayGo(j *window.Job) bool {
+	wait, ok := w.lane.Site.Take(len(j.Recipients), w.d.o.Limits.Idle)
+	if ok && wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-w.d.work.Done():
+			ok = false
+		}
+	}
+	if !ok {
+		w.d.window.Requeue(j)
+	}
+	return ok
 }
 
 // leave ends the connection, if there is one.
@@ -145,7 +165,7 @@ func (w *worker) reroute(ctx context.Context, a *attempt) bool {
 		return false
 	}
 	g := all.groups[0]
-	w.d.sites.Site(g.target)
+	w.d.site(g, a.Message)
 	a.goes(g.router, g.target)
 	return true
 }
@@ -321,7 +341,7 @@ func (w *worker) learn(err error, failure site.Failure, res transport.Result) {
 			w.carried++
 			w.lane.Site.Worked()
 		}
-		if w.conn.Closed() || w.carried >= cmp.Or(w.conn.Peer().Messages, w.d.o.Limits.Messages) {
+		if w.conn.Closed() || w.carried >= w.lane.Site.Messages(cmp.Or(w.conn.Peer().Messages, w.d.o.Limits.Messages)) {
 			w.leave()
 		}
 	default:

@@ -24,6 +24,7 @@ import (
 	"quorumta/queue/intake"
 	"quorumta/queue/notes"
 	"quorumta/queue/office"
+	"quorumta/queue/permits"
 	"quorumta/queue/query"
 	"quorumta/queue/state"
 )
@@ -107,9 +108,15 @@ type Queue struct {
 	offices  *office.Options // what every office works with
 	intake   *intake.Intake
 	queries  *query.Asker
-	notes    *notes.Board
+	shared   // by all nodes
 
 	unsettled unsettled
+}
+
+// shared is what all nodes know, and what they divide.
+type shared struct {
+	notes   *notes.Board
+	permits *permits.Desk
 }
 
 // counters number what a queue does.
@@ -148,7 +155,7 @@ func newQueue(node *cluster.Node, w way, o Options) *Queue {
 	q.offices = q.newOffices()
 	q.intake = q.newIntake()
 	q.queries = q.newQueries()
-	q.notes = q.newNotes()
+	q.shared = shared{notes: q.newNotes(), permits: q.newPermits()}
 	node.Host(func(id cluster.ShardID) cluster.Machine { return q.desk.host(id) })
 	q.handleCalls()
 	return q
@@ -226,7 +233,7 @@ func (q *Queue) handleCalls() {
 	q.node.Handle(attempt.Method, call.Answer(q.serveAttempts))
 	q.node.Handle(callResume, call.Answer(q.serveResume))
 	q.node.Handle(callClock, call.Answer(q.serveClock))
-	for _, methods := range []map[string]call.Handler{q.queries.Handlers(), q.notes.Handlers()} {
+	for _, methods := range []map[string]call.Handler{q.queries.Handlers(), q.notes.Handlers(), q.permits.Handlers()} {
 		for method, h := range methods {
 			q.node.Handle(method, h)
 		}
@@ -243,6 +250,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	var watch sync.WaitGroup
 	watch.Go(func() { q.clock.Run(ctx) })
 	watch.Go(func() { q.notes.Run(ctx) })
+	watch.Go(func() { q.permits.Run(ctx) })
 	err := q.Offices(ctx, func(ctx context.Context, o *Office) { o.Keep(ctx) })
 	watch.Wait()
 	q.desk.close()

@@ -27,6 +27,8 @@ type session struct {
 	head  []byte
 	whole bool // head is complete
 	size  int64
+	// quit: it does not count as open any more.
+	quit bool
 }
 
 const (
@@ -47,7 +49,16 @@ func newSession(ctx context.Context, s *Sink, nc net.Conn) *session {
 		r: bufio.NewReaderSize(nc, 16<<10), w: bufio.NewWriterSize(nc, 1<<10)}
 }
 
+// over takes the session out of those that are open.
+func (s *session) over() {
+	if !s.quit {
+		s.quit = true
+		s.sink.tally.add(func(t *Stats) { t.Open-- })
+	}
+}
+
 func (s *session) serve() {
+	defer s.over()
 	s.reply("220 sink.bench.example ESMTP")
 	for {
 		line, err := s.line()
@@ -122,6 +133,7 @@ func (s *session) command(line []byte) error {
 	case "NOOP":
 		s.reply("250 2.0.0 Ok")
 	case "QUIT":
+		s.over() // before the client knows, who may count on it
 		s.reply("221 2.0.0 Bye")
 		s.w.Flush()
 		return errQuit

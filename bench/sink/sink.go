@@ -158,7 +158,11 @@ func (s *Sink) enter(ctx context.Context, nc net.Conn) bool {
 		return false
 	}
 	s.conns[nc] = false
-	s.tally.add(func(t *Stats) { t.Connections++ })
+	s.tally.add(func(t *Stats) {
+		t.Connections++
+		t.Open++
+		t.Peak = max(t.Peak, t.Open)
+	})
 	return true
 }
 

@@ -35,9 +35,12 @@ type Stats struct {
 	// Overflow counts pairs that were not remembered for want of room: a
 	// verdict on such a run is worth nothing.
 	Overflow int64 `json:"overflow"`
-	// Connections counts those taken, Bytes the content.
+	// Connections counts those taken, Bytes the content. Open is how many there
+	// are that have not said QUIT, Peak the most there were.
 	Connections int64 `json:"connections"`
 	Bytes       int64 `json:"bytes"`
+	Open        int64 `json:"open"`
+	Peak        int64 `json:"peak"`
 }
 
 // tally remembers what was seen in some 80 bytes each.

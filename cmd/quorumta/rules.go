@@ -58,6 +58,9 @@ func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 	if r.Retry, err = rules.Retry(f); err != nil {
 		return r, err
 	}
+	if r.Sites, err = rules.Sites(f, n.log); err != nil {
+		return r, err
+	}
 	if n.keys == nil {
 		n.keys = rules.Keys(n.log)
 	}

@@ -89,7 +89,7 @@ func (n *node) wireDelivery() error {
 		Rules:   first,
 		Own:     n.places,
 		Memory:  failures,
-		Sites:   site.Options{SMTP: rules.Sessions(f)},
+		Sites:   site.Options{SMTP: rules.Sessions(f), Permit: n.permit},
 		May:     n.mayDeliver,
 		Pressed: n.memory.Short,
 		Log:     n.log,
@@ -118,6 +118,11 @@ func (n *node) remember() *memory.Book {
 
 // callFailures tells a member of hosts and addresses that fail or work again.
 const callFailures = "delivery.failures"
+
+// permit is what this node holds of a limit of the whole cluster.
+func (n *node) permit(key string, connections int) site.Permit {
+	return n.queue.Permit(key, connections)
+}
 
 // callListeners asks a member where it takes mail.
 const callListeners = "relay.listeners"

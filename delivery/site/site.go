@@ -40,6 +40,9 @@ type Options struct {
 	// Suspend is how long a site rests after its first failure; 5 s. It
 	// doubles with each further one, up to SuspendMost; 5 min.
 	Suspend, SuspendMost time.Duration
+	// Permit is what this node holds of a limit under a key that the cluster
+	// shares: so many connections, 0 for any, and rates. nil: this node is alone.
+	Permit func(key string, connections int) Permit
 	// Dial makes connections; TCP.
 	Dial egress.Dialer
 	// Now is the clock; time.Now.
@@ -94,14 +97,16 @@ type Set struct {
 	health *health
 	// transports are those of the configuration, by name.
 	transports atomic.Pointer[map[string]Transport]
+	rules      atomic.Pointer[rules]
 	mu         sync.Mutex
 	sites      map[string]*Site
+	allowed    map[string]*allowance
 }
 
 // New makes an empty set.
 func New(o Options) *Set {
 	o = o.filled()
-	s := &Set{o: o, health: newHealth(o), sites: map[string]*Site{}}
+	s := &Set{o: o, health: newHealth(o), sites: map[string]*Site{}, allowed: map[string]*allowance{}}
 	s.SetTransports(nil)
 	return s
 }
@@ -146,8 +151,14 @@ func (s *Set) Leaving(t route.Target, f *policy.Facts, id mail.MessageID) (route
 	return t, nil
 }
 
+// Origin is by what mail comes to a site: rules may ask.
+type Origin struct{ Router, Domain string }
+
 // Site is the site of a target, whose hosts it takes over: addresses change.
-func (s *Set) Site(t route.Target) *Site {
+func (s *Set) Site(t route.Target) *Site { return s.Reach(t, Origin{}) }
+
+// Reach is Site for mail of an origin.
+func (s *Set) Reach(t route.Target, origin Origin) *Site {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found := s.sites[t.Key]
@@ -156,7 +167,7 @@ func (s *Set) Site(t route.Target) *Site {
 		found = &Site{set: s, key: t.Key, limit: s.o.Initial}
 		s.sites[t.Key] = found
 	}
-	found.update(t)
+	found.update(t, origin)
 	return found
 }
 
@@ -196,15 +207,23 @@ type Site struct {
 	failures int
 	until    time.Time
 	last     Failure
+
+	// allow is what the operator allows, nil where he says nothing, by the rules
+	// judged; begins are the allowances that have counted each connection, in
+	// the order of Begin.
+	allow  atomic.Pointer[allowances]
+	judged *rules
+	begins []*allowances
 }
 
 // Key is the target's.
 func (s *Site) Key() string { return s.key }
 
-func (s *Site) update(t route.Target) {
+func (s *Site) update(t route.Target, origin Origin) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.target = t
+	s.judgeLocked(origin)
 }
 
 // forgettable: nobody uses it, and it has nothing to teach.
@@ -234,6 +253,12 @@ func (s *Site) Begin() bool {
 	if s.active >= limit || now.Before(s.until) {
 		return false
 	}
+	if allow := s.allow.Load(); allow != nil {
+		if !allow.begin(limit, now) {
+			return false
+		}
+		s.begins = append(s.begins, allow)
+	}
 	s.active++
 	s.begun = now
 	return true
@@ -244,6 +269,10 @@ func (s *Site) End() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.active--
+	if n := len(s.begins); n > 0 {
+		s.begins[n-1].end()
+		s.begins = s.begins[:n-1]
+	}
 }
 
 // Worked notes that a message went through: the site may get one connection

@@ -40,6 +40,7 @@ func (c *checker) check() {
 	c.rules()
 	c.transports()
 	c.routers()
+	c.sites()
 	c.retries()
 	c.dsn()
 	c.outgoing()

@@ -31,7 +31,9 @@ type File struct {
 	// Transports are beside "smtp", which is there anyway.
 	Transports []Transport `yaml:"transports"`
 	Routers    []Router    `yaml:"routers"`
-	Retry      []Retry     `yaml:"retry"`
+	// Sites say what those may be given to which routers lead.
+	Sites []Site  `yaml:"sites"`
+	Retry []Retry `yaml:"retry"`
 	// RetryLimits bound what Retry says.
 	RetryLimits RetryLimits `yaml:"retry_limits"`
 	DSN         DSN         `yaml:"dsn"`

@@ -26,8 +26,9 @@ const (
 type Env struct {
 	nets map[string]prefixSet
 	// conditions is the environment of Condition, messages that of
-	// MessageCondition, reports that of ReportCondition.
-	conditions, messages, reports scope
+	// MessageCondition, reports that of ReportCondition, sites that of
+	// SiteCondition.
+	conditions, messages, reports, sites scope
 }
 
 // scope is a CEL environment and the names that it knows.
@@ -96,7 +97,10 @@ func NewEnv(nets map[string][]netip.Prefix, lists map[string][]string) (*Env, er
 	if e.messages, err = extend(base, names, messageVariables); err != nil {
 		return nil, err
 	}
-	e.reports, err = extend(base, names, reportVariables)
+	if e.reports, err = extend(base, names, reportVariables); err != nil {
+		return nil, err
+	}
+	e.sites, err = extend(base, names, siteVariables)
 	return e, err
 }
 

@@ -372,3 +372,31 @@ func BenchmarkEval(b *testing.B) {
 		})
 	}
 }
+
+// Conditions about sites see what a site is, and nothing of a message.
+func TestSiteConditions(t *testing.T) {
+	env, err := NewEnv(nil, map[string][]string{"big": {"big.example"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &SiteFacts{Key: "mx/mx1.big.example", Hosts: []string{"mx1.big.example", "mx2.big.example"}, Router: "internet", Domain: "big.example"}
+	for expr, want := range map[string]bool{
+		"": true,
+		`site.hosts.exists(h, h.endsWith(".big.example"))`: true,
+		`"mx3.big.example" in site.hosts`:                  false,
+		`router == "internet" && rcpt.domain in lists.big`: true,
+		`site.key == "mx/mx1.big.example"`:                 true,
+	} {
+		c, err := env.SiteCondition(expr)
+		if err != nil {
+			t.Errorf("%s: %v", expr, err)
+			continue
+		}
+		if got, err := c.Eval(f); err != nil || got != want {
+			t.Errorf("%s: %v, %v", expr, got, err)
+		}
+	}
+	if _, err := env.SiteCondition("sender.domain == 'x'"); err == nil {
+		t.Error("a site has no sender")
+	}
+}
