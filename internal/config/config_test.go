@@ -49,6 +49,7 @@ transports:
   - {name: dovecot, lmtp: {socket: /run/dovecot/lmtp}}
   - {name: boxes, lmtp: {}}
   - {name: nowhere, discard: {}}
+  - {name: archive, pipe: {command: [/usr/local/bin/archive, --for, "${rcpt.address}"], user: archive, timeout: 10m, output: 20KB, temporary: [75], processes: 4, environment: {LIST: all}}}
   - {name: files, maildir: {path: '"/srv/mail/" + rcpt.domain + "/" + rcpt.local', user: vmail, quota: 1GB, quota_messages: 100000}}
 certificates:
   - {name: partners, cert: mx.pem, key: mx.key}

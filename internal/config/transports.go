@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ type Transport struct {
 	Name    string   `yaml:"name"`
 	LMTP    *LMTP    `yaml:"lmtp"`
 	Maildir *Maildir `yaml:"maildir"`
+	Pipe    *Pipe    `yaml:"pipe"`
 	Discard *Discard `yaml:"discard"`
 }
 
@@ -31,6 +33,25 @@ type Maildir struct {
 	// Quota and QuotaMessages bound each mailbox; 0: no bound.
 	Quota         Size `yaml:"quota"`
 	QuotaMessages int  `yaml:"quota_messages"`
+}
+
+// Pipe are the settings of a transport to a command.
+type Pipe struct {
+	// Command is a program's path and its arguments, in which ${expression} stands
+	// for a text.
+	Command []string `yaml:"command"`
+	// User is who runs it, as "user" or "user:group"; "" for the node's own.
+	User string `yaml:"user"`
+	// Timeout is how long it may run; 0 means 1 h.
+	Timeout Duration `yaml:"timeout"`
+	// Output is how much of what it prints is kept; 0 means 4 KB.
+	Output Size `yaml:"output"`
+	// Temporary are exit statuses that mean later; nil for those of sysexits.h.
+	Temporary []int `yaml:"temporary"`
+	// Processes is how many run at once; 0 means 10.
+	Processes int `yaml:"processes"`
+	// Environment is set for the command; values as in Command.
+	Environment map[string]string `yaml:"environment"`
 }
 
 // Discard are the settings of a transport to nowhere.
@@ -52,7 +73,7 @@ func (f *File) transport(name string) (*Transport, bool) {
 func (t *Transport) kinds() []string {
 	var set []string
 	for name, is := range map[string]bool{
-		"lmtp": t.LMTP != nil, "maildir": t.Maildir != nil, "discard": t.Discard != nil,
+		"lmtp": t.LMTP != nil, "maildir": t.Maildir != nil, "pipe": t.Pipe != nil, "discard": t.Discard != nil,
 	} {
 		if is {
 			set = append(set, name)
@@ -63,7 +84,7 @@ func (t *Transport) kinds() []string {
 }
 
 // kindsOfTransports are all those that there are.
-const kindsOfTransports = "lmtp: {socket: /run/dovecot/lmtp}, maildir: {path: …} or discard: {}"
+const kindsOfTransports = "lmtp: {socket: /run/dovecot/lmtp}, maildir: {path: …}, pipe: {command: […]} or discard: {}"
 
 func (c *checker) transports() {
 	names := map[string]bool{}
@@ -92,6 +113,9 @@ func (c *checker) settings(path string, t *Transport) {
 	if t.LMTP != nil && t.LMTP.Socket != "" && !strings.HasPrefix(t.LMTP.Socket, "/") {
 		c.faultAt(path+".lmtp.socket", strconv.Quote(t.LMTP.Socket)+" is not the path of a socket", "a server at a TCP port is named by a router: hosts: [dovecot.example:24], transport: "+t.Name)
 	}
+	if t.Pipe != nil {
+		c.pipe(path+".pipe", t.Pipe)
+	}
 	if m := t.Maildir; m != nil {
 		c.text(path+".maildir.path", m.Path)
 		if m.QuotaMessages < 0 {
@@ -99,6 +123,37 @@ func (c *checker) settings(path string, t *Transport) {
 		}
 	}
 }
+
+// mostOutput is how much of a command's output an event may hold.
+const mostOutput = 20_000
+
+func (c *checker) pipe(path string, p *Pipe) {
+	switch {
+	case len(p.Command) == 0:
+		c.faultAt(path, "command is missing", "write command: [/usr/local/bin/archive, --for, \"${rcpt.address}\"]")
+	case !strings.HasPrefix(p.Command[0], "/"):
+		c.faultAt(path+".command[0]", strconv.Quote(p.Command[0])+" is not the path of a program", "there is no shell: write the whole path, and each argument by itself")
+	}
+	if p.Output > mostOutput {
+		c.faultAt(path+".output", "at most 20KB of output are kept", "it stands in the record of every replica")
+	}
+	for i, status := range p.Temporary {
+		if status < 1 || status > 255 {
+			c.faultAt(path+".temporary["+strconv.Itoa(i)+"]", "exit statuses of failures are 1 to 255", "")
+		}
+	}
+	if p.Processes < 0 {
+		c.faultAt(path+".processes", "fewer than no processes are not possible", "")
+	}
+	for name := range p.Environment {
+		if !variable.MatchString(name) {
+			c.faultAt(path+".environment."+name, strconv.Quote(name)+" is not the name of a variable", "letters, digits and _ are")
+		}
+	}
+}
+
+// variable is a name in the environment.
+var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // text compiles an expression for a text, which must be there.
 func (c *checker) text(path, expr string) {

@@ -3,15 +3,20 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"time"
 
 	"quorumta/delivery/site"
 	"quorumta/delivery/smtpc"
 	"quorumta/delivery/transport"
 	"quorumta/delivery/transport/discard"
 	"quorumta/delivery/transport/lmtp"
+	"quorumta/delivery/transport/local"
 	"quorumta/delivery/transport/maildir"
 	"quorumta/delivery/transport/owner"
+	"quorumta/delivery/transport/pipe"
 	"quorumta/internal/config"
+	"quorumta/internal/policy"
 )
 
 // Transports are the ways in which mail goes that a file names. The error is a
@@ -26,13 +31,13 @@ func Transports(f *config.File) (map[string]site.Transport, error) {
 			list[t.Name] = site.Transport{SMTP: o}
 			continue
 		}
-		opener, err := local(f, fmt.Sprintf("transports[%d]", i), &t)
+		way, err := opener(f, fmt.Sprintf("transports[%d]", i), &t)
 		var found config.Faults
 		if err != nil && !errors.As(err, &found) {
 			return nil, err
 		}
 		faults = append(faults, found...)
-		list[t.Name] = site.Transport{Local: opener}
+		list[t.Name] = site.Transport{Local: way}
 	}
 	if len(faults) > 0 {
 		return nil, faults
@@ -40,13 +45,15 @@ func Transports(f *config.File) (map[string]site.Transport, error) {
 	return list, nil
 }
 
-// local makes a transport without hosts, of which path is the place in the file.
-func local(f *config.File, path string, t *config.Transport) (transport.Opener, error) {
+// opener makes a transport without hosts, of which path is the place in the file.
+func opener(f *config.File, path string, t *config.Transport) (transport.Opener, error) {
 	switch {
 	case t.LMTP != nil:
 		return lmtp.New(lmtp.Options{Socket: t.LMTP.Socket, SMTP: Sessions(f)}), nil
 	case t.Maildir != nil:
 		return boxes(f, path+".maildir", t.Maildir)
+	case t.Pipe != nil:
+		return command(f, path+".pipe", t.Pipe)
 	}
 	return discard.Transport{}, nil
 }
@@ -65,6 +72,46 @@ func boxes(f *config.File, path string, m *config.Maildir) (transport.Opener, er
 		return nil, f.Fault(path+".user", err.Error())
 	}
 	return maildir.New(o), nil
+}
+
+// command makes a transport to a command.
+func command(f *config.File, path string, p *config.Pipe) (transport.Opener, error) {
+	o := pipe.Options{
+		Command: p.Command[0], Timeout: time.Duration(p.Timeout), Output: int(p.Output),
+		Temporary: p.Temporary, Processes: p.Processes, Environment: map[string]local.Template{},
+		Spool: filepath.Join(f.Data, "spool"),
+	}
+	for i, a := range p.Command[1:] {
+		x, err := template(f, fmt.Sprintf("%s.command[%d]", path, i+1), a)
+		if err != nil {
+			return nil, err
+		}
+		o.Arguments = append(o.Arguments, x)
+	}
+	for name, value := range p.Environment {
+		x, err := template(f, path+".environment."+name, value)
+		if err != nil {
+			return nil, err
+		}
+		o.Environment[name] = x
+	}
+	var err error
+	if o.Owner, err = owner.Lookup(p.User); err != nil {
+		return nil, f.Fault(path+".user", err.Error())
+	}
+	if o.Owner.UID() == 0 {
+		return nil, f.Fault(path, "the command would run as root: write user: NAME")
+	}
+	return pipe.New(o), nil
+}
+
+// template reads a text with ${expressions}.
+func template(f *config.File, path, text string) (local.Template, error) {
+	x, err := local.Parse(text, func(expr string) (*policy.Text, error) { return f.Env().Text(expr, config.RouterFacts()...) })
+	if err != nil {
+		return x, f.Fault(path, err.Error())
+	}
+	return x, nil
 }
 
 // Sessions is how a node speaks to servers.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"quorumta/delivery/transport"
+	"quorumta/delivery/transport/local"
 	"quorumta/delivery/transport/owner"
 	"quorumta/internal/mail"
 	"quorumta/internal/policy"
@@ -157,24 +157,19 @@ func (c *conn) write(ctx context.Context, m *transport.Message, i int, l *letter
 		l.name = ""
 		return fmt.Errorf("as %s: %w", c.o.Owner, fault), nil
 	}
-	w := &unixLines{w: f}
-	_, fault = io.WriteString(w, "Return-Path: <"+m.From.String()+">\r\nDelivered-To: "+m.Recipients[i].Address.String()+"\r\n")
-	if fault == nil {
-		_, fault = io.CopyBuffer(w, onlyReader{content}, make([]byte, 32<<10))
-	}
+	l.size, l.virtual, fault = local.Letter(f, m, i, content)
 	if fault == nil {
 		fault = f.Sync()
 	}
 	if closed := f.Close(); fault == nil {
 		fault = closed
 	}
-	l.size, l.virtual = w.out, w.in
 	if fault != nil {
 		c.drop(l)
 	}
-	var source sourceError
-	if errors.As(fault, &source) {
-		return nil, &transport.Error{Phase: transport.PhaseContent, Err: source.err, Ours: true}
+	var unread *transport.Error
+	if errors.As(fault, &unread) {
+		return nil, unread
 	}
 	return fault, nil
 }

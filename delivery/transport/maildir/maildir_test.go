@@ -270,27 +270,6 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-func FuzzUnixLines(f *testing.F) {
-	f.Add("a\r\nb\r\n", 1)
-	f.Add("a\r\r\n\rb\n\r\n", 2)
-	f.Fuzz(func(t *testing.T, s string, n int) {
-		s += "\r\n"
-		n = max(1, n%16)
-		var out strings.Builder
-		w := unixLines{w: &out}
-		for rest := s; rest != ""; {
-			k := min(n, len(rest))
-			if _, err := w.Write([]byte(rest[:k])); err != nil {
-				t.Fatal(err)
-			}
-			rest = rest[k:]
-		}
-		if want := strings.ReplaceAll(s, "\r\n", "\n"); out.String() != want || w.out != int64(len(want)) || w.in != int64(len(s)) {
-			t.Errorf("%q became %q", s, out.String())
-		}
-	})
-}
-
 // lookup is an owner that must be there.
 func lookup(t *testing.T, name string) owner.Owner {
 	t.Helper()
