@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 // DNS are the resolvers; none means those of resolv.conf.
@@ -39,6 +40,26 @@ func (c *checker) dns() {
 			c.faultAt(join(path, "file"), "cannot read "+z.File, "paths are relative to the file")
 		}
 	}
+}
+
+// dnsWarnings names servers that are never asked.
+func (f *File) dnsWarnings() []string {
+	var near, far []string
+	for _, s := range f.DNS.Servers {
+		server, err := ParseServer(s)
+		switch {
+		case err != nil:
+		case server.Addr().Unmap().IsLoopback():
+			near = append(near, s)
+		default:
+			far = append(far, s)
+		}
+	}
+	if f.DNS.TrustAD != nil || len(near) == 0 || len(far) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s: dns.servers: %s is not asked, as %s is believed about DNSSEC and it is not: take it out, or set dns.trust_ad",
+		f.path, strings.Join(far, ", "), near[0])}
 }
 
 // resolve makes paths absolute.

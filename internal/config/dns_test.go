@@ -21,6 +21,19 @@ func TestDNS(t *testing.T) {
 		t.Errorf("%v, trust_ad %v\n%s", err, f.DNS.TrustAD, diff)
 	}
 	for dns, want := range map[string]string{
+		"{servers: [127.0.0.1, 192.0.2.53]}":                 `dns.servers: 192.0.2.53 is not asked`,
+		"{servers: [127.0.0.1, 192.0.2.53], trust_ad: true}": "",
+		"{servers: [192.0.2.53, 192.0.2.54]}":                "",
+	} {
+		f, err := Load(write(t, with(dns)), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(f.Warnings(), " "); !strings.Contains(got, want) || (got == "") != (want == "") {
+			t.Errorf("%s: warned %q, want %q", dns, got, want)
+		}
+	}
+	for dns, want := range map[string]string{
 		"{servers: [localhost]}":                        `30:17: "localhost" is not an address, write 127.0.0.1`,
 		"{trust_ad: yes}":                               `"yes" is neither true nor false`,
 		"{zones: {corp.example: corp.zone}}":            `30:29: keys and values are expected here`,

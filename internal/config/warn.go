@@ -24,7 +24,7 @@ func (f *File) Warnings() []string {
 			}
 		}
 	}
-	return out
+	return append(out, f.dnsWarnings()...)
 }
 
 // balancers are the nets that some listener takes PROXY headers from, and one

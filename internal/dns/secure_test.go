@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
+	"time"
 )
 
 func signedZone() *remote {
@@ -96,6 +98,33 @@ func TestTrust(t *testing.T) {
 	} {
 		if s := newServer(netip.MustParseAddrPort(test.addr), test.trust); s.trusted != test.want {
 			t.Errorf("%s, trust %d: %t", test.addr, test.trust, s.trusted)
+		}
+	}
+}
+
+// A trusted server's failure is not made good by one that is not.
+func TestNoFallBehindTrust(t *testing.T) {
+	loop, far := netip.MustParseAddrPort("127.0.0.1:53"), netip.MustParseAddrPort("192.0.2.53:53")
+	second := netip.MustParseAddrPort("[::1]:53")
+	path := t.TempDir() + "/resolv.conf"
+	writeFile(t, path, "nameserver 192.0.2.53\nnameserver 127.0.0.1\n")
+	for want, o := range map[string]Options{
+		"127.0.0.1:53 [::1]:53":      {Servers: []netip.AddrPort{far, loop, second}},
+		"192.0.2.53:53":              {Servers: []netip.AddrPort{far}},
+		"127.0.0.1:53 192.0.2.53:53": {Servers: []netip.AddrPort{loop, far}, Trust: TrustNone},
+		"192.0.2.53:53 [::1]:53":     {Servers: []netip.AddrPort{far, second}, Trust: TrustAll},
+		"127.0.0.1:53":               {Config: path},
+	} {
+		s, err := Prepare(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, server := range s.servers.current(time.Now()) {
+			got = append(got, server.address)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("got %v, want %s", got, want)
 		}
 	}
 }

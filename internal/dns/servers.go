@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +22,9 @@ type server struct {
 	trusted bool
 }
 
-// servers are the resolvers to ask.
+// servers are the resolvers to ask. Where some are trusted the others are not
+// asked: whoever makes those fail, which takes no more than lost packets, would
+// have secure answers replaced by insecure ones, and DANE switched off.
 type servers struct {
 	path  string // "" for a list that does not change
 	trust Trust
@@ -38,6 +41,7 @@ func (s *servers) open(o Options) error {
 		s.list = append(s.list, newServer(addr, s.trust))
 	}
 	if len(s.list) > 0 {
+		s.list = best(s.list)
 		return nil
 	}
 	s.path = o.Config
@@ -85,6 +89,15 @@ func (s *servers) current(now time.Time) []server {
 	return fresh
 }
 
+// best are the trusted ones, or all where there are none.
+func best(list []server) []server {
+	trusted := slices.DeleteFunc(slices.Clone(list), func(s server) bool { return !s.trusted })
+	if len(trusted) == 0 {
+		return list
+	}
+	return trusted
+}
+
 func newServer(addr netip.AddrPort, trust Trust) server {
 	trusted := trust == TrustAll || trust == TrustLoopback && addr.Addr().Unmap().IsLoopback()
 	return server{addr.String(), trusted}
@@ -107,5 +120,5 @@ func readServers(path string, trust Trust) ([]server, error) {
 		// resolv.conf(5): without a nameserver line it is the local machine's.
 		list = []server{newServer(netip.MustParseAddrPort("127.0.0.1:53"), trust)}
 	}
-	return list, nil
+	return best(list), nil
 }
