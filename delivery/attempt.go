@@ -12,8 +12,10 @@ import (
 
 	"quorumta/delivery/outcome"
 	"quorumta/delivery/outgoing"
+	"quorumta/delivery/recipient"
 	"quorumta/delivery/route"
 	"quorumta/delivery/site"
+	"quorumta/internal/mail"
 	"quorumta/internal/policy"
 	"quorumta/queue"
 	"quorumta/queue/state"
@@ -59,10 +61,13 @@ func (d *Deliverer) newAttempt(q *queue.Office, m *state.Message, recipients []u
 	}
 }
 
-// goes notes where the attempt goes.
-func (a *attempt) goes(router string, t route.Target) {
+// goes notes where the attempt goes, and what routers have said of it.
+func (a *attempt) goes(router string, t route.Target, handling *mail.Handling) {
 	a.Router, a.Transport, a.traced = router, t.Transport, t.Trace
 	a.hosts, a.MX = t.Hosts, !t.Named
+	if handling != nil {
+		a.Handling = *handling
+	}
 }
 
 // at notes where the attempt has come to.
@@ -128,7 +133,8 @@ func (a *attempt) prepare(content io.Reader) (err error) {
 	accepted := &a.Message.Accepted
 	a.form, err = a.d.rules.Load().Outgoing.Prepare(outgoing.Letter{
 		Content: content, Open: a.Content, Size: accepted.Size,
-		Facts: a.Facts(0), From: accepted.Envelope.From, Forwarded: a.forwarded(), Top: a.traceparent(), UTF8: accepted.Envelope.UTF8, Now: a.d.o.Now(),
+		Facts: a.Facts(0), From: a.Envelope().From, Forwarded: a.forwarded(), Top: a.traceparent(),
+		Add: a.Handling.Add, Remove: a.Handling.Remove, UTF8: accepted.Envelope.UTF8, Now: a.d.o.Now(),
 	})
 	return err
 }
@@ -147,7 +153,11 @@ func (a *attempt) forwarded() bool {
 func (a *attempt) Open() (io.ReadCloser, error) { return a.form.Open() }
 
 // Facts implements transport.Source.
-func (a *attempt) Facts(i int) *policy.Facts { return factsOf(a.Message, a.recipients[i]) }
+func (a *attempt) Facts(i int) *policy.Facts {
+	f := recipient.Facts(a.Message, a.recipients[i])
+	f.Data = a.Handling.Data
+	return a.d.rules.Load().Router.Seen(a.Router, f)
+}
 
 // begin puts the claim of the recipients on its way: it takes about as long as
 // the server takes to answer.

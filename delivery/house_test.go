@@ -284,6 +284,11 @@ func (w *world) LookupMX(_ context.Context, domain string) ([]dns.MX, dns.Origin
 	return []dns.MX{{Host: domain, Preference: 10}}, dns.Origin{Name: domain}, nil
 }
 
+// LookupSRV knows none.
+func (w *world) LookupSRV(context.Context, string) ([]dns.SRV, dns.Origin, error) {
+	return nil, dns.Origin{}, dns.ErrNoData
+}
+
 // LookupHost knows a domain that has a remote.
 func (w *world) LookupHost(_ context.Context, name string) ([]netip.Addr, dns.Origin, error) {
 	w.mu.Lock()

@@ -136,7 +136,7 @@ func (d *Deliverer) spare(q *queue.Office, m *state.Message, g group) []uint32 {
 	wait, try := d.bad(q, m, g)
 	if len(wait) > 0 {
 		a := d.newAttempt(q, m, nil)
-		a.goes(g.router, g.target)
+		a.goes(g.router, g.target, &g.handling)
 		a.Host, a.IP = g.target.Hosts[0].Name, g.target.Hosts[0].Addr.String()
 		d.record(a, wait)
 	}

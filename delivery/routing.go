@@ -2,11 +2,11 @@ package delivery
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"time"
 
 	"quorumta/delivery/outcome"
+	"quorumta/delivery/recipient"
 	"quorumta/delivery/route"
 	"quorumta/delivery/site"
 	"quorumta/delivery/window"
@@ -52,10 +52,13 @@ func (d *Deliverer) routeSoon(ctx context.Context, key window.Key, busy []uint32
 		return
 	}
 	d.recorders.Go(func() {
-		defer d.window.Routed(key)
-		defer d.routing.Release(weight)
-		defer d.gate.Leave(domain)
-		d.place(ctx, key, m, due, read)
+		expanded := d.place(ctx, key, m, due, read)
+		d.gate.Leave(domain)
+		d.routing.Release(weight)
+		d.window.Routed(key)
+		if expanded {
+			d.again(ctx, key) // at once, for those in the place of others
+		}
 	})
 }
 
@@ -99,48 +102,67 @@ func isDue(m *state.Message, n uint32, now time.Time) bool {
 type routing struct {
 	// groups are recipients by site, in the order of the first of each.
 	groups []group
-	// ended are those that go nowhere, or not now.
-	ended []outcome.Verdict
+	// ended are those that go nowhere, or not now, by what is said of them.
+	ended []ended
+	// expanded are those that others come in the place of.
+	expanded []expanded
 }
 
-// group is the recipients that go to one site by one router.
+// group is the recipients that go to one site by one router, and of which the
+// same is said.
 type group struct {
 	target     route.Target
 	router     string
+	handling   mail.Handling
 	recipients []uint32
+}
+
+// ended is recipients whose errors are told to the same address.
+type ended struct {
+	handling mail.Handling
+	verdicts []outcome.Verdict
+}
+
+// expanded is a recipient that others come in the place of.
+type expanded struct {
+	n        uint32
+	decision route.Decision
 }
 
 // routeAll asks the routers about recipients.
 func (d *Deliverer) routeAll(ctx context.Context, m *state.Message, recipients []uint32) routing {
 	var all routing
-	type place struct{ router, key, domain string }
-	index := map[place]int{}
+	type place struct{ router, target, handling, domain string }
+	groups, endings := map[place]int{}, map[string]int{}
 	router := d.rules.Load().Router
 	for _, n := range recipients {
-		facts := factsOf(m, n)
-		decision := d.leaving(router.Route(ctx, facts, m.Hosts), facts, m.Accepted.ID)
-		if decision.Kind != route.Deliver {
-			v := outcome.Verdict{
-				Recipient: n, What: outcome.Deferred, Kind: event.ErrorRouting,
-				Reply: decision.Reply, Router: decision.Router,
+		q := recipient.Request(m, n)
+		decision := d.leaving(router.Route(ctx, q), q.Facts, m.Accepted.ID)
+		handling := m.Handling(n).And(decision.Handling)
+		switch decision.Kind {
+		case route.Deliver:
+			key := place{router: decision.Router, target: decision.Target.Key, handling: handling.Key()}
+			if way := decision.Target.Way; way != nil && way.Limits.OneDomain {
+				key.domain = q.Facts.Rcpt.Domain
 			}
-			if decision.Kind == route.Fail {
-				v.What = outcome.Failed
+			i, ok := groups[key]
+			if !ok {
+				i = len(all.groups)
+				groups[key] = i
+				all.groups = append(all.groups, group{target: decision.Target, router: decision.Router, handling: handling})
 			}
-			all.ended = append(all.ended, v)
-			continue
+			all.groups[i].recipients = append(all.groups[i].recipients, n)
+		case route.Expand:
+			all.expanded = append(all.expanded, expanded{n, decision})
+		default:
+			i, ok := endings[handling.Key()]
+			if !ok {
+				i = len(all.ended)
+				endings[handling.Key()] = i
+				all.ended = append(all.ended, ended{handling: handling})
+			}
+			all.ended[i].verdicts = append(all.ended[i].verdicts, unrouted(n, &decision))
 		}
-		key := place{router: decision.Router, key: decision.Target.Key}
-		if way := decision.Target.Way; way != nil && way.Limits.OneDomain {
-			key.domain = facts.Rcpt.Domain
-		}
-		i, ok := index[key]
-		if !ok {
-			i = len(all.groups)
-			index[key] = i
-			all.groups = append(all.groups, group{target: decision.Target, router: decision.Router})
-		}
-		all.groups[i].recipients = append(all.groups[i].recipients, n)
 	}
 	return all
 }
@@ -159,61 +181,63 @@ func (d *Deliverer) leaving(x route.Decision, facts *policy.Facts, id mail.Messa
 	return x
 }
 
-// factsOf is a recipient as the routers' conditions see it.
-func factsOf(m *state.Message, n uint32) *policy.Facts {
-	a := &m.Accepted
-	ip, err := netip.ParseAddr(a.Client.IP)
-	if err != nil {
-		ip = netip.Addr{} // our own reports have no client
+// unrouted is the verdict on a recipient that goes nowhere, or not now.
+func unrouted(n uint32, decision *route.Decision) outcome.Verdict {
+	v := outcome.Verdict{
+		Recipient: n, What: outcome.Deferred, Kind: event.ErrorRouting,
+		Reply: decision.Reply, Router: decision.Router,
 	}
-	return &policy.Facts{
-		ClientIP:   ip,
-		ClientName: a.Client.Name,
-		Helo:       a.Client.Helo,
-		Login:      a.Client.Login,
-		TLS:        a.Client.TLS != "",
-		Listener:   a.Client.Listener,
-		Sender:     a.Envelope.From,
-		Rcpt:       m.Recipients[n].Address,
-		Size:       a.Size,
-		Recipients: len(m.Recipients),
-		Report:     a.Cause != "",
+	if decision.Kind == route.Fail {
+		v.What = outcome.Failed
 	}
+	return v
 }
 
 // place routes recipients of a message that was read at a time, and puts them
-// into the lanes of their sites. What goes nowhere is settled at once.
-func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message, due []uint32, read time.Time) {
+// into the lanes of their sites. What goes nowhere is settled at once. It reports
+// whether others have come in the place of some.
+func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message, due []uint32, read time.Time) (expanded bool) {
 	all := d.routeAll(ctx, m, due)
 	if ctx.Err() != nil {
-		return
+		return false
 	}
 	q := d.offices.get(key.Office)
 	if q != nil {
-		// In parts, for the report of each has a size that can be sent.
-		for part := range slices.Chunk(all.ended, d.o.Limits.Recipients) {
-			d.record(d.newAttempt(q, m, nil), part)
+		for _, e := range all.ended {
+			// In parts, for the report of each has a size that can be sent.
+			for part := range slices.Chunk(e.verdicts, d.o.Limits.Recipients) {
+				a := d.newAttempt(q, m, nil)
+				a.Handling = e.handling
+				d.record(a, part)
+			}
 		}
+		expanded = d.expandAll(q, m, all.expanded)
 	}
 	sender := m.Accepted.Envelope.From.String()
-	for _, g := range all.groups {
-		s := d.site(g, m)
+	for i := range all.groups {
+		g := &all.groups[i]
+		s := d.site(*g, m)
 		if q != nil {
-			g.recipients = d.spare(q, m, g)
+			g.recipients = d.spare(q, m, *g)
 		}
 		var plan *window.Plan
 		if len(m.Recipients) <= d.o.Limits.Recipients { // what waits must not hold large ones
 			plan = &window.Plan{Message: m, Target: g.target, Router: g.router, At: read}
 		}
+		var handling *mail.Handling
+		if !g.handling.IsZero() {
+			handling = &g.handling
+		}
 		for list := g.recipients; len(list) > 0; {
 			n := min(len(list), s.Recipients(d.o.Limits.Recipients))
-			j := &window.Job{Key: key, Sender: sender, Recipients: list[:n:n], Plan: plan}
+			j := &window.Job{Key: key, Sender: sender, Recipients: list[:n:n], Handling: handling, Plan: plan}
 			if d.window.Add(j, s) {
 				d.startWorker(j.Lane)
 			}
 			list = list[n:]
 		}
 	}
+	return expanded
 }
 
 // site is where a group of recipients goes.

@@ -30,7 +30,7 @@ func newMeters(m metric.Meter, w *window.Window, paused *atomic.Int64, failures 
 	var x meters
 	var errs [7]error
 	x.outcomes = map[string]metric.MeasurementOption{}
-	for _, word := range outcome.Words() {
+	for _, word := range append(outcome.Words(), "expanded") {
 		x.outcomes[word] = metric.WithAttributeSet(attribute.NewSet(attribute.String("outcome", word)))
 	}
 	x.recipients, errs[0] = m.Int64Counter("quorumta_delivery_recipients",

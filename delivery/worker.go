@@ -111,7 +111,7 @@ func (w *worker) carryOut(j *window.Job) bool {
 	ctx, span := a.span(w.d.work)
 	defer span.End()
 	if plan != nil && !span.IsRecording() { // a trace shows how long routing takes
-		a.goes(plan.Router, plan.Target)
+		a.goes(plan.Router, plan.Target, j.Handling)
 	} else if !w.reroute(ctx, a) {
 		w.d.window.Done(j, w.d.o.Now())
 		return true
@@ -161,12 +161,12 @@ func (w *worker) reroute(ctx context.Context, a *attempt) bool {
 	ctx, span := w.d.part(ctx, "dns")
 	defer span.End()
 	all := w.d.routeAll(ctx, a.Message, a.recipients)
-	if len(all.groups) != 1 || len(all.ended) > 0 || all.groups[0].target.Key != w.lane.Site.Key() {
+	if len(all.groups) != 1 || len(all.ended) > 0 || len(all.expanded) > 0 || all.groups[0].target.Key != w.lane.Site.Key() {
 		return false
 	}
 	g := all.groups[0]
 	w.d.site(g, a.Message)
-	a.goes(g.router, g.target)
+	a.goes(g.router, g.target, &g.handling)
 	return true
 }
 
@@ -281,7 +281,7 @@ func (w *worker) send(ctx context.Context, a *attempt) (transport.Result, error)
 	w.d.meters.signed(a.form.Signatures)
 	ctx, span := w.d.part(ctx, "smtp.data")
 	defer span.End()
-	e := &a.Message.Accepted.Envelope
+	e := a.Envelope()
 	w.message = transport.Message{
 		ID: a.Message.Accepted.ID, From: a.form.From, Return: e.Return, EnvID: e.EnvID, EightBit: e.EightBit, UTF8: e.UTF8,
 		Size: a.form.Size, Content: a.form.Content, Again: a,
@@ -374,6 +374,9 @@ func (d *Deliverer) postpone(j *window.Job) {
 		return
 	}
 	why, _ := j.Lane.Site.Failing()
+	if j.Handling != nil {
+		a.Handling = *j.Handling
+	}
 	a.at(why)
 	a.hosts = j.Lane.Site.Hosts()
 	again := d.record(a, alike(a.recipients, outcome.Deferred, why))

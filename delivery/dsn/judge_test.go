@@ -143,7 +143,7 @@ func TestErrorAddress(t *testing.T) {
 		if c.from == "" {
 			m.Accepted.Envelope.From = mail.Address{}
 		}
-		m.Recipients = append(m.Recipients, state.Recipient{Recipient: m.Recipients[0].Recipient, Parent: 1})
+		m.Recipients = append(m.Recipients, state.Recipient{Recipient: m.Recipients[0].Recipient, Origin: state.Origin{Parent: 1}})
 		m.Recipients[0].Expansion = &roster.Expansion{Handling: mail.Handling{Errors: c.errors}}
 		got, to := build(t, b, Failure, m, content, refused(1)), ""
 		if got != nil {

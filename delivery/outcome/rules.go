@@ -6,6 +6,7 @@ import (
 
 	"quorumta/delivery/dsn"
 	"quorumta/delivery/retry"
+	"quorumta/internal/mail"
 	"quorumta/queue/event"
 	"quorumta/queue/state"
 )
@@ -29,6 +30,8 @@ type Attempt struct {
 	Term uint64
 	// Router and Transport are "" where none was found.
 	Router, Transport string
+	// Handling is what routers have said of the recipients, the same of all.
+	Handling mail.Handling
 	// Host and IP are where it last went, TLS how.
 	Host, IP, TLS string
 	// MX: the host was found by MX records.
@@ -44,6 +47,18 @@ type Attempt struct {
 	Since func(retry.Class, uint32) time.Time
 	// Content opens the message's content, for a report.
 	Content func() (io.ReadCloser, error)
+}
+
+// Envelope is the message's as it goes on and as errors are reported: where
+// routers have named an address for errors, it is that one's, and what the sender
+// wished of reports is not passed on (RFC 3461, section 5.2.7.1).
+func (a *Attempt) Envelope() *mail.Envelope {
+	e := &a.Message.Accepted.Envelope
+	path := a.Handling.ReturnPath(e.From)
+	if path == e.From {
+		return e
+	}
+	return &mail.Envelope{From: path, Recipients: e.Recipients, EightBit: e.EightBit, UTF8: e.UTF8}
 }
 
 // Schedule asks the retry rules about what is to be tried again. It returns

@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"quorumta/delivery/dsn"
+	"quorumta/delivery/expand"
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
+	"quorumta/queue/state"
 )
 
 // Facts are events about one message that belong together, with the report
@@ -300,10 +302,39 @@ func (s *settlement) status(v *Verdict) dsn.Status {
 // read is left out.
 func (s *settlement) report(kind dsn.Kind, list []dsn.Status) (*event.Accepted, error) {
 	content := &lazyContent{open: s.a.Content}
-	report, err := s.DSN.Build(kind, s.a.Message, list, content)
+	m := s.a.reported()
+	report, err := s.DSN.Build(kind, m, list, content)
 	content.close()
 	if err == nil || content.err == nil {
 		return report, err
 	}
-	return s.DSN.Build(kind, s.a.Message, list, emptyReader{})
+	return s.DSN.Build(kind, m, list, emptyReader{})
+}
+
+// reported is the message as reports are made of it: whoever is to be told is its
+// sender.
+func (a *Attempt) reported() *state.Message {
+	e := a.Envelope()
+	if e == &a.Message.Accepted.Envelope {
+		return a.Message
+	}
+	m := *a.Message
+	m.Accepted.Envelope = *e
+	return &m
+}
+
+// Expand is what to record of a recipient that others come in the place of, part
+// by part, with the report of success that is owed with the last one.
+func (r Rules) Expand(a *Attempt, n uint32, facts expand.Facts, now time.Time) ([]Facts, error) {
+	all := make([]Facts, len(facts.Parts))
+	for i, part := range facts.Parts {
+		all[i].Events = []event.Event{part}
+	}
+	if facts.Report == "" {
+		return all, nil
+	}
+	s := settlement{Rules: r, a: a, now: now}
+	var err error
+	all[len(all)-1].Report, err = s.report(dsn.Success, []dsn.Status{{N: int(n), Action: dsn.Action(facts.Report)}})
+	return all, err
 }

@@ -26,9 +26,16 @@ const (
 type endpoint struct {
 	name string
 	port uint16
+	// mx: the mail exchangers of the name are meant.
+	mx bool
+	// weight is that of an SRV record.
+	weight int
 }
 
 func (e endpoint) String() string {
+	if e.mx {
+		return e.name + ":" + strconv.Itoa(int(e.port)) + "/mx"
+	}
 	if strings.Contains(e.name, ":") {
 		return "[" + e.name + "]:" + strconv.Itoa(int(e.port))
 	}
@@ -51,8 +58,16 @@ func parseGroup(group []string, port uint16) ([]endpoint, error) {
 }
 
 // parseEndpoint reads "name", "name:port", "192.0.2.1:25", "2001:db8::1",
-// "[2001:db8::1]" and "[2001:db8::1]:25".
+// "[2001:db8::1]" and "[2001:db8::1]:25"; "name/mx" and "name:port/mx".
 func parseEndpoint(text string, port uint16) (endpoint, error) {
+	if len(text) > 3 && strings.EqualFold(text[len(text)-3:], "/mx") {
+		e, err := parseEndpoint(text[:len(text)-3], port)
+		if _, wrong := netip.ParseAddr(e.name); err == nil && wrong == nil {
+			err = fmt.Errorf("host %q: an address has no MX", text)
+		}
+		e.mx = true
+		return e, err
+	}
 	name, digits := text, ""
 	switch {
 	case strings.HasPrefix(text, "["):
@@ -76,32 +91,86 @@ func parseEndpoint(text string, port uint16) (endpoint, error) {
 		port = uint16(n)
 	}
 	if addr, err := netip.ParseAddr(name); err == nil {
-		return endpoint{addr.Unmap().String(), port}, nil
+		return endpoint{name: addr.Unmap().String(), port: port}, nil
 	}
 	name = canonical(name)
 	if strings.ContainsAny(name, " \t/@:,[]%") || strings.Contains("."+name+".", "..") || !utf8.ValidString(name) {
 		return endpoint{}, fmt.Errorf("host %q: name, name:port or [address]:port is expected", text)
 	}
-	return endpoint{name, port}, nil
+	return endpoint{name: name, port: port}, nil
 }
 
 // byHosts routes to the router's own list. Nothing here says anything about
-// the recipient, so nothing here fails it.
+// the recipient, so nothing here fails it unless the operator says so.
 func (t *Table) byHosts(ctx context.Context, r *router) Decision {
 	target := r.target(r.key)
 	target.Named = true
-	hosts, err := t.resolve(ctx, r.groups)
+	groups, unknown := t.exchangers(ctx, r.groups)
+	hosts, err := t.resolve(ctx, groups)
+	if err == nil {
+		err = unknown
+	}
+	hosts, ignored := r.Find.usable(hosts)
 	hosts, loop := t.notOurs(hosts)
 	switch {
 	case len(hosts) > 0:
 		target.Hosts = hosts
 		return Decision{Kind: Deliver, Router: r.Name, Target: target}
 	case errors.Is(err, dns.ErrTemporary):
-		return deferred(r.Name, "4.4.3", "the name servers do not answer for the hosts of router "+r.Name)
+		return r.Find.Timeout.instead(deferred(r.Name, "4.4.3", "the name servers do not answer for the hosts of router "+r.Name))
 	case loop != "":
-		return deferred(r.Name, "4.4.6", "router "+r.Name+" would send the message back to this relay ("+loop+"): mend its configuration")
+		return r.Find.Self.instead(deferred(r.Name, "4.4.6", "router "+r.Name+" would send the message back to this relay ("+loop+"): mend its configuration"))
+	case ignored:
+		return r.Find.NotFound.instead(deferred(r.Name, "4.3.5", "all hosts of router "+r.Name+" have addresses that it ignores: mend its configuration"))
 	}
-	return deferred(r.Name, "4.3.5", "no host of router "+r.Name+" exists: mend its configuration")
+	return r.Find.NotFound.instead(deferred(r.Name, "4.3.5", "no host of router "+r.Name+" exists: mend its configuration"))
+}
+
+// exchangers puts the mail exchangers of names in their place. The error says
+// why some are missing, as that of resolve.
+func (t *Table) exchangers(ctx context.Context, groups [][]endpoint) (all [][]endpoint, reason error) {
+	for _, group := range groups {
+		if !slices.ContainsFunc(group, func(e endpoint) bool { return e.mx }) {
+			all = append(all, group)
+			continue
+		}
+		// Of several names in a group, those of equal rank go together.
+		var ranks [][]endpoint
+		for _, e := range group {
+			found := [][]endpoint{{e}}
+			if e.mx {
+				list, _, err := t.resolver.LookupMX(ctx, e.name)
+				switch {
+				case errors.Is(err, dns.ErrNoData):
+					found = [][]endpoint{{{name: e.name, port: e.port}}}
+				case errors.Is(err, dns.ErrNotFound), errors.Is(err, dns.ErrNullMX):
+					found = nil
+				case err != nil:
+					found, reason = nil, dns.ErrTemporary
+				default:
+					found = byPreference(list, e.port)
+				}
+			}
+			for i, rank := range found {
+				if i == len(ranks) {
+					ranks = append(ranks, nil)
+				}
+				ranks[i] = append(ranks[i], rank...)
+			}
+		}
+		all = append(all, ranks...)
+	}
+	return all, reason
+}
+
+// usable leaves out the hosts that are ignored, and reports whether there were
+// some.
+func (f *Find) usable(hosts []Host) (rest []Host, ignored bool) {
+	if f.Ignore == nil {
+		return hosts, false
+	}
+	rest = slices.DeleteFunc(slices.Clone(hosts), func(h Host) bool { return f.Ignore(h.Addr) })
+	return rest, len(rest) < len(hosts)
 }
 
 // target has everything but the addresses.
@@ -110,8 +179,8 @@ func (r *Router) target(key string) Target {
 }
 
 // local is the target of Accept: all that goes by the transport is one site.
-func (r *Router) local() Target {
-	return Target{Key: "accept " + r.Accept, Transport: r.Accept, Named: true}
+func local(transport string) Target {
+	return Target{Key: "accept " + transport, Transport: transport, Named: true}
 }
 
 // siteKey names the site that groups of hosts make.
@@ -191,9 +260,33 @@ func (t *Table) notOurs(hosts []Host) (others []Host, loop string) {
 	return others, loop
 }
 
+// shuffle puts equal preferences in random order.
 func (t *Table) shuffle(list []endpoint) {
+	if slices.ContainsFunc(list, func(e endpoint) bool { return e.weight > 0 }) {
+		t.weigh(list)
+		return
+	}
 	for i := len(list) - 1; i > 0; i-- {
 		j := t.random(i + 1)
+		list[i], list[j] = list[j], list[i]
+	}
+}
+
+// weigh puts hosts in an order in which each is the next one as often as its part
+// of the weights says (RFC 2782).
+func (t *Table) weigh(list []endpoint) {
+	for i := range list {
+		total := 0
+		for _, e := range list[i:] {
+			total += e.weight
+		}
+		if total == 0 {
+			return
+		}
+		j := i
+		for n := t.random(total); n >= list[j].weight; j++ {
+			n -= list[j].weight
+		}
 		list[i], list[j] = list[j], list[i]
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"quorumta/delivery/egress"
 	"quorumta/internal/mail"
+	"quorumta/internal/policy"
 )
 
 // Kind is what a Decision does with a recipient.
@@ -18,6 +19,11 @@ const (
 	Fail Kind = 2
 	// Defer routes again later; Reply says why.
 	Defer Kind = 3
+	// Expand puts others in the recipient's place.
+	Expand Kind = 4
+	// A router that declines, or passes, leaves the decision to others.
+	decline Kind = 100
+	pass    Kind = 101
 )
 
 // Decision is where a recipient's mail goes, or why it goes nowhere.
@@ -29,6 +35,51 @@ type Decision struct {
 	Target Target
 	// Reply is set for Fail and Defer; it is our own, not a remote server's.
 	Reply mail.Reply
+	// Into are those of Expand; where there are none, the mail is thrown away.
+	Into []Child
+	// Handling is what the router says for the transport and for reports, of a
+	// recipient that is delivered or of those in its place.
+	Handling mail.Handling
+	// Steps are what each router said, where the Request asked for it.
+	Steps []Step
+}
+
+// Child is a recipient in the place of another.
+type Child struct {
+	Address mail.Address
+	// Item is "|command" or "/file" instead of an address.
+	Item string
+	// Self is the recipient itself, for whom routing goes on.
+	Self bool
+}
+
+// Step is what a router said of a recipient.
+type Step struct {
+	Router string `json:"router"`
+	// Verdict is skipped, declined, passed, deferred, failed, expanded or
+	// accepted.
+	Verdict string `json:"verdict"`
+	Why     string `json:"why,omitempty"`
+}
+
+// Request is a recipient to be routed.
+type Request struct {
+	// Facts are what conditions and expressions see.
+	Facts *policy.Facts
+	// Hosts are those of an operator's Rerouted: they win over all routers.
+	Hosts []string
+	// Ancestors are those in whose place the recipient is, nearest first.
+	Ancestors []Ancestor
+	// Item is the recipient's "|command" or "/file"; "" for an address.
+	Item string
+	// Explain asks for the Decision's Steps.
+	Explain bool
+}
+
+// Ancestor is a recipient that was expanded, and by which router.
+type Ancestor struct {
+	Address mail.Address
+	Router  string
 }
 
 // Target is a site: hosts that are as good as each other or stand in for each

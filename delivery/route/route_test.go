@@ -26,6 +26,16 @@ func (z zones) LookupMX(_ context.Context, domain string) ([]dns.MX, dns.Origin,
 	return nil, dns.Origin{}, dns.ErrNotFound
 }
 
+func (z zones) LookupSRV(_ context.Context, name string) ([]dns.SRV, dns.Origin, error) {
+	switch v := z["SRV "+name].(type) {
+	case []dns.SRV:
+		return v, dns.Origin{}, nil
+	case error:
+		return nil, dns.Origin{}, fmt.Errorf("SRV of %s: %w", name, v)
+	}
+	return nil, dns.Origin{}, dns.ErrNotFound
+}
+
 func (z zones) LookupHost(_ context.Context, name string) ([]netip.Addr, dns.Origin, error) {
 	switch v := z[name].(type) {
 	case string:
@@ -124,7 +134,7 @@ func TestMX(t *testing.T) {
 		"x@unknown.corp.example": "internet fail 550 5.1.2",
 	}
 	for rcpt, want := range tests {
-		if got := describe(table.Route(t.Context(), facts(rcpt), nil)); got != want {
+		if got := describe(table.Route(t.Context(), Request{Facts: facts(rcpt)})); got != want {
 			t.Errorf("%s:\n got %s\nwant %s", rcpt, got, want)
 		}
 	}
@@ -143,7 +153,7 @@ func TestHosts(t *testing.T) {
 	}
 	for _, test := range tests {
 		table := table(t, Router{Name: "r", Hosts: test.hosts})
-		if got := describe(table.Route(t.Context(), facts("x@two.example"), nil)); got != test.want {
+		if got := describe(table.Route(t.Context(), Request{Facts: facts("x@two.example")})); got != test.want {
 			t.Errorf("%v:\n got %s\nwant %s", test.hosts, got, test.want)
 		}
 	}
@@ -152,7 +162,7 @@ func TestHosts(t *testing.T) {
 func TestGroupsAreShuffled(t *testing.T) {
 	table := table(t, Router{Name: "internet", MX: true})
 	table.random = func(int) int { return 0 }
-	d := table.Route(t.Context(), facts("x@two.example"), nil)
+	d := table.Route(t.Context(), Request{Facts: facts("x@two.example")})
 	if d.Target.Hosts[0].Name != "c.two.example" || d.Target.Hosts[3].Name != "b.two.example" {
 		t.Errorf("got %s", describe(d))
 	}
@@ -163,12 +173,12 @@ func TestGroupsAreShuffled(t *testing.T) {
 func TestKey(t *testing.T) {
 	plain := table(t, Router{Name: "a", MX: true})
 	verified := table(t, Router{Name: "b", MX: true, TLS: TLSVerify})
-	one := plain.Route(t.Context(), facts("x@two.example"), nil).Target.Key
+	one := plain.Route(t.Context(), Request{Facts: facts("x@two.example")}).Target.Key
 	plain.random = func(int) int { return 0 }
-	if two := plain.Route(t.Context(), facts("x@same.example"), nil).Target.Key; one != two {
+	if two := plain.Route(t.Context(), Request{Facts: facts("x@same.example")}).Target.Key; one != two {
 		t.Errorf("%q and %q are one site", one, two)
 	}
-	if other := verified.Route(t.Context(), facts("x@two.example"), nil).Target.Key; one == other {
+	if other := verified.Route(t.Context(), Request{Facts: facts("x@two.example")}).Target.Key; one == other {
 		t.Errorf("%q with and without verification are two sites", one)
 	}
 	if want := "a.two.example:25,c.two.example:25|b.two.example:25 smtp try"; one != want {
@@ -179,7 +189,7 @@ func TestKey(t *testing.T) {
 // What the operator has named is told from what MX records name.
 func TestNamed(t *testing.T) {
 	for want, r := range map[bool]Router{true: {Name: "a", Hosts: [][]string{{"192.0.2.1"}}}, false: {Name: "a", MX: true}} {
-		if d := table(t, r).Route(t.Context(), facts("x@two.example"), nil); d.Kind != Deliver || d.Target.Named != want {
+		if d := table(t, r).Route(t.Context(), Request{Facts: facts("x@two.example")}); d.Kind != Deliver || d.Target.Named != want {
 			t.Errorf("%s: named %t", describe(d), d.Target.Named)
 		}
 	}
@@ -208,7 +218,7 @@ func TestOrderAndConditions(t *testing.T) {
 		"x@two.example":     " fail 550 5.1.2",
 		"boom@corp.example": "broken defer 451 4.3.5",
 	} {
-		if got := describe(table.Route(t.Context(), facts(rcpt), nil)); got != want {
+		if got := describe(table.Route(t.Context(), Request{Facts: facts(rcpt)})); got != want {
 			t.Errorf("%s: got %s, want %s", rcpt, got, want)
 		}
 	}
@@ -242,7 +252,7 @@ func TestOwnListenersGetNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := table.Route(t.Context(), facts(test.rcpt), nil)
+		d := table.Route(t.Context(), Request{Facts: facts(test.rcpt)})
 		if got := describe(d); got != test.want {
 			t.Errorf("%s:\n got %s\nwant %s", test.rcpt, got, test.want)
 		}
@@ -255,11 +265,11 @@ func TestOwnListenersGetNothing(t *testing.T) {
 func TestRerouted(t *testing.T) {
 	table := table(t, Router{Name: "internet", MX: true})
 	hosts := []string{"b.two.example:2525", "192.0.2.9"}
-	if got, want := describe(table.Route(t.Context(), facts("x@null.example"), hosts)), "rerouted 0:b.two.example=192.0.2.2:2525 1:192.0.2.9=192.0.2.9:25"; got != want {
+	if got, want := describe(table.Route(t.Context(), Request{Facts: facts("x@null.example"), Hosts: hosts})), "rerouted 0:b.two.example=192.0.2.2:2525 1:192.0.2.9=192.0.2.9:25"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	hosts = []string{"not a host"}
-	if got, want := describe(table.Route(t.Context(), facts("x@null.example"), hosts)), "rerouted defer 451 4.3.5"; got != want {
+	if got, want := describe(table.Route(t.Context(), Request{Facts: facts("x@null.example"), Hosts: hosts})), "rerouted defer 451 4.3.5"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -268,7 +278,7 @@ func TestRerouted(t *testing.T) {
 func TestAccept(t *testing.T) {
 	var keys []string
 	for _, name := range []string{"a", "b"} {
-		d := table(t, Router{Name: name, Accept: "boxes"}).Route(t.Context(), facts("x@two.example"), nil)
+		d := table(t, Router{Name: name, Accept: "boxes"}).Route(t.Context(), Request{Facts: facts("x@two.example")})
 		if d.Kind != Deliver || d.Router != name || d.Target.Transport != "boxes" || len(d.Target.Hosts) != 0 || !d.Target.Named {
 			t.Errorf("got %+v", d)
 		}
@@ -281,17 +291,17 @@ func TestAccept(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	for want, r := range map[string]Router{
-		"one of hosts":             {Name: "r"},
-		"hosts, mx and accept":     {Name: "r", MX: true, Hosts: [][]string{{"a"}}},
-		"mx and accept is":         {Name: "r", MX: true, Accept: "boxes"},
-		"a group without hosts":    {Name: "r", Hosts: [][]string{{}}},
-		"a port from 1 to 65535":   {Name: "r", Hosts: [][]string{{"a:99999"}}},
-		"a closing bracket":        {Name: "r", Hosts: [][]string{{"[::1"}}},
-		"an address is expected":   {Name: "r", Hosts: [][]string{{"[mail]:25"}}},
-		"after the colon":          {Name: "r", Hosts: [][]string{{"[::1]25"}}},
-		`tls: "maybe"`:             {Name: "r", MX: true, TLS: "maybe"},
-		"is empty or taken":        {MX: true},
-		"name, name:port or [addr": {Name: "r", Hosts: [][]string{{"a b"}}},
+		"one of hosts":               {Name: "r"},
+		"hosts, mx, accept and":      {Name: "r", MX: true, Hosts: [][]string{{"a"}}},
+		"mx, accept and redirect is": {Name: "r", MX: true, Accept: "boxes"},
+		"a group without hosts":      {Name: "r", Hosts: [][]string{{}}},
+		"a port from 1 to 65535":     {Name: "r", Hosts: [][]string{{"a:99999"}}},
+		"a closing bracket":          {Name: "r", Hosts: [][]string{{"[::1"}}},
+		"an address is expected":     {Name: "r", Hosts: [][]string{{"[mail]:25"}}},
+		"after the colon":            {Name: "r", Hosts: [][]string{{"[::1]25"}}},
+		`tls: "maybe"`:               {Name: "r", MX: true, TLS: "maybe"},
+		"is empty or taken":          {MX: true},
+		"name, name:port or [addr":   {Name: "r", Hosts: [][]string{{"a b"}}},
 	} {
 		if _, err := New(Options{Routers: []Router{r}}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

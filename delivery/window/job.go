@@ -28,6 +28,8 @@ type Job struct {
 	// Sender takes turns with the others at a site.
 	Sender     string
 	Recipients []uint32
+	// Handling is what routers have said of the recipients; nil: nothing.
+	Handling *mail.Handling
 	// Plan is what routing has found; nil where it is too large to be kept, or
 	// too many wait.
 	Plan *Plan

@@ -13,9 +13,10 @@ import (
 
 // Facts is what conditions see: client.ip, client.name, client.helo,
 // client.login, client.tls, client.listener; sender.local, sender.domain,
-// sender.address; rcpt.local, rcpt.domain, rcpt.address; message.size,
-// message.recipients, message.report; nets.NAME and lists.NAME; on its way out
-// also from.local, from.domain, from.address. Domains are in lower case.
+// sender.address; rcpt.local, rcpt.domain, rcpt.address, rcpt.prefix,
+// rcpt.suffix, rcpt.data; message.size, message.recipients, message.report;
+// nets.NAME and lists.NAME; on its way out also from.local, from.domain,
+// from.address. Domains are in lower case.
 type Facts struct {
 	ClientIP   netip.Addr
 	ClientName string
@@ -25,6 +26,9 @@ type Facts struct {
 	Listener   string
 	Sender     mail.Address
 	Rcpt       mail.Address
+	// Prefix and Suffix are what a router has cut off Rcpt's local-part, and Data
+	// what one has said of it for others (address_data).
+	Prefix, Suffix, Data string
 	// Size is what the client announced, or the content's; 0 if unknown.
 	Size int64
 	// Recipients counts those accepted so far.
@@ -56,6 +60,9 @@ var factVariables = []variable{
 	{"rcpt.local", cel.StringType},
 	{"rcpt.domain", cel.StringType},
 	{"rcpt.address", cel.StringType},
+	{"rcpt.prefix", cel.StringType},
+	{"rcpt.suffix", cel.StringType},
+	{"rcpt.data", cel.StringType},
 	{"message.size", cel.IntType},
 	{"message.recipients", cel.IntType},
 	{"message.report", cel.BoolType},
@@ -94,6 +101,12 @@ func (f *activation) ResolveName(name string) (any, bool) {
 			author = f.Author()
 		}
 		return addressPart(author, name[len("from."):]), true
+	case "rcpt.prefix":
+		return types.String(f.Prefix), true
+	case "rcpt.suffix":
+		return types.String(f.Suffix), true
+	case "rcpt.data":
+		return types.String(f.Data), true
 	case "rcpt.local", "rcpt.domain", "rcpt.address":
 		return addressPart(f.Rcpt, name[len("rcpt."):]), true
 	case "sender.local", "sender.domain", "sender.address":

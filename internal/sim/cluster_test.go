@@ -388,6 +388,11 @@ var sinks = map[string]netip.Addr{
 	"sink2": netip.MustParseAddr("192.0.2.2"),
 }
 
+// LookupSRV implements route.Resolver.
+func (zone) LookupSRV(context.Context, string) ([]dns.SRV, dns.Origin, error) {
+	return nil, dns.Origin{}, dns.ErrNoData
+}
+
 // LookupMX implements route.Resolver.
 func (zone) LookupMX(_ context.Context, domain string) ([]dns.MX, dns.Origin, error) {
 	return []dns.MX{{Host: domain, Preference: 10}}, dns.Origin{Name: domain}, nil

@@ -273,7 +273,8 @@ type Expanded struct {
 	More bool
 	// Nobody says that Into is meant to be empty.
 	Nobody bool
-	// Handling is said of all that come in the recipient's place.
+	// Handling is said of all that come in the recipient's place and are not
+	// Apart.
 	Handling mail.Handling
 }
 
@@ -283,6 +284,8 @@ type Child struct {
 	// Item is "|command" or "/file" as an alias has it; the address is then that
 	// of the alias. "" for all others.
 	Item string
+	// Apart: Handling is not said of this one.
+	Apart bool
 }
 
 // Held keeps a message from being claimed.

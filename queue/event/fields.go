@@ -220,6 +220,7 @@ func DescribeRecipient(f *codec.Fields, r *mail.Recipient) {
 func describeChild(f *codec.Fields, c *Child) {
 	DescribeRecipient(f, &c.Recipient)
 	codec.String(f, 4, &c.Item)
+	f.Bool(5, &c.Apart)
 }
 
 // DescribeHandling describes what routers have said for the codec.

@@ -14,10 +14,10 @@ func (m *Message) Ancestors(n uint32) []uint32 {
 // Handling is what the routers have said that put the n-th recipient in the
 // place of others; the zero Handling for one of the envelope.
 func (m *Message) Handling(n uint32) mail.Handling {
+	line := append([]uint32{n}, m.Ancestors(n)...)
 	var h mail.Handling
-	ancestors := m.Ancestors(n)
-	for i := len(ancestors) - 1; i >= 0; i-- {
-		if e := m.Recipients[ancestors[i]].Expansion; e != nil {
+	for i := len(line) - 1; i > 0; i-- {
+		if e := m.Recipients[line[i]].Expansion; e != nil && !m.Recipients[line[i-1]].Apart {
 			h = h.And(e.Handling)
 		}
 	}

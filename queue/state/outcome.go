@@ -180,7 +180,8 @@ func (d *draft) expand(e *event.Expanded) Result {
 	}
 	for _, into := range e.Into {
 		d.st.roster.Add(Recipient{
-			Recipient: into.Recipient, Due: d.at, Parent: e.Recipient + 1, Item: into.Item,
+			Recipient: into.Recipient, Due: d.at,
+			Origin: roster.Origin{Parent: e.Recipient + 1, Item: into.Item, Apart: into.Apart},
 		})
 	}
 	return Applied

@@ -355,7 +355,7 @@ func TestRowsAreFrozen(t *testing.T) {
 	for _, e := range []*event.Expanded{
 		{Recipient: 0, Router: "lists", Count: 17, More: true, Into: []event.Child{{Recipient: mail.Recipient{Address: owner}}},
 			Handling: mail.Handling{Errors: &owner, Add: []string{"List-Id: <x>"}, Remove: []string{"X-*"}, Data: "d"}},
-		{Recipient: 2, Router: "aliases", Count: 18, Into: []event.Child{{Recipient: mail.Recipient{Address: owner}, Item: "|cat"}},
+		{Recipient: 2, Router: "aliases", Count: 18, Into: []event.Child{{Recipient: mail.Recipient{Address: owner}, Item: "|cat", Apart: true}},
 			Handling: mail.Handling{Errors: &mail.Address{}}},
 		{Recipient: 3, Router: "nowhere", Nobody: true},
 	} {

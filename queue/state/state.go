@@ -58,8 +58,13 @@ const (
 	Expanded  = roster.Expanded
 )
 
-// Recipient is a recipient and how far it is.
-type Recipient = roster.Recipient
+// Recipient is a recipient and how far it is, Origin where it comes from, and
+// Expansion who replaced it by others.
+type (
+	Recipient = roster.Recipient
+	Origin    = roster.Origin
+	Expansion = roster.Expansion
+)
 
 // Message is an open message: what was accepted, without its content, and how
 // far it is.

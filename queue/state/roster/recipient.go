@@ -48,13 +48,20 @@ type Recipient struct {
 	Doubts uint32
 	// Warned counts the delay warnings.
 	Warned uint32
+	Origin
+	// Expansion is set where others are in this one's place, or begin to be.
+	Expansion *Expansion
+}
+
+// Origin is where a recipient comes from that is none of the envelope.
+type Origin struct {
 	// Parent is one more than the index of the recipient in whose place this one
 	// is; 0 for one of the envelope.
 	Parent uint32
 	// Item is "|command" or "/file" where an alias says so instead of an address.
 	Item string
-	// Expansion is set where others are in this one's place, or begin to be.
-	Expansion *Expansion
+	// Apart: what the parent's router said of the others is not said of this one.
+	Apart bool
 }
 
 // Expansion is who replaced a recipient by others, and what it said of those.

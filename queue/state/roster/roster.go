@@ -133,6 +133,7 @@ func describeProgress(f *codec.Fields, r *Recipient) {
 	f.Uint32(13, &r.Parent)
 	codec.String(f, 14, &r.Item)
 	describeExpansion(f, r)
+	f.Bool(16, &r.Apart)
 }
 
 // describeExpansion costs nothing where there is none, as nearly always.
