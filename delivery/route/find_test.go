@@ -60,7 +60,7 @@ func TestFind(t *testing.T) {
 		{Target: "b.two.example.", Port: 2525, Priority: 1, Weight: 3}, {Target: "c.two.example", Port: 2526, Priority: 1, Weight: 7},
 		{Target: "bare.example", Port: 25, Priority: 2},
 	}
-	zones["SRV _smtp._tcp.nosrv.example"] = []dns.SRV{{Target: "."}}
+	zones["SRV _smtp._tcp.nosrv.example"] = dns.ErrNoService
 	zones["SRV _smtp._tcp.slowsrv.example"] = dns.ErrTemporary
 	for _, test := range tests {
 		test.r.Flow.Pass = "last"

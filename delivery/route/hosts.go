@@ -117,7 +117,7 @@ func (t *Table) byHosts(ctx context.Context, r *router) Decision {
 		target.Hosts = hosts
 		return Decision{Kind: Deliver, Router: r.Name, Target: target}
 	case errors.Is(err, dns.ErrTemporary):
-		return r.Find.Timeout.instead(deferred(r.Name, "4.4.3", "the name servers do not answer for the hosts of router "+r.Name))
+		return r.Find.Timeout.instead(deferred(r.Name, "4.4.3", dns.Reason(err)+" for the hosts of router "+r.Name))
 	case loop != "":
 		return r.Find.Self.instead(deferred(r.Name, "4.4.6", "router "+r.Name+" would send the message back to this relay ("+loop+"): mend its configuration"))
 	case ignored:
@@ -146,7 +146,7 @@ func (t *Table) exchangers(ctx context.Context, groups [][]endpoint) (all [][]en
 				case errors.Is(err, dns.ErrNotFound), errors.Is(err, dns.ErrNullMX):
 					found = nil
 				case err != nil:
-					found, reason = nil, dns.ErrTemporary
+					found, reason = nil, temporary(err)
 				default:
 					found = byPreference(list, e.port)
 				}
@@ -235,7 +235,7 @@ func (t *Table) resolve(ctx context.Context, groups [][]endpoint) ([]Host, error
 	for _, f := range list {
 		switch {
 		case f.err != nil && !errors.Is(f.err, dns.ErrNotFound) && !errors.Is(f.err, dns.ErrNoData):
-			reason = dns.ErrTemporary
+			reason = temporary(f.err)
 		case reason == nil && len(f.addrs) == 0:
 			reason = dns.ErrNotFound
 		}
@@ -244,6 +244,14 @@ func (t *Table) resolve(ctx context.Context, groups [][]endpoint) ([]Host, error
 		}
 	}
 	return hosts, reason
+}
+
+// temporary is a look-up's failure without its details.
+func temporary(err error) error {
+	if errors.Is(err, dns.ErrBogus) {
+		return fmt.Errorf("%w: %w", dns.ErrTemporary, dns.ErrBogus)
+	}
+	return dns.ErrTemporary
 }
 
 // notOurs drops hosts that are listeners of this relay; loop names the last of

@@ -42,7 +42,7 @@ func (t *Table) byMX(ctx context.Context, r *router, domain string) Decision {
 		target.Hosts = hosts
 		return Decision{Kind: Deliver, Router: r.Name, Target: target}
 	case errors.Is(err, dns.ErrTemporary):
-		return f.Timeout.instead(deferred(r.Name, "4.4.3", "the name servers do not answer for the mail hosts of "+domain))
+		return f.Timeout.instead(deferred(r.Name, "4.4.3", dns.Reason(err)+" for the mail hosts of "+domain))
 	case loop != "":
 		back.Reply.Text = "the MX of " + domain + " points back to this relay (" + loop + "), which has no other route for it"
 		return f.Self.instead(back)
@@ -94,7 +94,7 @@ func (t *Table) mailHosts(ctx context.Context, r *router, domain string) (*mailH
 	case holds(f.MXFail, domain):
 		return nil, f.NotFound.instead(failed(r.Name, 550, "5.4.4", "no name server answers for the MX of "+domain))
 	default:
-		return nil, f.Timeout.instead(deferred(r.Name, "4.4.3", "the name servers do not answer for the MX of "+domain))
+		return nil, f.Timeout.instead(deferred(r.Name, "4.4.3", dns.Reason(err)+" for the MX of "+domain))
 	}
 	before := t.beforeUs(list)
 	return &mailHosts{
@@ -113,10 +113,10 @@ func (t *Table) services(ctx context.Context, r *router, domain string) (*mailHo
 	switch {
 	case errors.Is(err, dns.ErrNotFound), errors.Is(err, dns.ErrNoData):
 		return nil, Decision{}
-	case err != nil:
-		return nil, r.Find.Timeout.instead(deferred(r.Name, "4.4.3", "the name servers do not answer for the SRV of "+domain))
-	case len(list) == 1 && canonical(list[0].Target) == "":
+	case errors.Is(err, dns.ErrNoService):
 		return nil, failed(r.Name, 556, "5.1.10", "domain "+domain+" does not have this service (SRV)")
+	case err != nil:
+		return nil, r.Find.Timeout.instead(deferred(r.Name, "4.4.3", dns.Reason(err)+" for the SRV of "+domain))
 	}
 	var found mailHosts
 	for i, srv := range list {

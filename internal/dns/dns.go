@@ -41,6 +41,14 @@ var (
 	ErrBogus = errors.New("the answer fails DNSSEC validation")
 )
 
+// Reason says for people why a look-up came to ErrTemporary.
+func Reason(err error) string {
+	if errors.Is(err, ErrBogus) {
+		return "DNSSEC validation fails"
+	}
+	return "the name servers do not answer"
+}
+
 // MX is a mail exchanger: Host in lower case A-labels without a final dot.
 type MX struct {
 	Host       string
