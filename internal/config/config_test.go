@@ -50,6 +50,7 @@ transports:
   - {name: boxes, lmtp: {}}
   - {name: nowhere, discard: {}}
   - {name: archive, pipe: {command: [/usr/local/bin/archive, --for, "${rcpt.address}"], user: archive, timeout: 10m, output: 20KB, temporary: [75], processes: 4, environment: {LIST: all}}}
+  - {name: hook, http: {url: "https://hooks.example/mail/${rcpt.local}", headers: {Authorization: Bearer sesame, X-For: "${rcpt.address}"}, timeout: 10s, ca: /etc/ssl/hooks.pem}}
   - {name: files, maildir: {path: '"/srv/mail/" + rcpt.domain + "/" + rcpt.local', user: vmail, quota: 1GB, quota_messages: 100000}}
 certificates:
   - {name: partners, cert: mx.pem, key: mx.key}

@@ -100,6 +100,11 @@ func (f *File) resolve(dir string) {
 			*p = absolute(dir, *p)
 		}
 	}
+	for _, t := range f.Transports {
+		if t.HTTP != nil {
+			t.HTTP.CA = absolute(dir, t.HTTP.CA)
+		}
+	}
 	f.DNS.resolve(dir)
 }
 

@@ -15,6 +15,7 @@ type Transport struct {
 	LMTP    *LMTP    `yaml:"lmtp"`
 	Maildir *Maildir `yaml:"maildir"`
 	Pipe    *Pipe    `yaml:"pipe"`
+	HTTP    *HTTP    `yaml:"http"`
 	Discard *Discard `yaml:"discard"`
 }
 
@@ -54,6 +55,18 @@ type Pipe struct {
 	Environment map[string]string `yaml:"environment"`
 }
 
+// HTTP are the settings of a transport to a web server.
+type HTTP struct {
+	// URL is where messages are posted; ${expression} in it stands for a text.
+	URL string `yaml:"url"`
+	// Headers are fields beside the transport's own; values as in URL.
+	Headers map[string]string `yaml:"headers"`
+	// Timeout is for connecting, TLS and the answer; 0 means 30 s.
+	Timeout Duration `yaml:"timeout"`
+	// CA is a file of roots to be trusted in the place of the system's.
+	CA string `yaml:"ca"`
+}
+
 // Discard are the settings of a transport to nowhere.
 type Discard struct{}
 
@@ -73,7 +86,7 @@ func (f *File) transport(name string) (*Transport, bool) {
 func (t *Transport) kinds() []string {
 	var set []string
 	for name, is := range map[string]bool{
-		"lmtp": t.LMTP != nil, "maildir": t.Maildir != nil, "pipe": t.Pipe != nil, "discard": t.Discard != nil,
+		"lmtp": t.LMTP != nil, "maildir": t.Maildir != nil, "pipe": t.Pipe != nil, "http": t.HTTP != nil, "discard": t.Discard != nil,
 	} {
 		if is {
 			set = append(set, name)
@@ -84,7 +97,7 @@ func (t *Transport) kinds() []string {
 }
 
 // kindsOfTransports are all those that there are.
-const kindsOfTransports = "lmtp: {socket: /run/dovecot/lmtp}, maildir: {path: …}, pipe: {command: […]} or discard: {}"
+const kindsOfTransports = "lmtp: {socket: /run/dovecot/lmtp}, maildir: {path: …}, pipe: {command: […]}, http: {url: …} or discard: {}"
 
 func (c *checker) transports() {
 	names := map[string]bool{}
@@ -116,10 +129,33 @@ func (c *checker) settings(path string, t *Transport) {
 	if t.Pipe != nil {
 		c.pipe(path+".pipe", t.Pipe)
 	}
+	if t.HTTP != nil {
+		c.http(path+".http", t.HTTP)
+	}
 	if m := t.Maildir; m != nil {
 		c.text(path+".maildir.path", m.Path)
 		if m.QuotaMessages < 0 {
 			c.faultAt(path+".maildir.quota_messages", "fewer than no messages are not possible", "leave it away for no bound")
+		}
+	}
+}
+
+// ownFields are those that the transport itself sets.
+var ownFields = regexp.MustCompile(`(?i)^(content-|transfer-encoding$|host$|connection$|idempotency-key$|quorumta-)`)
+
+// field is the name of a field of HTTP (RFC 9110, section 5.6.2).
+var field = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+
+func (c *checker) http(path string, h *HTTP) {
+	if !strings.HasPrefix(h.URL, "https://") && !strings.HasPrefix(h.URL, "http://") {
+		c.faultAt(path+".url", strconv.Quote(h.URL)+" is not the URL of a web server", "write https://hooks.example/mail/${rcpt.local}")
+	}
+	for name := range h.Headers {
+		switch at := path + ".headers." + name; {
+		case !field.MatchString(name):
+			c.faultAt(at, strconv.Quote(name)+" is not the name of a field", "")
+		case ownFields.MatchString(name):
+			c.faultAt(at, "the transport sets "+name+" itself", "choose another name")
 		}
 	}
 }

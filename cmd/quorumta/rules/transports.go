@@ -1,9 +1,13 @@
 package rules
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"quorumta/delivery/site"
@@ -15,6 +19,7 @@ import (
 	"quorumta/delivery/transport/maildir"
 	"quorumta/delivery/transport/owner"
 	"quorumta/delivery/transport/pipe"
+	"quorumta/delivery/transport/webhook"
 	"quorumta/internal/config"
 	"quorumta/internal/policy"
 )
@@ -54,6 +59,8 @@ func opener(f *config.File, path string, t *config.Transport) (transport.Opener,
 		return boxes(f, path+".maildir", t.Maildir)
 	case t.Pipe != nil:
 		return command(f, path+".pipe", t.Pipe)
+	case t.HTTP != nil:
+		return hook(f, path+".http", t.HTTP)
 	}
 	return discard.Transport{}, nil
 }
@@ -103,6 +110,38 @@ func command(f *config.File, path string, p *config.Pipe) (transport.Opener, err
 		return nil, f.Fault(path, "the command would run as root: write user: NAME")
 	}
 	return pipe.New(o), nil
+}
+
+// hook makes a transport to a web server.
+func hook(f *config.File, path string, h *config.HTTP) (transport.Opener, error) {
+	o := webhook.Options{Timeout: time.Duration(h.Timeout), Headers: map[string]local.Template{}}
+	_, rest, _ := strings.Cut(h.URL, "://")
+	o.Host, _, _ = strings.Cut(rest, "/")
+	if strings.Contains(o.Host, "$") { // another one for each recipient
+		o.Host = ""
+	}
+	var err error
+	if o.URL, err = template(f, path+".url", h.URL); err != nil {
+		return nil, err
+	}
+	for name, value := range h.Headers {
+		x, err := template(f, path+".headers."+name, value)
+		if err != nil {
+			return nil, err
+		}
+		o.Headers[name] = x
+	}
+	if h.CA != "" {
+		pem, err := os.ReadFile(h.CA)
+		if err != nil {
+			return nil, f.Fault(path+".ca", err.Error())
+		}
+		o.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
+		if !o.TLS.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, f.Fault(path+".ca", h.CA+" has no certificate in PEM")
+		}
+	}
+	return webhook.New(o), nil
 }
 
 // template reads a text with ${expressions}.

@@ -4,10 +4,9 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
-	"unicode/utf8"
 
+	"quorumta/delivery/transport/local"
 	"quorumta/internal/mail"
 )
 
@@ -65,13 +64,5 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is what was kept, without what must not reach a log or a report.
-func (o *output) String() string {
-	clean := strings.Map(func(r rune) rune {
-		if r != '\n' && r < ' ' || r == 0x7f || r == utf8.RuneError {
-			return '?'
-		}
-		return r
-	}, strings.ReplaceAll(string(o.buf), "\r\n", "\n"))
-	return strings.TrimRight(clean, "\n")
-}
+// String is what was kept, fit for a log and a report.
+func (o *output) String() string { return local.Clean(string(o.buf)) }
