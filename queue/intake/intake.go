@@ -62,6 +62,7 @@ type Options struct {
 type Intake struct {
 	o      Options
 	meters meters
+	rooms  rooms
 }
 
 // New makes an intake.

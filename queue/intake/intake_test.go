@@ -160,6 +160,42 @@ func TestWriteWaitsForTheShard(t *testing.T) {
 	})
 }
 
+// Many large messages at once wait for each other: none has to begin again
+// because the shard has too much before it.
+func TestManyUploadsWaitForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var flying, most atomic.Int64
+		s := &shards{verdict: func(_ uint16, ev event.Event) lane.Verdict {
+			if part, ok := ev.(*event.BodyPart); ok {
+				n := flying.Add(int64(len(part.Content)))
+				most.Store(max(most.Load(), n))
+				time.Sleep(time.Millisecond)
+				flying.Add(-int64(len(part.Content)))
+			}
+			return lane.Verdict{Result: state.Applied}
+		}}
+		n := New(s.options(t))
+		var sessions sync.WaitGroup
+		for range 50 {
+			sessions.Go(func() {
+				u, err := n.Begin(t.Context(), func(id mail.MessageID) []byte { return []byte(id) })
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				write(t, u, 4*event.MaxPart)
+				if _, err := u.Commit(Submission{}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		sessions.Wait()
+		if n := most.Load(); n > mostFlying || n < mostFlying/2 {
+			t.Errorf("%d bytes under way at once", n)
+		}
+	})
+}
+
 // refusing makes shard 1 refuse events of a kind.
 func refusing(kind event.Kind, v lane.Verdict) func(uint16, event.Event) lane.Verdict {
 	return func(shard uint16, ev event.Event) lane.Verdict {

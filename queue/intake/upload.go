@@ -191,7 +191,7 @@ func (u *Upload) feed(content []byte) error {
 	return nil
 }
 
-// flush proposes the part, when a slot is free.
+// flush proposes the part, when a slot is free and the way to the shard is.
 func (u *Upload) flush() error {
 	p := u.at
 	select {
@@ -199,7 +199,12 @@ func (u *Upload) flush() error {
 	case <-u.ctx.Done():
 		return u.ctx.Err()
 	}
+	leave, err := u.n.rooms.enter(u.ctx, p.shard, len(p.part))
+	if err != nil {
+		return err
+	}
 	if err := p.failure(); err != nil {
+		leave()
 		return err
 	}
 	part := &event.BodyPart{Submitter: p.submitter, N: p.parts, Content: p.part}
@@ -211,6 +216,7 @@ func (u *Upload) flush() error {
 		if v.Err != nil || !v.Result.OK() {
 			p.fail(v)
 		}
+		leave()
 		<-p.slots
 	})
 	return nil
