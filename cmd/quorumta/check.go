@@ -22,7 +22,7 @@ func (c *checkCmd) Run(s streams) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range f.Warnings() {
+	for _, w := range append(f.Warnings(), rules.Aliases(f)...) {
 		fmt.Fprintln(s.Err, w)
 	}
 	if f.Even() && !c.Force {

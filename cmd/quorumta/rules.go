@@ -49,7 +49,7 @@ func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 			return r, err
 		}
 	}
-	if r.Router, err = routers(f, n.resolver, n.places); err != nil {
+	if r.Router, err = rules.Routers(f, route.Options{Resolver: n.resolver, Own: n.places.Whose}, n.log); err != nil {
 		return r, err
 	}
 	if r.Transports, err = rules.Transports(f); err != nil {
@@ -111,21 +111,6 @@ func trusted(f *config.File) string {
 		}
 	}
 	return ""
-}
-
-func routers(f *config.File, resolver *dns.Resolver, places *own.Places) (*route.Table, error) {
-	o := route.Options{Hostname: f.Hostname, Resolver: resolver, Own: places.Whose}
-	for _, r := range f.Routers {
-		c, err := f.Env().Condition(r.If)
-		if err != nil {
-			return nil, fmt.Errorf("router %s: %w", r.Name, err)
-		}
-		o.Routers = append(o.Routers, route.Router{
-			Name: r.Name, If: c, Hosts: r.Hosts, MX: r.MX != nil, Accept: r.Accept,
-			Transport: r.Transport, Port: rules.DefaultPort(f, r.Transport), TLS: route.TLSMode(r.TLS), Trace: r.Trace,
-		})
-	}
-	return route.New(o)
 }
 
 func returns(s string) mail.Return {

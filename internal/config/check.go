@@ -199,41 +199,6 @@ func (c *checker) rules() {
 	}
 }
 
-func (c *checker) routers() {
-	names := map[string]bool{}
-	if len(c.file.Routers) == 0 {
-		c.faultAt("routers", "no router: no mail can leave", "add {name: internet, mx: {}} or {name: smarthost, hosts: [smtp.isp.example:587]}")
-	}
-	for i := range c.file.Routers {
-		r, path := &c.file.Routers[i], "routers["+strconv.Itoa(i)+"]"
-		c.name(path, r.Name, names)
-		c.condition(path+".if", r.If, "client", "sender", "rcpt", "message")
-		c.choice(path+".tls", r.TLS, "", "off", "try", "require", "verify")
-		if r.kinds() != 1 {
-			c.faultAt(path, "a router has one of hosts, mx and accept", "write hosts: [mail1.example:25], mx: {} or accept: TRANSPORT")
-		}
-		c.carried(path, r)
-		for j, group := range r.Hosts {
-			for _, h := range group {
-				if err := checkHost(h); err != nil {
-					c.faultAt(path+".hosts["+strconv.Itoa(j)+"]", strconv.Quote(h)+" is not a host", err.Error())
-				}
-			}
-		}
-	}
-}
-
-// kinds counts what says where mail goes.
-func (r *Router) kinds() int {
-	n := 0
-	for _, is := range []bool{len(r.Hosts) > 0, r.MX != nil, r.Accept != ""} {
-		if is {
-			n++
-		}
-	}
-	return n
-}
-
 // Fault makes an error about a value of the loaded file, named by its path,
 // for what only the rooms that use it can check.
 func (f *File) Fault(path, what string) error {

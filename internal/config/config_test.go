@@ -127,7 +127,7 @@ func TestFaults(t *testing.T) {
 		{"misspelt net", "nets.trusted, do", "nets.trustd, do", `20:39: unknown name nets.trustd; did you mean nets.trusted?`},
 		{"not a bool", "rcpt.domain in lists.ours, do", "rcpt.domain, do", `22:27: `},
 		{"verdict", "do: reject", "do: rejct", `21:50: "rejct" is not possible, did you mean reject?`},
-		{"router of neither kind", "mx: {}", "tls: off", `25:5: a router has one of hosts, mx and accept`},
+		{"router of neither kind", "mx: {}", "tls: off", `25:5: a router has one of hosts, mx, accept, redirect and copy`},
 		{"unquoted IPv6", `"[::1]:26"`, `::1:26:`, `not YAML`},
 		{"host", "mail1.corp.example:25", "mail1.corp.example:smtp", `is not a host, the port is not between 1 and 65535`},
 		{"listener without address", `address: ":25", `, ``, `listeners[0].address is missing`},

@@ -142,25 +142,6 @@ type Rule struct {
 	Reply Reply `yaml:"reply"`
 }
 
-// Router says where mail goes: Hosts, MX or Accept.
-type Router struct {
-	Name  string `yaml:"name"`
-	If    string `yaml:"if"`
-	Hosts Hosts  `yaml:"hosts"`
-	MX    *MX    `yaml:"mx"`
-	// Accept names a transport that needs no hosts.
-	Accept string `yaml:"accept"`
-	// Transport is how hosts are spoken to; "" means smtp.
-	Transport string `yaml:"transport"`
-	// TLS is off, try, require or verify; "" means try.
-	TLS string `yaml:"tls"`
-	// Trace gives the hosts the context of our trace: they are trusted.
-	Trace bool `yaml:"trace"`
-}
-
-// MX are the settings of MX routing.
-type MX struct{}
-
 // Keep says what is remembered and what is kept free.
 type Keep struct {
 	History  Duration `yaml:"history"`

@@ -40,7 +40,7 @@ func Load(path, node string) (*File, error) {
 		c.check()
 	}
 	if len(faults.faults) > 0 {
-		return nil, Faults(faults.faults).sorted()
+		return nil, Faults(faults.faults).Sorted()
 	}
 	return f, nil
 }
@@ -106,6 +106,9 @@ func (f *File) resolve(dir string) {
 		}
 	}
 	f.DNS.resolve(dir)
+	for i := range f.Routers {
+		f.Routers[i].resolve(dir)
+	}
 }
 
 // absolute is a path of the file, whose directory is dir; "" stays.

@@ -35,7 +35,7 @@ func TestTransportFaults(t *testing.T) {
 		"port 25":           {``, `{name: r, hosts: ["a:25"], transport: boxes}`, `port 25 is SMTP's, LMTP has a port of its own`},
 		"both":              {``, `{name: r, accept: nowhere, transport: boxes}`, `accept names the transport`},
 		"accept and tls":    {``, `{name: r, accept: nowhere, tls: verify}`, `accept leads to no host`},
-		"accept and hosts":  {``, `{name: r, accept: nowhere, hosts: [a]}`, `a router has one of hosts, mx and accept`},
+		"accept and hosts":  {``, `{name: r, accept: nowhere, hosts: [a]}`, `a router has one of hosts, mx, accept, redirect and copy`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := example

@@ -24,7 +24,8 @@ const (
 // Env holds the named nets and lists that conditions may use; safe for
 // concurrent use.
 type Env struct {
-	nets map[string]prefixSet
+	nets  map[string]prefixSet
+	lists map[string]nameSet
 	// conditions is the environment of Condition, messages that of
 	// MessageCondition, reports that of ReportCondition, sites that of
 	// SiteCondition.
@@ -59,7 +60,7 @@ func CheckName(name string) error {
 
 // NewEnv makes an environment; it fails where a name is no CEL identifier.
 func NewEnv(nets map[string][]netip.Prefix, lists map[string][]string) (*Env, error) {
-	e := &Env{nets: map[string]prefixSet{}}
+	e := &Env{nets: map[string]prefixSet{}, lists: map[string]nameSet{}}
 	netType := cel.ObjectType("net", traits.ContainerType)
 	listType := cel.ObjectType("names", traits.ContainerType)
 	var faults []error
@@ -73,8 +74,9 @@ func NewEnv(nets map[string][]netip.Prefix, lists map[string][]string) (*Env, er
 	}
 	for _, name := range slices.Sorted(maps.Keys(lists)) {
 		faults = append(faults, CheckName(name))
+		e.lists[name] = newNameSet(lists[name])
 		names = append(names, "lists."+name)
-		constants = append(constants, cel.Constant("lists."+name, listType, &listValue{name, listType, newNameSet(lists[name])}))
+		constants = append(constants, cel.Constant("lists."+name, listType, &listValue{name, listType, e.lists[name]}))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
@@ -120,3 +122,6 @@ func extend(base *cel.Env, names []string, variables []variable) (scope, error) 
 
 // In reports whether the address is in the named net.
 func (e *Env) In(addr netip.Addr, net string) bool { return e.nets[net].contains(addr) }
+
+// Lists reports whether the text is in the named list.
+func (e *Env) Lists(text, list string) bool { return e.lists[list].contains(text) }

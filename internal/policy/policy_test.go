@@ -400,3 +400,10 @@ func TestSiteConditions(t *testing.T) {
 		t.Error("a site has no sender")
 	}
 }
+
+func TestListsByName(t *testing.T) {
+	env := testEnv(t)
+	if !env.Lists("a.sub.example", "ours") || env.Lists("sub.example", "ours") || env.Lists("corp.example", "none") {
+		t.Error("a list is not what a condition sees")
+	}
+}
