@@ -65,7 +65,7 @@ func (d *Deliverer) expandOne(a *attempt, m *state.Message, e *expanded) (done b
 	if open && now.Recipients[e.n].Phase != state.Expanded {
 		return true, nil // an earlier office was faster: what is missing comes now
 	}
-	d.meters.recipients.Add(d.records, 1, d.meters.outcomes["expanded"])
+	d.meters.settled(d.records, counted{outcome: "expanded"})
 	d.o.Log.LogAttrs(d.records, slog.LevelInfo, "expanded",
 		slog.String("id", string(id)),
 		slog.String("from", m.Accepted.Envelope.From.String()),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,23 +19,38 @@ import (
 // meters are the instruments of the room.
 type meters struct {
 	recipients  metric.Int64Counter
-	outcomes    map[string]metric.MeasurementOption
 	doubts      metric.Int64Counter
 	connections metric.Int64Counter
 	signatures  metric.Int64Counter
 	duration    metric.Float64Histogram
 	delay       metric.Float64Histogram
+
+	mu sync.Mutex
+	// outcomes are the attributes of recipients.
+	outcomes map[counted]metric.MeasurementOption
+}
+
+// counted is what recipients are counted by.
+type counted struct{ outcome, transport string }
+
+// settled counts a recipient.
+func (x *meters) settled(ctx context.Context, by counted) {
+	x.mu.Lock()
+	o := x.outcomes[by]
+	if o == nil {
+		o = metric.WithAttributeSet(attribute.NewSet(
+			attribute.String("outcome", by.outcome), attribute.String("transport", by.transport)))
+		x.outcomes[by] = o
+	}
+	x.mu.Unlock()
+	x.recipients.Add(ctx, 1, o)
 }
 
 func newMeters(m metric.Meter, w *window.Window, paused *atomic.Int64, failures func() int) (*meters, error) {
-	var x meters
+	x := meters{outcomes: map[counted]metric.MeasurementOption{}}
 	var errs [7]error
-	x.outcomes = map[string]metric.MeasurementOption{}
-	for _, word := range append(outcome.Words(), "expanded") {
-		x.outcomes[word] = metric.WithAttributeSet(attribute.NewSet(attribute.String("outcome", word)))
-	}
 	x.recipients, errs[0] = m.Int64Counter("quorumta_delivery_recipients",
-		metric.WithDescription("Recipients by outcome of an attempt."))
+		metric.WithDescription("Recipients by outcome of an attempt, and by transport; none where they were not routed."))
 	x.doubts, errs[1] = m.Int64Counter("quorumta_delivery_doubts",
 		metric.WithDescription("Recipients whose final dot was sent and never answered."))
 	x.connections, errs[2] = m.Int64Counter("quorumta_delivery_connects",
@@ -95,7 +111,7 @@ func (d *Deliverer) tell(a *attempt, verdicts []outcome.Verdict, now time.Time) 
 	lines := d.o.Log.Enabled(ctx, slog.LevelInfo)
 	for i := range verdicts {
 		v := &verdicts[i]
-		d.meters.recipients.Add(ctx, 1, d.meters.outcomes[v.Word()])
+		d.meters.settled(ctx, counted{v.Word(), a.Transport})
 		if v.What == outcome.Doubted {
 			d.meters.doubts.Add(ctx, 1)
 		}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"quorumta/delivery/route"
 	"quorumta/delivery/site"
@@ -101,6 +102,29 @@ func TestAcceptToATransport(t *testing.T) {
 		h.waitEmpty()
 		if story := h.story(id); story != "accepted claimed[0 1] delivered[0 1]" {
 			t.Error(story)
+		}
+	})
+}
+
+// A transport that takes one recipient at a time gets them so, and at once.
+func TestOneRecipientAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, nil)
+		h.rules(func(r *Rules) {
+			r.Router = table(t, h.world, route.Router{Name: "nowhere", Accept: "nowhere"})
+			r.Transports = map[string]site.Transport{"nowhere": {Local: discard.Transport{}, Recipients: 1}}
+		})
+		begun := time.Now()
+		id := h.submit(nil, "1@a.example", "2@a.example", "3@b.example")
+		h.waitEmpty()
+		story := h.story(id)
+		for _, word := range []string{"claimed[0]", "claimed[1]", "claimed[2]", "delivered[0]", "delivered[1]", "delivered[2]"} {
+			if !strings.Contains(story, word) {
+				t.Errorf("%s: no %s", story, word)
+			}
+		}
+		if took := time.Since(begun); took > 100*time.Millisecond {
+			t.Errorf("it took %v", took)
 		}
 	})
 }

@@ -211,6 +211,12 @@ func (s *Site) Messages(most int) int {
 
 // Recipients is how many a message has, most at most.
 func (s *Site) Recipients(most int) int {
+	s.mu.Lock()
+	target := s.target
+	s.mu.Unlock()
+	if how, ok := s.set.transport(target); ok && how.Recipients > 0 {
+		most = min(most, how.Recipients)
+	}
 	return s.least(most, func(r *limit.Rule) int { return r.RecipientsPerMessage })
 }
 

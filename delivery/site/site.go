@@ -120,6 +120,8 @@ type Transport struct {
 	SMTP smtpc.Options
 	// Egress is how mail leaves for them; nil leaves it to the system.
 	Egress *egress.Settings
+	// Recipients is the most that a delivery by it has; 0: no bound.
+	Recipients int
 }
 
 // SetTransports exchanges the transports of the configuration; "smtp" need not

@@ -27,7 +27,8 @@ type LMTP struct {
 
 // Maildir are the settings of a transport into Maildirs.
 type Maildir struct {
-	// Path is an expression for a recipient's Maildir.
+	// Path is an expression for a recipient's Maildir; "" for the file that an
+	// alias names.
 	Path string `yaml:"path"`
 	// User owns the mailboxes, as "user" or "user:group"; "" for the node's own.
 	User string `yaml:"user"`
@@ -39,7 +40,7 @@ type Maildir struct {
 // Pipe are the settings of a transport to a command.
 type Pipe struct {
 	// Command is a program's path and its arguments, in which ${expression} stands
-	// for a text.
+	// for a text; without it the command is the one that an alias names.
 	Command []string `yaml:"command"`
 	// User is who runs it, as "user" or "user:group"; "" for the node's own.
 	User string `yaml:"user"`
@@ -72,6 +73,14 @@ type Discard struct{}
 
 // Hosts reports whether mail goes by the transport to the hosts of a router.
 func (t *Transport) Hosts() bool { return t.LMTP != nil && t.LMTP.Socket == "" }
+
+// Recipients is the most that a delivery by the transport has; 0: no bound.
+func (t *Transport) Recipients() int {
+	if t.Pipe != nil || t.HTTP != nil {
+		return 1
+	}
+	return 0
+}
 
 // transport finds one by its name.
 func (f *File) transport(name string) (*Transport, bool) {
@@ -133,7 +142,9 @@ func (c *checker) settings(path string, t *Transport) {
 		c.http(path+".http", t.HTTP)
 	}
 	if m := t.Maildir; m != nil {
-		c.text(path+".maildir.path", m.Path)
+		if m.Path != "" {
+			c.text(path+".maildir.path", m.Path)
+		}
 		if m.QuotaMessages < 0 {
 			c.faultAt(path+".maildir.quota_messages", "fewer than no messages are not possible", "leave it away for no bound")
 		}
@@ -164,10 +175,7 @@ func (c *checker) http(path string, h *HTTP) {
 const mostOutput = 20_000
 
 func (c *checker) pipe(path string, p *Pipe) {
-	switch {
-	case len(p.Command) == 0:
-		c.faultAt(path, "command is missing", "write command: [/usr/local/bin/archive, --for, \"${rcpt.address}\"]")
-	case !strings.HasPrefix(p.Command[0], "/"):
+	if len(p.Command) > 0 && !strings.HasPrefix(p.Command[0], "/") {
 		c.faultAt(path+".command[0]", strconv.Quote(p.Command[0])+" is not the path of a program", "there is no shell: write the whole path, and each argument by itself")
 	}
 	if p.Output > mostOutput {

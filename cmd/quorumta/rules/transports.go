@@ -42,7 +42,7 @@ func Transports(f *config.File) (map[string]site.Transport, error) {
 			return nil, err
 		}
 		faults = append(faults, found...)
-		list[t.Name] = site.Transport{Local: way}
+		list[t.Name] = site.Transport{Local: way, Recipients: t.Recipients()}
 	}
 	if len(faults) > 0 {
 		return nil, faults
@@ -72,8 +72,10 @@ func boxes(f *config.File, path string, m *config.Maildir) (transport.Opener, er
 		Quota:    maildir.Quota{Bytes: int64(m.Quota), Messages: int64(m.QuotaMessages)},
 	}
 	var err error
-	if o.Path, err = f.Env().Text(m.Path, config.RouterFacts()...); err != nil {
-		return nil, fmt.Errorf("%s.path: %w", path, err)
+	if m.Path != "" {
+		if o.Path, err = f.Env().Text(m.Path, config.RouterFacts()...); err != nil {
+			return nil, fmt.Errorf("%s.path: %w", path, err)
+		}
 	}
 	if o.Owner, err = owner.Lookup(m.User); err != nil {
 		return nil, f.Fault(path+".user", err.Error())
@@ -84,12 +86,16 @@ func boxes(f *config.File, path string, m *config.Maildir) (transport.Opener, er
 // command makes a transport to a command.
 func command(f *config.File, path string, p *config.Pipe) (transport.Opener, error) {
 	o := pipe.Options{
-		Command: p.Command[0], Timeout: time.Duration(p.Timeout), Output: int(p.Output),
+		Timeout: time.Duration(p.Timeout), Output: int(p.Output),
 		Temporary: p.Temporary, Processes: p.Processes, Environment: map[string]local.Template{},
 		Spool: filepath.Join(f.Data, "spool"),
 	}
-	for i, a := range p.Command[1:] {
-		x, err := template(f, fmt.Sprintf("%s.command[%d]", path, i+1), a)
+	for i, a := range p.Command {
+		if i == 0 {
+			o.Command = a
+			continue
+		}
+		x, err := template(f, fmt.Sprintf("%s.command[%d]", path, i), a)
 		if err != nil {
 			return nil, err
 		}

@@ -19,10 +19,11 @@ import (
 	"quorumta/internal/policy"
 )
 
-// Options say where mailboxes are. Path and Hostname are needed.
+// Options say where mailboxes are. Hostname is needed.
 type Options struct {
-	// Path is a recipient's Maildir. It and folders above it are made where they
-	// are missing, for the owner alone.
+	// Path is a recipient's Maildir; nil: the file that an alias names in the place
+	// of an address. It and folders above it are made where they are missing, for
+	// the owner alone.
 	Path *policy.Text
 	// Owner owns the mailboxes.
 	Owner owner.Owner
@@ -180,18 +181,27 @@ var errAddress = errors.New("the address cannot be that of a mailbox here")
 // box is the recipient's Maildir. What comes with an address must not lead out of
 // the place that the operator has meant.
 func (c *conn) box(m *transport.Message, i int) (string, error) {
+	facts := m.Again.Facts(i)
+	if c.o.Path == nil {
+		return plain(facts.Data)
+	}
 	to := m.Recipients[i].Address
 	for _, part := range []string{to.Local, to.Domain} {
 		if strings.ContainsAny(part, "/\x00") || strings.HasPrefix(part, ".") {
 			return "", errAddress
 		}
 	}
-	path, err := c.o.Path.Eval(m.Again.Facts(i))
+	path, err := c.o.Path.Eval(facts)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errSetup, err)
 	}
+	return plain(path)
+}
+
+// plain checks a path.
+func plain(path string) (string, error) {
 	if !filepath.IsAbs(path) || filepath.Clean(path) != strings.TrimSuffix(path, "/") {
-		return "", fmt.Errorf("%w: path gives %q, which is not absolute and plain", errSetup, path)
+		return "", fmt.Errorf("%w: %q is not an absolute and plain path", errSetup, path)
 	}
 	return filepath.Clean(path), nil
 }

@@ -21,6 +21,7 @@ type source struct {
 	content string
 	m       *transport.Message
 	err     error
+	data    string
 }
 
 func (s source) Open() (io.ReadCloser, error) {
@@ -28,7 +29,7 @@ func (s source) Open() (io.ReadCloser, error) {
 }
 
 func (s source) Facts(i int) *policy.Facts {
-	return &policy.Facts{Sender: s.m.From, Rcpt: s.m.Recipients[i].Address}
+	return &policy.Facts{Sender: s.m.From, Rcpt: s.m.Recipients[i].Address, Data: s.data}
 }
 
 // failing ends with an error, or as usual.
@@ -210,6 +211,21 @@ func TestPath(t *testing.T) {
 		if res, err := send(t, b, m); err != nil || codes(res) != "451 4.3.5" || res.Dot {
 			t.Errorf("%s: %+v, %v", expr, res, err)
 		}
+	}
+}
+
+// TestAlias: without a path it is the one that an alias names.
+func TestAlias(t *testing.T) {
+	dir := t.TempDir()
+	for data, want := range map[string]string{filepath.Join(dir, "archive") + "/": "250 2.0.0", "": "451 4.3.5", dir + "/../x": "451 4.3.5"} {
+		m := message("x\r\n", ".a/b@them.example")
+		m.Again = source{m: m, data: data}
+		if res, err := send(t, New(Options{Hostname: "us"}), m); err != nil || codes(res) != want {
+			t.Errorf("%q: %+v, %v", data, res, err)
+		}
+	}
+	if names := files(t, filepath.Join(dir, "archive", "new")); len(names) != 1 {
+		t.Errorf("%v", names)
 	}
 }
 

@@ -21,7 +21,8 @@ import (
 
 // Options say what is run. Zero means a default only where it is said.
 type Options struct {
-	// Command is the path of a program, Arguments are what it is given.
+	// Command is the path of a program, Arguments are what it is given. Without it
+	// they are what an alias names in the place of an address.
 	Command   string
 	Arguments []local.Template
 	// Environment is set beside what every command has.
@@ -124,14 +125,11 @@ func (c *conn) Send(ctx context.Context, m *transport.Message) (transport.Result
 // command is what is to be run for the recipient.
 func (c *conn) command(m *transport.Message) (*exec.Cmd, error) {
 	facts := m.Again.Facts(0)
-	cmd := &exec.Cmd{Path: c.o.Command, Args: []string{c.o.Command}, Dir: "/"}
-	for _, a := range c.o.Arguments {
-		value, err := a.Eval(facts, nil)
-		if err != nil {
-			return nil, err
-		}
-		cmd.Args = append(cmd.Args, value)
+	line, err := c.line(facts)
+	if err != nil {
+		return nil, err
 	}
+	cmd := &exec.Cmd{Path: line[0], Args: line, Dir: "/"}
 	cmd.Env = environment(m, facts, c.o.Owner)
 	for name, x := range c.o.Environment {
 		value, err := x.Eval(facts, nil)
@@ -143,6 +141,22 @@ func (c *conn) command(m *transport.Message) (*exec.Cmd, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.o.Owner.Credential()}
 	cmd.WaitDelay = grace // who inherited the output does not keep us
 	return cmd, nil
+}
+
+// line is the program's path and its arguments.
+func (c *conn) line(f *policy.Facts) ([]string, error) {
+	if c.o.Command == "" {
+		return split(f.Data)
+	}
+	line := []string{c.o.Command}
+	for _, a := range c.o.Arguments {
+		value, err := a.Eval(f, nil)
+		if err != nil {
+			return nil, err
+		}
+		line = append(line, value)
+	}
+	return line, nil
 }
 
 // environment is what every command has, by the names of Exim's pipe transport.
