@@ -2,6 +2,7 @@ package console
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -24,6 +25,16 @@ type Streams struct {
 // ErrSaid is an error whose text the user has seen already.
 var ErrSaid = errors.New("said")
 
+// Exit is the end of a command that has said what there was to say, with a status
+// of its own.
+type Exit int
+
+// Error implements error.
+func (e Exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// Is makes it an ErrSaid.
+func (e Exit) Is(target error) bool { return target == ErrSaid }
+
 // UsageError is an error of the command line itself.
 type UsageError struct{ Text string }
 
@@ -33,11 +44,14 @@ func (e UsageError) Error() string { return e.Text }
 // Status is the exit status of a command that ended with err.
 func Status(err error) int {
 	var usage UsageError
+	var exit Exit
 	switch {
 	case err == nil:
 		return ExitOK
 	case errors.As(err, &usage):
 		return ExitUsage
+	case errors.As(err, &exit):
+		return int(exit)
 	case errors.Is(err, api.ErrNoMajority):
 		return ExitNoMajority
 	}
