@@ -112,10 +112,3 @@ func trusted(f *config.File) string {
 	}
 	return ""
 }
-
-func returns(s string) mail.Return {
-	if s == "full" {
-		return mail.ReturnFull
-	}
-	return mail.ReturnHeaders
-}

@@ -69,7 +69,7 @@ func TestRulesLimitSites(t *testing.T) {
 		if len(asked) != 2 || asked[1].Domain != "big.example" || asked[1].Router != "internet" || asked[1].Hosts[0] != "a" {
 			t.Errorf("asked about %+v", asked)
 		}
-		if !s.Begin() || !s.Begin() || s.Begin() || cluster.active != 2 {
+		if one, two, three := s.Begin(), s.Begin(), s.Begin(); !one || !two || three || cluster.active != 2 {
 			t.Errorf("the cluster allows two, %d are noted", cluster.active)
 		}
 		if s.Messages(100) != 7 || s.Messages(5) != 5 || s.Recipients(100) != 8 {
@@ -122,7 +122,7 @@ func TestAddressesHaveLimitsToo(t *testing.T) {
 	if !a1.Begin() || !b1.Begin() || b1.Begin() || a1.Begin() {
 		t.Error("an address has two connections")
 	}
-	if !a2.Begin() || !a2.Begin() || a2.Begin() {
+	if one, two, three := a2.Begin(), a2.Begin(), a2.Begin(); !one || !two || three {
 		t.Error("a site has three, by whatever way")
 	}
 	a1.End()

@@ -165,7 +165,7 @@ func parsePlain(s string) (Item, error) {
 	text = strings.TrimSpace(text)
 	switch {
 	case !ok:
-		return Item{}, fmt.Errorf("%q: known are :include:, :fail:, :defer:, :unknown: and :blackhole:", shorten(s))
+		return Item{}, fmt.Errorf("%q: only :include:, :fail:, :defer:, :unknown: and :blackhole: are known", shorten(s))
 	case kind == Include:
 		if inside, quoted := unquote(text); quoted {
 			text = inside
@@ -174,7 +174,7 @@ func parsePlain(s string) (Item, error) {
 			return Item{}, fmt.Errorf("%q: a path that begins with / is expected", shorten(s))
 		}
 	case kind == Blackhole && text != "":
-		return Item{}, fmt.Errorf("%q: a comma is expected after :blackhole:", shorten(s))
+		return Item{}, fmt.Errorf("%q: nothing but a comma may follow :blackhole", shorten(s))
 	}
 	return Item{Kind: kind, Text: text}, nil
 }

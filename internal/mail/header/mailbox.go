@@ -174,7 +174,7 @@ func skipComment(s string, i int) int {
 
 // bare is an address without comments and white space around its parts.
 func bare(s string) string {
-	if strings.IndexAny(s, "( \t\r\n") < 0 {
+	if !strings.ContainsAny(s, "( \t\r\n") {
 		return s
 	}
 	var b strings.Builder
