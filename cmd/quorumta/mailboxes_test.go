@@ -71,3 +71,36 @@ func TestLocalMailOutlivesTheNodeThatTookIt(t *testing.T) {
 		}
 	}
 }
+
+// TestLMTPToHosts: a router's hosts are spoken to by LMTP; a mailbox that is full
+// is its own recipient's failure, which the rules end at once, and the sender
+// reads why.
+func TestLMTPToHosts(t *testing.T) {
+	boxes := smtptest.DovecotMailboxes(t, "anna@them.example", "full@them.example bytes=500", "me@them.example")
+	boxes.Start(t)
+	rows := "transports:\n  - {name: boxes, lmtp: {}}\n" +
+		"routers:\n  - {name: local, hosts: [\"" + boxes.Address + "\"], transport: boxes}\n"
+	c := started(t, proc.Options{Nodes: 1, Edit: func(_ string, config []byte) []byte {
+		text := replaceOnce(t, string(routing.ReplaceAllLiteral(config, []byte(rows))), "retry:\n", "retry:\n  - {name: full, errors: [quota], steps: []}\n")
+		return []byte(text)
+	}})
+	text := "Subject: letter\r\n\r\n" + strings.Repeat("0123456789\r\n", 100)
+	for _, to := range []string{"anna@them.example", "full@them.example"} {
+		if err := submit(c.Nodes[0].SMTP, "me@them.example", to, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, "the queue to be empty", func(ctx context.Context) bool {
+		var count proc.Count
+		return c.Query(ctx, &count, "queue", "count") == nil && count.Total == 0
+	})
+	for user, want := range map[string]string{"anna@them.example": text, "me@them.example": "Status: 5.2.2"} {
+		got := boxes.IMAP(t, user)
+		if len(got) != 1 || !strings.Contains(got[0], want) {
+			t.Errorf("%s reads %q", user, got)
+		}
+	}
+	if got := boxes.POP3(t, "full@them.example"); len(got) > 0 {
+		t.Errorf("the mailbox that is full has %q", got)
+	}
+}

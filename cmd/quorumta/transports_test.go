@@ -3,17 +3,21 @@ package main_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"quorumta/bench/proc"
 )
 
-// TestLocalTransports: a file leads mail into Maildirs, to a command and nowhere,
-// with what each of them says of it on record.
+// TestLocalTransports: a file leads mail into Maildirs, to a command, to a web
+// server and nowhere, with what each of them says of it on record.
 func TestLocalTransports(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root: commands do not run as the node's own user then")
@@ -35,7 +39,17 @@ func TestLocalTransports(t *testing.T) {
 	if err := os.Chown(dir, uid, -1); err != nil {
 		t.Fatal(err)
 	}
+	var mu sync.Mutex
+	posted := map[string]string{}
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		posted[r.URL.Path] = string(body)
+	}))
+	t.Cleanup(hook.Close)
 	rows := fmt.Sprintf(`transports:
+  - {name: hook, http: {url: "%[2]s/${rcpt.domain}/${rcpt.local}"}}
   - {name: boxes, maildir: {path: '"%[1]s/" + rcpt.local', user: nobody, quota: 100KB}}
   - {name: command, pipe: {command: [/bin/sh, -c, 'cat > "$1"; echo "$LOCAL_PART is away" >&2; test "$LOCAL_PART" = ok || exit 67', sh, "%[1]s/${rcpt.local}.txt"], user: nobody}}
   - {name: nowhere, discard: {}}
@@ -43,10 +57,11 @@ routers:
   - {name: reports, if: 'sender.address == ""', accept: boxes}
   - {name: box, if: rcpt.domain == "box.example", accept: boxes}
   - {name: command, if: rcpt.domain == "command.example", accept: command}
+  - {name: hook, if: rcpt.domain == "hook.example", accept: hook}
   - {name: rest, accept: nowhere}
-`, dir)
+`, dir, hook.URL)
 	c := started(t, proc.Options{Nodes: 1, Edit: func(_ string, config []byte) []byte { return routing.ReplaceAllLiteral(config, []byte(rows)) }})
-	for _, to := range []string{"anna@box.example", "ok@command.example", "otto@command.example", "who@rest.example"} {
+	for _, to := range []string{"anna@box.example", "ok@command.example", "otto@command.example", "i@hook.example", "who@rest.example"} {
 		if err := submit(c.Nodes[0].SMTP, "me@client.example", to, "Subject: letter\r\n\r\nto "+to+"\r\n"); err != nil {
 			t.Fatal(err)
 		}
@@ -72,6 +87,11 @@ routers:
 		if !strings.HasPrefix(text, "Return-Path: <me@client.example>\nDelivered-To: "+to+"\nReceived: ") || !strings.HasSuffix(text, "\nSubject: letter\n\nto "+to+"\n") {
 			t.Errorf("%s: %s", pattern, text)
 		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if text := posted["/hook.example/i"]; len(posted) != 1 || !strings.HasPrefix(text, "Received: ") || !strings.HasSuffix(text, "\r\nSubject: letter\r\n\r\nto i@hook.example\r\n") {
+		t.Errorf("%q", posted)
 	}
 	// The sender learns what the command has said, and nothing of the others.
 	report := read("me/new/*")
