@@ -129,9 +129,9 @@ func (a *attempt) traceparent() string {
 }
 
 // prepare gives the content the form in which it goes out.
-func (a *attempt) prepare(content io.Reader) (err error) {
+func (a *attempt) prepare(ctx context.Context, content io.Reader) (err error) {
 	accepted := &a.Message.Accepted
-	a.form, err = a.d.rules.Load().Outgoing.Prepare(outgoing.Letter{
+	a.form, err = a.d.rules.Load().Outgoing.Prepare(ctx, outgoing.Letter{
 		Content: content, Open: a.Content, Size: accepted.Size,
 		Facts: a.Facts(0), From: a.Envelope().From, Forwarded: a.forwarded(), Top: a.traceparent(),
 		Add: a.Handling.Add, Remove: a.Handling.Remove, UTF8: accepted.Envelope.UTF8, Now: a.d.o.Now(),

@@ -274,11 +274,14 @@ func (w *worker) send(ctx context.Context, a *attempt) (transport.Result, error)
 	if err := w.begin(ctx, a); err != nil {
 		return untried(a), &transport.Error{Phase: transport.PhaseMail, Err: err, Ours: true}
 	}
-	if err := a.prepare(content); err != nil {
+	if err := a.prepare(ctx, content); err != nil {
 		return w.unprepared(ctx, a, err)
 	}
 	defer a.form.Close()
 	w.d.meters.signed(a.form.Signatures)
+	if a.form.BrokenChain != nil {
+		w.d.o.Log.InfoContext(ctx, "the ARC chain of a message does not hold: sealed as such", "id", a.Message.Accepted.ID, "error", a.form.BrokenChain)
+	}
 	ctx, span := w.d.part(ctx, "smtp.data")
 	defer span.End()
 	e := a.Envelope()

@@ -43,7 +43,7 @@ func load(s streams, path, node string) (*config.File, error) {
 		_, err = rules.DNS(f)
 	}
 	if err == nil {
-		_, err = rules.Outgoing(f, rules.Keys(slog.New(slog.DiscardHandler)))
+		_, err = rules.Outgoing(f, rules.Keys(slog.New(slog.DiscardHandler)), nil)
 	}
 	var faults config.Faults
 	if errors.As(err, &faults) {

@@ -64,7 +64,7 @@ func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 	if n.keys == nil {
 		n.keys = rules.Keys(n.log)
 	}
-	if r.Outgoing, err = rules.Outgoing(f, n.keys); err != nil {
+	if r.Outgoing, err = rules.Outgoing(f, n.keys, rules.Lookup(n.resolver)); err != nil {
 		return r, err
 	}
 	r.Warnings = rules.Warnings(f.DSN.WarnAfter)

@@ -21,6 +21,8 @@ type desk struct {
 	header header.Header
 	skip   int64
 	err    error
+	// broken is why the ARC chain that came with it does not hold.
+	broken error
 }
 
 // counter counts what is read.
@@ -58,9 +60,23 @@ func (d *desk) facts() *policy.Facts {
 		if d.load() != nil {
 			return mail.Address{}
 		}
-		return d.header.Author()
+		return author(d.header)
 	}
 	return &f
+}
+
+// author is the first address of From that can be read (RFC 5322, section
+// 3.6.2); the null Address if there is none.
+func author(h header.Header) mail.Address {
+	for _, f := range h.All("From") {
+		value := f.Value()
+		for _, m := range header.Mailboxes(value) {
+			if a, err := mail.ParseAddress(m.Address(value)); err == nil && a.Domain != "" {
+				return a
+			}
+		}
+	}
+	return mail.Address{}
 }
 
 // edit takes fields out and puts others in, at the end as Exim does. Neither

@@ -2,6 +2,7 @@ package outgoing
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,8 @@ import (
 type Rules struct {
 	// Sign are the signatures; each whose condition holds is made.
 	Sign []Signer
+	// Seal are the seals; the first whose condition holds is made.
+	Seal []Sealer
 	// Returns are the rules for reverse-paths; nil leaves them as they are.
 	Returns *returnpath.Rules
 }
@@ -54,8 +57,11 @@ type Form struct {
 	// Content is to be read once, and Size is how long it is.
 	Content io.Reader
 	Size    int64
-	// Signatures is how many were made.
+	// Signatures is how many of DKIM were made.
 	Signatures int
+	// BrokenChain is why the chain of ARC, which was sealed, does not hold; nil
+	// where it does.
+	BrokenChain error
 
 	// head goes before the body: the present header, or Top alone.
 	head []byte
@@ -96,12 +102,12 @@ func tooLong(err error) error {
 
 // Prepare makes the form of a letter. The error may be a *Refusal; all others
 // are failures to read the content.
-func (r *Rules) Prepare(l Letter) (Form, error) {
+func (r *Rules) Prepare(ctx context.Context, l Letter) (Form, error) {
 	from, err := r.returnPath(&l)
 	if err != nil {
 		return Form{}, err
 	}
-	f, err := r.content(l)
+	f, err := r.content(ctx, l)
 	f.From = from
 	return f, err
 }
@@ -125,17 +131,21 @@ func (r *Rules) returnPath(l *Letter) (mail.Address, error) {
 }
 
 // content makes the form of a letter's content.
-func (r *Rules) content(l Letter) (Form, error) {
+func (r *Rules) content(ctx context.Context, l Letter) (Form, error) {
 	d := desk{Letter: l}
-	var chosen []chosen
+	var list []chosen
+	var last *seal
 	if r != nil {
 		var err error
-		if chosen, err = r.choose(&d); err != nil {
+		if list, err = r.signing(&d); err != nil {
+			return Form{}, err
+		}
+		if last, err = r.sealing(&d); err != nil {
 			return Form{}, err
 		}
 	}
 	edited := len(l.Add)+len(l.Remove) > 0
-	if !edited && len(chosen) == 0 && d.source == nil {
+	if !edited && len(list) == 0 && last == nil && d.source == nil {
 		return plain(l), nil
 	}
 	if err := d.load(); err != nil {
@@ -145,19 +155,23 @@ func (r *Rules) content(l Letter) (Form, error) {
 		d.edit()
 	}
 	if d.header.Get("From") == "" {
-		chosen = nil // nothing says who would sign it (RFC 6376, section 5.4)
+		list = nil // it was taken out
 	}
-	f := Form{open: l.Open, skip: d.skip, head: []byte(l.Top), Signatures: len(chosen)}
-	if len(chosen) > 0 {
-		signed, err := d.sign(chosen, &f)
+	f := Form{open: l.Open, skip: d.skip, head: []byte(l.Top)}
+	signed := len(list) > 0 || last != nil
+	if signed {
+		fields, err := d.sign(ctx, list, last, &f)
 		if err != nil {
 			return Form{}, err
 		}
-		f.head = append(f.head, signed...)
+		for _, field := range fields {
+			f.head = append(f.head, field...)
+		}
+		f.Signatures, f.BrokenChain = len(list), d.broken
 	}
 	f.head = append(f.head, d.header.Bytes()...)
 	f.Size = int64(len(f.head)) + l.Size - f.skip
-	if len(chosen) == 0 {
+	if !signed {
 		f.Content = io.MultiReader(bytes.NewReader(f.head), d.source)
 		return f, nil
 	}

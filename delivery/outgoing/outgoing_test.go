@@ -1,13 +1,16 @@
 package outgoing
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -19,6 +22,8 @@ import (
 	msgauth "github.com/emersion/go-msgauth/dkim"
 
 	"quorumta/internal/mail"
+	"quorumta/internal/mail/header"
+	"quorumta/internal/mailauth/arc"
 	"quorumta/internal/mailauth/canon"
 	"quorumta/internal/mailauth/dkim"
 	"quorumta/internal/mailauth/keyfile"
@@ -51,7 +56,7 @@ func (s *store) letter() Letter {
 // prepare checks that a form says its size, and that it opens again alike.
 func prepare(t *testing.T, r *Rules, l Letter) (Form, string) {
 	t.Helper()
-	f, err := r.Prepare(l)
+	f, err := r.Prepare(t.Context(), l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +87,7 @@ func TestNothingToChange(t *testing.T) {
 	never := compile(t, `sender.domain == "other.example"`)
 	for name, r := range map[string]*Rules{"nil": nil, "empty": {}, "not for it": {Sign: []Signer{{If: never}}}} {
 		l := s.letter()
-		f, err := r.Prepare(l)
+		f, err := r.Prepare(t.Context(), l)
 		if err != nil || f.Content != l.Content {
 			t.Errorf("%s: the content is not left alone (%v)", name, err)
 		}
@@ -261,7 +266,7 @@ func TestRefusals(t *testing.T) {
 		"endless header":  {with(func(*Signer) {}), long, 554},
 		"key is a folder": {with(func(s *Signer) { s.Key, s.Optional = text(t, `"."`), true }), &store{content: content}, 451},
 	} {
-		_, err := c.rules.Prepare(c.store.letter())
+		_, err := c.rules.Prepare(t.Context(), c.store.letter())
 		var refusal *Refusal
 		if !errors.As(err, &refusal) || refusal.Reply.Code != c.code {
 			t.Errorf("%s: %v", name, err)
@@ -272,11 +277,11 @@ func TestRefusals(t *testing.T) {
 	lost := errors.New("lost")
 	l.Content = io.MultiReader(strings.NewReader(content[:105]), iotest.ErrReader(lost))
 	var refusal *Refusal
-	if _, err := with(func(*Signer) {}).Prepare(l); !errors.Is(err, lost) || errors.As(err, &refusal) {
+	if _, err := with(func(*Signer) {}).Prepare(t.Context(), l); !errors.Is(err, lost) || errors.As(err, &refusal) {
 		t.Errorf("content that cannot be read: %v", err)
 	}
 	l.Content = iotest.ErrReader(lost)
-	if _, err := with(func(*Signer) {}).Prepare(l); !errors.Is(err, lost) || errors.As(err, &refusal) {
+	if _, err := with(func(*Signer) {}).Prepare(t.Context(), l); !errors.Is(err, lost) || errors.As(err, &refusal) {
 		t.Errorf("a header that cannot be read: %v", err)
 	}
 }
@@ -312,7 +317,84 @@ func TestReturnPath(t *testing.T) {
 	l := s.letter()
 	l.From, l.Forwarded = mail.Address{Local: "a", Domain: "corp.example"}, true
 	var refusal *Refusal
-	if _, err := r.Prepare(l); !errors.As(err, &refusal) || refusal.Reply.Code != 451 {
+	if _, err := r.Prepare(t.Context(), l); !errors.As(err, &refusal) || refusal.Reply.Code != 451 {
 		t.Errorf("a condition that fails: %v", err)
+	}
+}
+
+// The chain is judged as the message arrived, and sealed as it goes out: with
+// our signature, and without what was taken out.
+func TestSealed(t *testing.T) {
+	folder, record := keys(t)
+	lookup := func(context.Context, string) ([]string, error) { return []string{record}, nil }
+	sealer := Sealer{Signer: signer(t, folder), Servers: []string{"mx.corp.example", "filter.example"}, Lookup: lookup}
+	sealer.If, sealer.Domain = nil, text(t, `"corp.example"`)
+	sealer.Sign, sealer.Oversign = append([]string{"DKIM-Signature"}, dkim.DefaultOversign()...), nil
+	other := sealer
+	other.Name, other.Key = "second", text(t, `"none.pem"`) // never asked: the first decides
+	r := &Rules{Sign: []Signer{signer(t, folder)}, Seal: []Sealer{sealer, other}}
+	for name, body := range map[string]string{"small": "Hello.\r\n", "large": strings.Repeat("Hello, hello.\r\n", 10000)} {
+		text := "Authentication-Results: filter.example; spf=pass smtp.mailfrom=x\r\nFrom: A <a@corp.example>\r\nSubject: x\r\nBcc: b@x.example\r\n\r\n" + body
+		for hop := 1; hop <= 3; hop++ {
+			s := &store{content: text}
+			l := s.letter()
+			if hop == 2 {
+				l.Remove = []string{"Subject", "bcc"} // breaks what the first has signed
+			}
+			f, got := prepare(t, r, l)
+			if f.BrokenChain != nil || !strings.HasPrefix(got, fmt.Sprintf("ARC-Seal: i=%d;", hop)) {
+				t.Fatalf("%s, hop %d: %v: %.300s", name, hop, f.BrokenChain, got)
+			}
+			if !strings.Contains(got, fmt.Sprintf("ARC-Authentication-Results: i=%d; mx.corp.example;\r\n\tarc=%s;\r\n\tspf=pass", hop, map[bool]string{true: "none", false: "pass"}[hop == 1])) {
+				t.Errorf("%s, hop %d: %.1500s", name, hop, got)
+			}
+			h, err := header.Read(bufio.NewReader(strings.NewReader(got)), maxHeader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			chain := arc.Read(h)
+			sum := canon.NewBody(canon.Relaxed)
+			_, _ = io.WriteString(sum, body)
+			if status, why, err := chain.Verify(t.Context(), h, sum.Sum(), lookup, time.Now()); status != arc.Pass || err != nil {
+				t.Errorf("%s, hop %d: %s, %v, %v", name, hop, status, why, err)
+			}
+			text = got
+		}
+		s := &store{content: strings.Replace(text, "Hello", "Hullo", 1)}
+		if f, got := prepare(t, r, s.letter()); f.BrokenChain == nil || !strings.Contains(got, "cv=fail") {
+			t.Errorf("%s: a broken chain is sealed as a good one", name)
+		}
+		lost := *r
+		lost.Seal = []Sealer{sealer}
+		lost.Seal[0].Lookup = func(context.Context, string) ([]string, error) { return nil, errors.New("no answer") }
+		s = &store{content: text}
+		var refusal *Refusal
+		if _, err := lost.Prepare(t.Context(), s.letter()); !errors.As(err, &refusal) || refusal.Reply.Enhanced != "4.4.3" {
+			t.Errorf("%s: without DNS: %v", name, err)
+		}
+	}
+	s := &store{content: "Subject: x\r\n\r\nx\r\n"}
+	if _, got := prepare(t, r, s.letter()); got != s.content {
+		t.Errorf("a message without From: %q", got)
+	}
+	l := (&store{content: content}).letter()
+	l.Remove = []string{"From"}
+	if f, got := prepare(t, r, l); strings.Contains(got, "ARC-") || f.Signatures != 0 {
+		t.Errorf("a message whose From was taken out: %q", got)
+	}
+}
+
+func TestAuthor(t *testing.T) {
+	for field, want := range map[header.Field]string{
+		"From: A <a@X.example>, b@y.example\r\n":      "a@x.example",
+		"From: nobody, broken@@x, c@z.example\r\n":    "c@z.example",
+		"From: nobody\r\n":                            "",
+		"To: a@x.example\r\n":                         "",
+		"From: \"a b\"@x.example\r\n":                 `"a b"@x.example`,
+		"From: (one)a(two)@(three)\r\n x.example\r\n": "a@x.example",
+	} {
+		if got := author(header.Header{field}).String(); got != want {
+			t.Errorf("%q: %q", field, got)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package outgoing
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"quorumta/internal/mail"
+	"quorumta/internal/mail/header"
 	"quorumta/internal/mailauth/canon"
 	"quorumta/internal/mailauth/dkim"
 	"quorumta/internal/mailauth/keyfile"
@@ -47,37 +49,39 @@ type chosen struct {
 	name string
 }
 
-// choose finds the signatures that a letter gets.
-func (r *Rules) choose(d *desk) ([]chosen, error) {
+// signing finds the signatures that a letter gets.
+func (r *Rules) signing(d *desk) ([]chosen, error) {
 	var list []chosen
-	var facts *policy.Facts
 	for i := range r.Sign {
-		s := &r.Sign[i]
-		if facts == nil {
-			facts = d.facts()
-		}
-		holds, err := s.If.Eval(facts)
-		if d.err != nil {
-			return nil, d.err
-		}
+		c, ok, err := r.Sign[i].choose(d)
 		if err != nil {
-			return nil, unusable(fmt.Errorf("dkim %s: %w", s.Name, err))
-		}
-		if !holds {
-			continue
-		}
-		c, ok, err := s.choice(facts)
-		if d.err != nil {
-			return nil, d.err
-		}
-		if err != nil {
-			return nil, unusable(fmt.Errorf("dkim %s: %w", s.Name, err))
+			return nil, fmt.Errorf("dkim: %w", err)
 		}
 		if ok {
 			list = append(list, c)
 		}
 	}
 	return list, nil
+}
+
+// choose decides whether the signature is made, and how.
+func (s *Signer) choose(d *desk) (chosen, bool, error) {
+	facts := d.facts()
+	var c chosen
+	holds, err := s.If.Eval(facts)
+	if err == nil && holds && d.load() == nil {
+		if d.header.Get("From") == "" {
+			return c, false, nil // nothing says who would sign it (RFC 6376, section 5.4)
+		}
+		c, holds, err = s.choice(facts)
+	}
+	if d.err != nil { // the header could not be read for it
+		return c, false, d.err
+	}
+	if err != nil {
+		return c, false, unusable(fmt.Errorf("%s: %w", s.Name, err))
+	}
+	return c, holds, nil
 }
 
 // choice evaluates the signer's texts; false where it has no key.
@@ -135,30 +139,42 @@ func (s *Signer) ReadKey(path string) (*dkim.Key, error) {
 // held is the longest body that is kept between the two passes.
 const held = 64 << 10
 
-// sign makes the signatures, one field after the other. The body is read for
-// them once, and kept in the form if it is small.
-func (d *desk) sign(list []chosen, f *Form) ([]byte, error) {
-	sums, err := d.hash(list, f)
+// sign makes the signatures and the seal of the header, to be put before it. The
+// body is read for them once, and kept in the form if it is small.
+func (d *desk) sign(ctx context.Context, list []chosen, s *seal, f *Form) (header.Header, error) {
+	var forms []canon.Form
+	for i := range list {
+		forms = append(forms, list[i].Canon.Body)
+	}
+	if s != nil {
+		forms = append(forms, s.forms()...)
+	}
+	sums, err := d.hash(forms, f)
 	if err != nil {
 		return nil, err
 	}
-	var fields []byte
+	var fields header.Header
 	for i := range list {
 		field, err := list[i].Field(d.header, sums[list[i].Canon.Body], d.Now)
 		if err != nil {
 			return nil, unusable(fmt.Errorf("dkim %s: %w", list[i].name, err))
 		}
-		fields = append(fields, field...)
+		fields = append(fields, field)
 	}
-	return fields, nil
+	if s == nil {
+		return fields, nil
+	}
+	// A seal is over the signatures, too (RFC 8617, section 4.1.2).
+	set, err := s.fields(ctx, append(fields[:len(fields):len(fields)], d.header...), sums, d)
+	return append(set, fields...), err
 }
 
 // hash reads the body once and hashes it in every form that is needed.
-func (d *desk) hash(list []chosen, f *Form) (map[canon.Form][]byte, error) {
+func (d *desk) hash(forms []canon.Form, f *Form) (map[canon.Form][]byte, error) {
 	bodies := map[canon.Form]*canon.Body{}
 	var writers []io.Writer
-	for i := range list {
-		if form := list[i].Canon.Body; bodies[form] == nil {
+	for _, form := range forms {
+		if bodies[form] == nil {
 			bodies[form] = canon.NewBody(form)
 			writers = append(writers, bodies[form])
 		}

@@ -38,6 +38,7 @@ type File struct {
 	RetryLimits RetryLimits `yaml:"retry_limits"`
 	DSN         DSN         `yaml:"dsn"`
 	DKIM        []DKIM      `yaml:"dkim"`
+	ARC         []ARC       `yaml:"arc"`
 	// SRS and BATV are nil where reverse-paths stay as they are.
 	SRS  *SRS  `yaml:"srs"`
 	BATV *BATV `yaml:"batv"`

@@ -4,57 +4,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"quorumta/internal/config/value"
 )
 
-// DKIM is a signature that messages get on their way out. Domain, Selector,
-// Identity and Key are expressions.
-type DKIM struct {
-	Name string `yaml:"name"`
-	If   string `yaml:"if"`
-	// Domain is that of the header's From if it is "", Identity is left out.
-	Domain   string `yaml:"domain"`
-	Selector string `yaml:"selector"`
-	Identity string `yaml:"identity"`
-	// Key is the name of the file.
-	Key string `yaml:"key"`
-	// Optional leaves the signature out where the key's file is missing.
-	Optional bool `yaml:"optional"`
-	// Headers and Oversign are the fields that are signed; nil for the usual
-	// ones.
-	Headers  []string `yaml:"headers"`
-	Oversign []string `yaml:"oversign"`
-	// Canon is the form of header and body, relaxed or simple each.
-	Canon  string   `yaml:"canon"`
-	Expire Duration `yaml:"expire"`
-}
-
-// SRS rewrites reverse-paths of mail that is forwarded.
-type SRS struct {
-	If string `yaml:"if"`
-	// Domain is where rewritten addresses are.
-	Domain string `yaml:"domain"`
-	// Secret is a file: its first line is for new addresses, all are good for
-	// those that come back.
-	Secret string `yaml:"secret"`
-	// Hash is sha256 or sha1; Length how many characters of it an address has.
-	Hash   string `yaml:"hash"`
-	Length int    `yaml:"length"`
-	// MaxAge is how long an address is good.
-	MaxAge    Duration `yaml:"max_age"`
-	Separator string   `yaml:"separator"`
-}
-
-// BATV tags reverse-paths of other mail.
-type BATV struct {
-	If string `yaml:"if"`
-	// Keys are files by their number, 0 to 9; Key is the one that tags.
-	Keys   map[string]string `yaml:"keys"`
-	Key    string            `yaml:"key"`
-	MaxAge Duration          `yaml:"max_age"`
-	// Check is for which recipients a report without a tag is refused; "" for
-	// none.
-	Check string `yaml:"check"`
-}
+// What is done to messages on their way out.
+type (
+	// DKIM is a signature, ARC a seal.
+	DKIM = value.DKIM
+	ARC  = value.ARC
+	// SRS and BATV rewrite and tag reverse-paths.
+	SRS  = value.SRS
+	BATV = value.BATV
+)
 
 // unsignable are fields that change on the way (RFC 6376, section 5.4.1), and
 // the signature itself.
@@ -76,11 +38,31 @@ func (c *checker) outgoing() {
 		c.fields(path+".headers", d.Headers)
 		c.fields(path+".oversign", d.Oversign)
 	}
+	c.arc()
 	if c.file.SRS != nil {
 		c.srs(c.file.SRS)
 	}
 	if c.file.BATV != nil {
 		c.batv(c.file.BATV)
+	}
+}
+
+func (c *checker) arc() {
+	names := map[string]bool{}
+	for i := range c.file.ARC {
+		a := &c.file.ARC[i]
+		path := "arc[" + strconv.Itoa(i) + "]"
+		c.name(path, a.Name, names)
+		c.condition(path+".if", a.If, contentGroups()...)
+		c.neededText(path, "domain", a.Domain)
+		c.neededText(path, "selector", a.Selector)
+		c.neededText(path, "key", a.Key)
+		c.fields(path+".headers", a.Headers)
+		for j, server := range append([]string{a.Server}, a.Trust...) {
+			if strings.ContainsFunc(server, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ';' || r == '"' }) || server == "" && j > 0 {
+				c.faultAt(path, strconv.Quote(server)+" is not the name of a server", "write what stands behind Authentication-Results: (RFC 8601, section 2.5)")
+			}
+		}
 	}
 }
 

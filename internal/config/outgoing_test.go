@@ -8,6 +8,8 @@ import (
 const signing = `dkim:
   - {name: rsa, if: 'message.report || client.ip in nets.trusted', domain: from.domain, selector: '"s2026"', identity: '"@" + from.domain', key: '"keys/" + from.domain + ".pem"', optional: true, headers: [Sender, Comments], oversign: [From, To], canon: relaxed/simple, expire: 14d}
   - {name: ed25519, selector: '"e2026"', key: '"e.pem"'}
+arc:
+  - {name: forwarded, if: '!(from.domain in lists.ours)', domain: '"corp.example"', selector: '"arc"', key: '"arc.pem"', server: mx.corp.example, trust: [filter.corp.example], headers: [From, DKIM-Signatures]}
 srs: {if: '!(sender.domain in lists.ours)', domain: srs.example.com, secret: srs.secret, hash: sha1, length: 4, max_age: 21d, separator: "="}
 batv: {if: sender.domain in lists.ours, keys: {1: batv.1, 2: batv.2}, key: 2, max_age: 7d, check: rcpt.domain in lists.ours}
 `
@@ -31,6 +33,9 @@ func TestSigningFaults(t *testing.T) {
 		{"trace field", `Comments`, `Received`, `Received cannot be signed`},
 		{"field name", `Comments`, `"Comments:"`, `is not the name of a header field`},
 		{"twice", `name: ed25519`, `name: rsa`, `the name rsa is used twice`},
+		{"seal without a domain", `domain: '"corp.example"', `, ``, `domain is missing`},
+		{"seal's server", `server: mx.corp.example`, `server: "mx; arc=pass"`, `is not the name of a server`},
+		{"seal's field", `DKIM-Signatures`, `ARC-Seal`, `ARC-Seal cannot be signed`},
 		{"no domain", `domain: srs.example.com, `, ``, `srs needs a domain`},
 		{"no secret", `secret: srs.secret, `, ``, `srs needs a secret`},
 		{"hash", `sha1`, `md5`, `"md5" is not possible`},

@@ -106,7 +106,7 @@ func TestKeysAreReadWithTheFile(t *testing.T) {
 		`"../good.pem"`: `has .. in its path`,
 	} {
 		f := load(t, dir, `dkim: [{name: x, selector: '"s"', key: '`+key+"'}]\n")
-		_, err := Outgoing(f, Keys(slog.New(slog.DiscardHandler)))
+		_, err := Outgoing(f, Keys(slog.New(slog.DiscardHandler)), nil)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v", key, err)
 		}

@@ -1,10 +1,6 @@
 package header
 
-import (
-	"strings"
-
-	"quorumta/internal/mail"
-)
+import "strings"
 
 // Mailbox is where a mailbox stands in a field's value (RFC 5322, section
 // 3.4), in octets: Start to End is all of it with its display name, comments
@@ -15,10 +11,8 @@ type Mailbox struct {
 	AddrStart, AddrEnd int
 }
 
-// Address is the mailbox's address in a value.
-func (m Mailbox) Address(value string) (mail.Address, error) {
-	return mail.ParseAddress(bare(value[m.AddrStart:m.AddrEnd]))
-}
+// Address is the mailbox's address in a value, without comments and folding.
+func (m Mailbox) Address(value string) string { return bare(value[m.AddrStart:m.AddrEnd]) }
 
 // Mailboxes finds the mailboxes in the value of a field such as From or To:
 // those of groups too, in their order. It takes what it does not understand for
@@ -193,18 +187,4 @@ func bare(s string) string {
 		i = next
 	}
 	return b.String()
-}
-
-// Author is the first address of From that can be read (RFC 5322, section
-// 3.6.2); the null Address if there is none.
-func (h Header) Author() mail.Address {
-	for _, f := range h.All("From") {
-		value := f.Value()
-		for _, m := range Mailboxes(value) {
-			if a, err := m.Address(value); err == nil && a.Domain != "" {
-				return a
-			}
-		}
-	}
-	return mail.Address{}
 }
