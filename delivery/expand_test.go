@@ -11,6 +11,7 @@ import (
 	"quorumta/internal/mail"
 	"quorumta/internal/policy"
 	"quorumta/queue"
+	"quorumta/queue/event"
 )
 
 // alias is a router that puts others in the place of a local-part.
@@ -233,6 +234,51 @@ func TestHeadersSaid(t *testing.T) {
 		}
 		if got := receivers(a); got != "ann@a.example bob@a.example" {
 			t.Errorf("delivered to %s", got)
+		}
+	})
+}
+
+// TestExpansionGoesOnAfterATakeover: a node has died between the parts of an
+// expansion, and the next one finds what it left: the rest comes, nobody twice.
+// What the dead one still has to say is refused.
+func TestExpansionGoesOnAfterATakeover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, nil)
+		h.rules(func(r *Rules) {
+			r.Router = table(t, h.world, alias(t, "list", `":defer: the old node is about to expand it"`), internet())
+		})
+		a := h.remote("a.example")
+		id := h.submit(nil, "list@l.example", "other@a.example")
+		h.waitFor("the list waits", func() bool { return strings.Contains(h.story(id), "deferred") && len(a.got()) == 1 })
+		child := func(n int) event.Child {
+			return event.Child{Recipient: mail.Recipient{Address: address(fmt.Sprintf("m%d@a.example", n))}}
+		}
+		part := func(count uint32, members ...int) *event.Expanded {
+			e := &event.Expanded{Recipient: 0, Router: "alias-list", Count: count, More: true}
+			for _, n := range members {
+				e.Into = append(e.Into, child(n))
+			}
+			return e
+		}
+		say := func(e *event.Expanded) {
+			t.Helper()
+			if err := h.Resolve(t.Context(), queue.Outcome{ID: id, Events: []event.Event{e}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		say(part(2, 0, 1, 2))
+		h.waitFor("the first part is delivered", func() bool { return receivers(a) == "m0@a.example m1@a.example m2@a.example other@a.example" })
+		h.rules(func(r *Rules) {
+			r.Router = table(t, h.world, alias(t, "list", `"m0@a.example, m1@a.example, m2@a.example, m3@a.example, m4@a.example, other@a.example"`), internet())
+		})
+		h.waitFor("the rest", func() bool { return strings.Contains(receivers(a), "m4@a.example") })
+		say(part(5, 3, 4)) // late, by a leader that was deposed
+		h.waitEmpty()
+		if got := receivers(a); got != "m0@a.example m1@a.example m2@a.example m3@a.example m4@a.example other@a.example" {
+			t.Errorf("delivered to %s", got)
+		}
+		if got := strings.Count(h.story(id), "expanded"); got != 2 {
+			t.Errorf("%d parts on record", got)
 		}
 	})
 }
