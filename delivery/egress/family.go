@@ -17,9 +17,6 @@ const (
 	FamilyPrefer6 Family = "prefer6"
 )
 
-// Families are the names of all.
-func Families() []string { return []string{"any", "4", "6", "prefer4", "prefer6"} }
-
 // Reaches reports whether a host's address may be connected to.
 func (w *Way) Reaches(addr netip.Addr) bool {
 	if w == nil {

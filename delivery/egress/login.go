@@ -39,9 +39,6 @@ const (
 	OverClear Trust = "clear"
 )
 
-// Trusts are the names of all.
-func Trusts() []string { return []string{"verified", "tls", "clear"} }
-
 // Why a login is not even tried.
 var (
 	errClear      = errors.New("the session is in the clear, and a login goes over TLS only, to a verified server (auth: over)")

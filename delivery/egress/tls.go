@@ -3,10 +3,8 @@ package egress
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"os"
-	"strings"
 )
 
 // TLS is what a transport shows and accepts in TLS sessions. Files are read for
@@ -50,32 +48,4 @@ func (t *TLS) Apply(cfg *tls.Config) error {
 		return fmt.Errorf("read the roots: %s has no certificate in PEM", t.CA)
 	}
 	return nil
-}
-
-// ParseVersion reads 1.2 or 1.3.
-func ParseVersion(s string) (uint16, error) {
-	switch s {
-	case "":
-		return 0, nil
-	case "1.2":
-		return tls.VersionTLS12, nil
-	case "1.3":
-		return tls.VersionTLS13, nil
-	}
-	return 0, errors.New("1.2 or 1.3 is expected")
-}
-
-// ParseCipher finds a suite of TLS 1.2 by its name in IANA's registry.
-func ParseCipher(name string) (uint16, error) {
-	var known []string
-	for _, suite := range tls.CipherSuites() {
-		if suite.SupportedVersions[0] > tls.VersionTLS12 {
-			continue
-		}
-		if suite.Name == name {
-			return suite.ID, nil
-		}
-		known = append(known, suite.Name)
-	}
-	return 0, fmt.Errorf("known are %s", strings.Join(known, ", "))
 }

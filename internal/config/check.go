@@ -38,6 +38,7 @@ func (c *checker) check() {
 	c.certificates()
 	c.limits()
 	c.rules()
+	c.pools()
 	c.transports()
 	c.routers()
 	c.sites()

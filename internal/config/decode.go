@@ -13,6 +13,11 @@ type scalar interface {
 	Parse(s string) error
 }
 
+// loneRow is a list of which a single row may stand without the list.
+type loneRow interface {
+	Alone()
+}
+
 // decoder turns a YAML tree into a File. It goes on after an error, so that
 // all of them are told at once, and remembers where each value stood.
 type decoder struct {
@@ -63,6 +68,9 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 	if s, ok := v.Addr().Interface().(scalar); ok {
 		d.scalar(n, s, path)
 		return
+	}
+	if _, ok := v.Addr().Interface().(loneRow); ok && n.Kind == yaml.MappingNode {
+		n = &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Column: n.Column, Content: []*yaml.Node{n}}
 	}
 	switch v.Kind() {
 	case reflect.Pointer:

@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"quorumta/internal/config/egress"
 	"quorumta/internal/config/value"
 	"quorumta/internal/policy"
 )
@@ -28,6 +29,8 @@ type File struct {
 	Listeners    []Listener    `yaml:"listeners"`
 	Limits       Limits        `yaml:"limits"`
 	Policy       Policy        `yaml:"policy"`
+	// Pools are addresses that mail leaves from.
+	Pools []egress.Pool `yaml:"pools"`
 	// Transports are beside "smtp", which is there anyway.
 	Transports []Transport `yaml:"transports"`
 	Routers    []Router    `yaml:"routers"`
@@ -165,10 +168,6 @@ type (
 	Size = value.Size
 	// Prefix is a network or a single address.
 	Prefix = value.Prefix
-	// Address is a mail address.
-	Address = value.Address
-	// Reply is an SMTP reply written as "550 5.7.1 text".
-	Reply = value.Reply
 )
 
 // Hosts are groups of hosts in the order they are tried: a text in the list is

@@ -109,6 +109,11 @@ func (f *File) resolve(dir string) {
 	for i := range f.Routers {
 		f.Routers[i].resolve(dir)
 	}
+	for i := range f.Transports {
+		if s := f.Transports[i].SMTP; s != nil {
+			s.Resolve(dir)
+		}
+	}
 }
 
 // absolute is a path of the file, whose directory is dir; "" stays.

@@ -6,17 +6,20 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"quorumta/internal/config/egress"
 )
 
 // Transport is a way in which mail goes that a router leads to: exactly one of
 // the kinds is set.
 type Transport struct {
-	Name    string   `yaml:"name"`
-	LMTP    *LMTP    `yaml:"lmtp"`
-	Maildir *Maildir `yaml:"maildir"`
-	Pipe    *Pipe    `yaml:"pipe"`
-	HTTP    *HTTP    `yaml:"http"`
-	Discard *Discard `yaml:"discard"`
+	Name    string       `yaml:"name"`
+	SMTP    *egress.SMTP `yaml:"smtp"`
+	LMTP    *LMTP        `yaml:"lmtp"`
+	Maildir *Maildir     `yaml:"maildir"`
+	Pipe    *Pipe        `yaml:"pipe"`
+	HTTP    *HTTP        `yaml:"http"`
+	Discard *Discard     `yaml:"discard"`
 }
 
 // LMTP are the settings of a transport to a server that delivers.
@@ -72,7 +75,7 @@ type HTTP struct {
 type Discard struct{}
 
 // Hosts reports whether mail goes by the transport to the hosts of a router.
-func (t *Transport) Hosts() bool { return t.LMTP != nil && t.LMTP.Socket == "" }
+func (t *Transport) Hosts() bool { return t.SMTP != nil || t.LMTP != nil && t.LMTP.Socket == "" }
 
 // Recipients is the most that a delivery by the transport has; 0: no bound.
 func (t *Transport) Recipients() int {
@@ -95,7 +98,7 @@ func (f *File) transport(name string) (*Transport, bool) {
 func (t *Transport) kinds() []string {
 	var set []string
 	for name, is := range map[string]bool{
-		"lmtp": t.LMTP != nil, "maildir": t.Maildir != nil, "pipe": t.Pipe != nil, "http": t.HTTP != nil, "discard": t.Discard != nil,
+		"smtp": t.SMTP != nil, "lmtp": t.LMTP != nil, "maildir": t.Maildir != nil, "pipe": t.Pipe != nil, "http": t.HTTP != nil, "discard": t.Discard != nil,
 	} {
 		if is {
 			set = append(set, name)
@@ -106,7 +109,7 @@ func (t *Transport) kinds() []string {
 }
 
 // kindsOfTransports are all those that there are.
-const kindsOfTransports = "lmtp: {socket: /run/dovecot/lmtp}, maildir: {path: …}, pipe: {command: […]}, http: {url: …} or discard: {}"
+const kindsOfTransports = "smtp: {…}, lmtp: {socket: /run/dovecot/lmtp}, maildir: {path: …}, pipe: {command: […]}, http: {url: …} or discard: {}"
 
 func (c *checker) transports() {
 	names := map[string]bool{}
@@ -115,8 +118,8 @@ func (c *checker) transports() {
 		path := "transports[" + strconv.Itoa(i) + "]"
 		c.name(path, t.Name, names)
 		switch kinds := t.kinds(); {
-		case t.Name == "smtp":
-			c.faultAt(path+".name", "smtp is there without being named", "choose another name")
+		case t.Name == "smtp" && t.SMTP == nil:
+			c.faultAt(path+".name", "smtp is there without being named", "choose another name, or write smtp: {…} for what all mail without a transport of its own leaves by")
 		case len(kinds) == 0:
 			c.faultAt(path, "the transport does not say how mail goes", "write "+kindsOfTransports)
 		case len(kinds) > 1:
@@ -132,6 +135,9 @@ func RouterFacts() []string { return []string{"client", "sender", "rcpt", "messa
 
 // settings checks those of a transport's kind.
 func (c *checker) settings(path string, t *Transport) {
+	if t.SMTP != nil {
+		t.SMTP.Check(within{c, path + ".smtp"})
+	}
 	if t.LMTP != nil && t.LMTP.Socket != "" && !strings.HasPrefix(t.LMTP.Socket, "/") {
 		c.faultAt(path+".lmtp.socket", strconv.Quote(t.LMTP.Socket)+" is not the path of a socket", "a server at a TCP port is named by a router: hosts: [dovecot.example:24], transport: "+t.Name)
 	}

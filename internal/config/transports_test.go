@@ -8,7 +8,7 @@ import (
 // TestTransportFaults puts rows into the example and expects one fault.
 func TestTransportFaults(t *testing.T) {
 	for name, c := range map[string]struct{ transport, router, want string }{
-		"no kind":           {`{name: x}`, ``, `the transport does not say how mail goes, write lmtp:`},
+		"no kind":           {`{name: x}`, ``, `the transport does not say how mail goes, write smtp:`},
 		"two kinds":         {`{name: x, lmtp: {}, discard: {}}`, ``, `a transport is one of discard, lmtp`},
 		"smtp":              {`{name: smtp, discard: {}}`, ``, `smtp is there without being named`},
 		"no name":           {`{discard: {}}`, ``, `name is missing`},

@@ -30,6 +30,14 @@ func Transports(f *config.File) (map[string]site.Transport, error) {
 	list := map[string]site.Transport{}
 	var faults config.Faults
 	for i, t := range f.Transports {
+		if t.SMTP != nil {
+			how, err := leaving(f, t.SMTP)
+			if err != nil {
+				return nil, fmt.Errorf("transport %s: %w", t.Name, err)
+			}
+			list[t.Name] = how
+			continue
+		}
 		if t.Hosts() {
 			o := Sessions(f)
 			o.LMTP = true

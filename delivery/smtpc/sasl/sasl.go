@@ -48,13 +48,6 @@ func (l Login) mechanisms() []string {
 	return []string{external}
 }
 
-// Known are the names of all mechanisms.
-func Known() []string {
-	return []string{
-		scramSHA256Plus, scramSHA256, scramSHA1Plus, scramSHA1, oauthBearer, xoauth2, plain, login, external,
-	}
-}
-
 // Exchange is one login under way.
 type Exchange interface {
 	// Begin is what the client says at once; nil where the server speaks first.

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"quorumta/internal/mail"
 )
 
 // Duration is a time.Duration written as 90s, 15m, 4h or 7d.
@@ -22,17 +20,10 @@ type Size int64
 // Prefix is a network or a single address.
 type Prefix netip.Prefix
 
-// Address is a mail address.
-type Address mail.Address
-
-// Reply is an SMTP reply written as "550 5.7.1 text".
-type Reply mail.Reply
-
 var (
 	errDuration = errors.New("a duration is written as 90s, 15m, 4h or 7d")
 	errSize     = errors.New("a size is written as 512, 50KB, 50MB or 5GB")
 	errPrefix   = errors.New("a network is written as 10.20.0.0/16 or \"2001:db8::/32\", an address without the slash")
-	errReply    = errors.New("a reply is written as 550 5.7.1 text, with 4 or 5 as its first digit")
 )
 
 // Parse reads a number and a unit; units may follow each other (1h30m).
@@ -114,26 +105,5 @@ func (p *Prefix) Parse(s string) error {
 		return fmt.Errorf("%s has bits beyond its length: %s is meant, or %s/%d", s, v.Masked(), v.Addr(), v.Addr().BitLen())
 	}
 	*p = Prefix(v)
-	return nil
-}
-
-// Parse reads an address with a domain.
-func (a *Address) Parse(s string) error {
-	v, err := mail.ParseAddress(s)
-	if err != nil || v.Domain == "" {
-		return fmt.Errorf("%q is not a mail address with a domain", s)
-	}
-	*a = Address(v)
-	return nil
-}
-
-// Parse reads code, enhanced code and text of a refusal.
-func (r *Reply) Parse(s string) error {
-	fields := strings.SplitN(s, " ", 3)
-	code, err := strconv.Atoi(fields[0])
-	if err != nil || len(fields) < 3 || (code/100 != 4 && code/100 != 5) || strings.Count(fields[1], ".") != 2 || fields[1][:1] != fields[0][:1] {
-		return errReply
-	}
-	*r = Reply(mail.Reply{Code: code, Enhanced: fields[1], Text: fields[2]})
 	return nil
 }
