@@ -11,12 +11,13 @@ import (
 	"strconv"
 	"strings"
 
+	"quorumta/internal/config/strict"
 	"quorumta/internal/policy"
 )
 
 // checker finds what the shape of a file does not tell.
 type checker struct {
-	*decoder
+	*strict.Decoder
 	file *File
 }
 
@@ -24,6 +25,9 @@ var (
 	hostname = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	nodeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
 )
+
+// faultAt notes what is wrong at a path.
+func (c *checker) faultAt(path, what, hint string) { c.FaultAt(path, what, hint) }
 
 func (c *checker) check() {
 	f := c.file
@@ -208,9 +212,9 @@ func (f *File) Fault(path, what string) error {
 		return errors.New(path + ": " + what)
 	}
 	_, d := parse(f.path, text)
-	d.faults = nil
-	d.faultAt(path, what, "")
-	return Faults(d.faults)
+	d.Faults = nil
+	d.FaultAt(path, what, "")
+	return d.Faults
 }
 
 // name checks that a row has a name of its own: it stands in events and
@@ -238,10 +242,10 @@ func (c *checker) condition(path, expr string, groups ...string) {
 func (c *checker) compiled(path string, err error) {
 	var faults policy.Faults
 	if errors.As(err, &faults) {
-		p := c.where[path]
+		p := c.Where[path]
 		for _, f := range faults {
 			// Columns of a text folded over several lines are approximate.
-			c.fault(position{p.line + f.Line - 1, p.column + f.Column - 1}, f.What, "")
+			c.Decoder.Fault(strict.Position{Line: p.Line + f.Line - 1, Column: p.Column + f.Column - 1}, f.What, "")
 		}
 	} else if err != nil {
 		c.faultAt(path, err.Error(), "")

@@ -189,7 +189,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("policy: {rcpt: [{if: &x *x}]}")
 	f.Fuzz(func(t *testing.T, text string) {
 		file, d := parse("f", []byte(text))
-		if file == nil && len(d.faults) == 0 {
+		if file == nil && len(d.Faults) == 0 {
 			t.Error("neither a file nor a fault")
 		}
 	})

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"quorumta/internal/config/strict"
 )
 
 // DNS are the resolvers; none means those of resolv.conf.
@@ -33,11 +35,11 @@ func (c *checker) dns() {
 		}
 	}
 	for name, z := range c.file.DNS.Zones {
-		path := join("dns.zones", name)
+		path := strict.Join("dns.zones", name)
 		if z.File == "" {
 			c.faultAt(path, "zone "+name+" has no file", "write "+name+": {file: "+name+".zone}")
 		} else if _, err := os.Stat(z.File); err != nil {
-			c.faultAt(join(path, "file"), "cannot read "+z.File, "paths are relative to the file")
+			c.faultAt(strict.Join(path, "file"), "cannot read "+z.File, "paths are relative to the file")
 		}
 	}
 }

@@ -174,6 +174,9 @@ type (
 // a group of one, a list in the list is a group of equal preference.
 type Hosts [][]string
 
+// SetGroups is how they are read.
+func (h *Hosts) SetGroups(groups [][]string) { *h = groups }
+
 // What stands in nodes' own part of a file and need not be said.
 const (
 	DefaultReplicas = 3

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"quorumta/internal/config/strict"
 )
 
 // Load reads and checks a file. node, if not empty, is which node of the file
@@ -36,11 +38,11 @@ func Load(path, node string) (*File, error) {
 		}
 		f.path = absolute
 		f.resolve(filepath.Dir(absolute))
-		c := checker{decoder: faults, file: f}
+		c := checker{Decoder: faults, file: f}
 		c.check()
 	}
-	if len(faults.faults) > 0 {
-		return nil, Faults(faults.faults).Sorted()
+	if len(faults.Faults) > 0 {
+		return nil, faults.Faults.Sorted()
 	}
 	return f, nil
 }
@@ -52,39 +54,39 @@ var (
 )
 
 // parse decodes the text; the File is nil where YAML itself is broken.
-func parse(path string, text []byte) (*File, *decoder) {
-	d := &decoder{file: path, where: map[string]position{}}
+func parse(path string, text []byte) (*File, *strict.Decoder) {
+	d := &strict.Decoder{File: path, Where: map[string]strict.Position{}, Suggest: suggest}
 	var doc yaml.Node
 	source := yaml.NewDecoder(bytes.NewReader(text))
 	if err := source.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
 		p, what := locate(err, text)
-		d.fault(p, "not YAML: "+what, `a text that begins with one of * & ! % @ [ { or holds ": " stands in quotes`)
+		d.Fault(p, "not YAML: "+what, `a text that begins with one of * & ! % @ [ { or holds ": " stands in quotes`)
 		return nil, d
 	}
 	f := defaults()
 	if len(doc.Content) > 0 {
-		d.decode(doc.Content[0], reflect.ValueOf(f).Elem(), "")
+		d.Decode(doc.Content[0], reflect.ValueOf(f).Elem(), "")
 	}
 	var second yaml.Node
 	if err := source.Decode(&second); err == nil {
-		d.fault(at(&second), "a second document", "one file holds one configuration")
+		d.Fault(strict.At(&second), "a second document", "one file holds one configuration")
 	}
 	return f, d
 }
 
 // locate finds where the library's error is, and what it says beside that.
-func locate(err error, text []byte) (position, string) {
+func locate(err error, text []byte) (strict.Position, string) {
 	what := err.Error()
 	if m := yamlLine.FindStringSubmatch(what); m != nil {
 		line, _ := strconv.Atoi(m[1])
-		return position{line, 1}, what[len(m[0]):]
+		return strict.Position{Line: line, Column: 1}, what[len(m[0]):]
 	}
 	if m := yamlAnchor.FindStringSubmatch(what); m != nil {
 		before, _, _ := bytes.Cut(text, []byte("*"+m[1]))
 		line := bytes.Count(before, []byte("\n")) + 1
-		return position{line, len(before) - bytes.LastIndexByte(before, '\n')}, "*" + m[1] + " refers to nothing"
+		return strict.Position{Line: line, Column: len(before) - bytes.LastIndexByte(before, '\n')}, "*" + m[1] + " refers to nothing"
 	}
-	return position{1, 1}, strings.TrimPrefix(what, "yaml: ")
+	return strict.Position{Line: 1, Column: 1}, strings.TrimPrefix(what, "yaml: ")
 }
 
 // resolve makes paths absolute: they are relative to the file.
