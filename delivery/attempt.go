@@ -133,20 +133,21 @@ func (a *attempt) prepare(ctx context.Context, content io.Reader) (err error) {
 	accepted := &a.Message.Accepted
 	a.form, err = a.d.rules.Load().Outgoing.Prepare(ctx, outgoing.Letter{
 		Content: content, Open: a.Content, Size: accepted.Size,
-		Facts: a.Facts(0), From: a.Envelope().From, Forwarded: a.forwarded(), Top: a.traceparent(),
+		Facts: a.Facts(0), From: a.Envelope().From, Forwarded: forwarded(a.Message, a.recipients[0]), Delivers: a.Delivers, Top: a.traceparent(),
 		Add: a.Handling.Add, Remove: a.Handling.Remove, UTF8: accepted.Envelope.UTF8, Now: a.d.o.Now(),
 	})
 	return err
 }
 
-// forwarded reports whether all recipients stand in the place of others.
-func (a *attempt) forwarded() bool {
-	for _, n := range a.recipients {
-		if a.Message.Recipients[n].Parent == 0 {
-			return false
-		}
+// forwarded reports whether a recipient stands in the place of another address:
+// its mail goes on from here, though its sender did not send it there. One in its
+// own place, as beside a copy, does not.
+func forwarded(m *state.Message, n uint32) bool {
+	if m.Recipients[n].Parent == 0 {
+		return false
 	}
-	return true
+	list := m.Ancestors(n)
+	return m.Recipients[list[len(list)-1]].Address != m.Recipients[n].Address
 }
 
 // Open implements transport.Source.

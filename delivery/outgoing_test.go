@@ -19,6 +19,8 @@ import (
 	"quorumta/internal/mailauth/canon"
 	"quorumta/internal/mailauth/dkim"
 	"quorumta/internal/mailauth/keyfile"
+	"quorumta/internal/mailauth/returnpath"
+	"quorumta/internal/mailauth/srs"
 	"quorumta/internal/policy"
 )
 
@@ -127,6 +129,55 @@ func TestWaitsForItsKey(t *testing.T) {
 		}
 		if domain, err := verify(got[0].content); domain != "us.example" || err != nil {
 			t.Errorf("%s, %v", domain, err)
+		}
+	})
+}
+
+// TestReturnPaths: what an alias sends on leaves with a rewritten reverse-path
+// and what the router says of its header, in a transaction of its own, and is
+// signed as it leaves; other mail keeps its sender.
+func TestReturnPaths(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rules, verify := signing(t, `from.domain == "sender.example"`)
+		rewriter := &srs.Rewriter{Domain: "srs.example", Secrets: [][]byte{[]byte("s")}, Length: 4, MaxAge: 21, Separator: '='}
+		rules.Returns = &returnpath.Rules{SRS: rewriter}
+		h := open(t, func(o *Options) { o.Outgoing = rules })
+		env, err := policy.NewEnv(nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		field, err := env.Text(`"List-Id: <" + rcpt.local + ".us.example>"`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := alias(t, "list", `"ann@a.example, list@a.example"`)
+		list.Say.Add, list.Say.Remove = []*policy.Text{field}, []string{"X-Old"}
+		h.rules(func(r *Rules) { r.Router = table(t, h.world, list, internet()) })
+		a := h.remote("a.example")
+		h.submitContent("From: x@sender.example\r\nX-Old: y\r\nSubject: s\r\n\r\ntext\r\n", nil, "list@a.example", "bob@a.example")
+		h.waitEmpty()
+		from := map[string]string{}
+		for _, l := range a.got() {
+			for _, to := range l.to {
+				from[to] = l.from
+			}
+			listed := strings.Contains(l.content, "List-Id: <list.us.example>\r\n") && !strings.Contains(l.content, "X-Old")
+			if plain := l.to[0] == "bob@a.example"; listed == plain {
+				t.Errorf("to %v: %s", l.to, l.content)
+			}
+			if domain, err := verify(l.content); domain != "sender.example" || err != nil {
+				t.Errorf("to %v: signed by %s, %v", l.to, domain, err)
+			}
+		}
+		there, _, _ := strings.Cut(strings.TrimPrefix(from["ann@a.example"], "MAIL FROM:<"), ">")
+		back, err := rewriter.Reverse(address(there), time.Now())
+		if err != nil || back.String() != "sender@sender.example" {
+			t.Errorf("to ann: %s: %v, %v", from["ann@a.example"], back, err)
+		}
+		for _, to := range []string{"bob@a.example", "list@a.example"} {
+			if !strings.HasPrefix(from[to], "MAIL FROM:<sender@sender.example>") {
+				t.Errorf("to %s: %s", to, from[to])
+			}
 		}
 	})
 }

@@ -132,16 +132,20 @@ type expanded struct {
 // routeAll asks the routers about recipients.
 func (d *Deliverer) routeAll(ctx context.Context, m *state.Message, recipients []uint32) routing {
 	var all routing
-	type place struct{ router, target, handling, domain string }
+	type place struct {
+		router, target, handling, domain string
+		forwarded                        bool // which may go out with another reverse-path
+	}
 	groups, endings := map[place]int{}, map[string]int{}
-	router := d.rules.Load().Router
+	rules := d.rules.Load()
+	router, rewrites := rules.Router, rules.Outgoing.Forwards()
 	for _, n := range recipients {
 		q := recipient.Request(m, n)
 		decision := d.leaving(router.Route(ctx, q), q.Facts, m.Accepted.ID)
 		handling := m.Handling(n).And(decision.Handling)
 		switch decision.Kind {
 		case route.Deliver:
-			key := place{router: decision.Router, target: decision.Target.Key, handling: handling.Key()}
+			key := place{router: decision.Router, target: decision.Target.Key, handling: handling.Key(), forwarded: rewrites && forwarded(m, n)}
 			if way := decision.Target.Way; way != nil && way.Limits.OneDomain {
 				key.domain = q.Facts.Rcpt.Domain
 			}

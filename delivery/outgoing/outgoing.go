@@ -39,6 +39,9 @@ type Letter struct {
 	// recipients stand in the place of others.
 	From      mail.Address
 	Forwarded bool
+	// Delivers: the message is delivered where it goes, so that nobody will judge
+	// its reverse-path by SPF, or answer to it; it stays as it is.
+	Delivers bool
 	// Top are fields that go before all others, signed by nobody.
 	Top string
 	// Add are fields for the header, "Name: value" each, and Remove the names
@@ -118,7 +121,7 @@ func (r *Rules) Forwards() bool { return r != nil && r.Returns.Rewrites() }
 
 // returnPath is the reverse-path that a letter goes out with.
 func (r *Rules) returnPath(l *Letter) (mail.Address, error) {
-	if r == nil || r.Returns == nil {
+	if r == nil || r.Returns == nil || l.Delivers {
 		return l.From, nil
 	}
 	facts := *l.Facts

@@ -310,6 +310,11 @@ func TestReturnPath(t *testing.T) {
 			t.Errorf("without rules: %s", f.From)
 		}
 	}
+	local := s.letter()
+	local.From, local.Forwarded, local.Delivers = mail.Address{Local: "errors", Domain: "corp.example"}, true, true
+	if f, _ := prepare(t, r, local); f.From != local.From {
+		t.Errorf("delivered here it is from %s", f.From)
+	}
 	if !r.Forwards() || (*Rules)(nil).Forwards() || (&Rules{}).Forwards() {
 		t.Error("Forwards is wrong")
 	}
