@@ -282,3 +282,31 @@ func TestExpansionGoesOnAfterATakeover(t *testing.T) {
 		}
 	})
 }
+
+// TestJournal: a copy goes to the journal, and the recipient gets its mail as if
+// there were none; of the copy the sender is told nothing.
+func TestJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, nil)
+		journal := alias(t, "bob", `"journal@j.example"`)
+		journal.Redirect.Unseen = true
+		h.rules(func(r *Rules) { r.Router = table(t, h.world, journal, internet()) })
+		a, j, sender := h.remote("a.example"), h.remote("j.example"), h.remote("sender.example")
+		j.reply = always("RCPT", "550 5.1.1 the journal is full")
+		h.submit(nil, "bob@a.example", "ann@a.example")
+		h.waitEmpty()
+		j.change(func(r *remote) { r.reply = nil })
+		h.submit(func(s *queue.Submission) { s.Envelope.Recipients[0].Notify = mail.NotifySuccess }, "bob@a.example")
+		h.waitEmpty()
+		if got := receivers(a); got != "ann@a.example bob@a.example bob@a.example" {
+			t.Errorf("delivered to %s", got)
+		}
+		if got := receivers(j); got != "journal@j.example" {
+			t.Errorf("the journal got %q", got)
+		}
+		told := sender.got()
+		if len(told) != 1 || !strings.Contains(told[0].content, "bob@a.example") || strings.Contains(told[0].content, "journal") {
+			t.Errorf("the sender was told %+v", told)
+		}
+	})
+}
