@@ -23,6 +23,7 @@ import (
 	"quorumta/delivery/retry"
 	"quorumta/delivery/route"
 	"quorumta/delivery/site"
+	"quorumta/delivery/thaw"
 	"quorumta/delivery/window"
 	"quorumta/queue"
 	"quorumta/queue/event"
@@ -74,6 +75,8 @@ type Rules struct {
 	Retry    *retry.Rules
 	Warnings retry.Warnings
 	DSN      *dsn.Builder
+	// Freeze says what becomes of what the relay holds itself.
+	Freeze thaw.Freeze
 	// Outgoing is what is done to messages on their way out; nil: nothing.
 	Outgoing *outgoing.Rules
 }

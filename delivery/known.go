@@ -1,12 +1,16 @@
 package delivery
 
 import (
+	"context"
+	"slices"
 	"time"
 
+	"quorumta/delivery/flush"
 	"quorumta/delivery/memory"
 	"quorumta/delivery/outcome"
 	"quorumta/delivery/retry"
 	"quorumta/delivery/route"
+	"quorumta/internal/mail"
 	"quorumta/queue"
 	"quorumta/queue/event"
 	"quorumta/queue/state"
@@ -141,4 +145,45 @@ func (d *Deliverer) spare(q *queue.Office, m *state.Message, g group) []uint32 {
 		d.record(a, wait)
 	}
 	return try
+}
+
+// recollection is what the cluster knows of hosts that fail, and which of them
+// were found to work of late.
+type recollection struct {
+	*memory.Book
+	flush.Late
+}
+
+// back has mail that waits for hosts tried at once: one of them works again, and
+// the others are of its site.
+func (d *Deliverer) back(keys []memory.Key) {
+	var hosts []string
+	for _, key := range keys {
+		if name, ok := key.HostName(); ok && !slices.Contains(hosts, name) {
+			hosts = append(hosts, name)
+		}
+	}
+	if len(hosts) == 0 || !d.memory.Begin(hosts[0], d.o.Now()) {
+		return
+	}
+	for _, q := range d.offices.all() {
+		d.recorders.Go(func() {
+			n, err := flush.Run(d.work, q, hosts, func(ctx context.Context, id mail.MessageID, recipients []uint32) error {
+				return d.hasten(ctx, q, id, recipients)
+			})
+			if err != nil {
+				d.o.Log.Warn("mail that waits for a host keeps its time", "host", hosts[0], "error", err)
+			}
+			if n > 0 {
+				d.o.Log.Info("a host works again: what waits for it is tried", "host", hosts[0], "shard", q.Shard(), "messages", n)
+			}
+		})
+	}
+}
+
+// hasten makes recipients due. It uses up no retry step.
+func (d *Deliverer) hasten(ctx context.Context, q *queue.Office, id mail.MessageID, recipients []uint32) error {
+	return d.o.Queue.Resolve(ctx, queue.Outcome{ID: id, Events: []event.Event{&event.Deferred{
+		Recipients: recipients, Attempt: event.Attempt{Node: d.o.Process.Node}, Due: q.Now(),
+	}}})
 }

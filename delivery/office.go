@@ -8,10 +8,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quorumta/delivery/outcome"
 	"quorumta/delivery/scan"
+	"quorumta/delivery/thaw"
 	"quorumta/delivery/window"
 	"quorumta/internal/mail"
 	"quorumta/queue"
+	"quorumta/queue/state"
 )
 
 // offices are those that this node delivers for.
@@ -91,6 +94,18 @@ func (d *Deliverer) tenure(ctx context.Context, q *queue.Office) {
 	watch.Go(func() {
 		d.await(ctx, q, false, forbearance)
 		cancel()
+	})
+	watch.Go(func() {
+		thaw.Run(ctx, thaw.Options{
+			Office: q, Trusted: d.o.Queue.ClockTrusted,
+			Rules:   func() thaw.Freeze { return d.rules.Load().Freeze },
+			Release: d.release,
+			End: func(m *state.Message) {
+				if verdicts := outcome.Late(m); len(verdicts) > 0 {
+					d.record(d.newAttempt(q, m, nil), verdicts)
+				}
+			},
+		})
 	})
 	scan.Run(ctx, scan.Options{
 		Index:    q,

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"quorumta/delivery/outcome"
+	"quorumta/delivery/thaw"
+	"quorumta/internal/mail"
 	"quorumta/queue"
 )
 
@@ -17,7 +19,7 @@ func (d *Deliverer) record(a *attempt, verdicts []outcome.Verdict) (again time.T
 	}
 	now, r := a.office.Now(), d.rules.Load()
 	a.Took = d.o.Now().Sub(a.began)
-	rules := outcome.Rules{Retry: r.Retry, Warnings: r.Warnings, DSN: r.DSN}
+	rules := outcome.Rules{Retry: r.Retry, Warnings: r.Warnings, DSN: r.DSN, Freeze: r.Freeze}
 	d.remember(a, verdicts, r)
 	a.Since = d.since(a, r)
 	again = rules.Schedule(&a.Attempt, verdicts, now)
@@ -30,6 +32,9 @@ func (d *Deliverer) record(a *attempt, verdicts []outcome.Verdict) (again time.T
 		if err := d.o.Queue.Resolve(d.records, queue.Outcome{ID: id, Events: facts.Events, Report: facts.Report}); err != nil {
 			d.o.Log.ErrorContext(d.records, "outcome not recorded: the shard's leader settles it", "id", id, "error", err)
 			return again
+		}
+		if facts.Hold != "" {
+			d.keep(a, thaw.Freezer, facts.Hold)
 		}
 	}
 	d.tell(a, verdicts, now)
@@ -60,7 +65,20 @@ func (d *Deliverer) hold(a *attempt) {
 	id := a.Message.Accepted.ID
 	d.o.Log.ErrorContext(d.records, "stored content is damaged: the message is held; look after the disk of this node, "+
 		"then release the message", "id", id)
-	if err := d.o.Queue.Operate(d.records, queue.ActHold, id, "quorumta", "stored content is damaged"); err != nil {
+	d.keep(a, thaw.Holder, "stored content is damaged")
+}
+
+// keep holds the message of an attempt.
+func (d *Deliverer) keep(a *attempt, by, why string) {
+	id := a.Message.Accepted.ID
+	if err := d.o.Queue.Operate(d.records, queue.ActHold, id, by, why); err != nil {
 		d.o.Log.ErrorContext(d.records, "message not held", "id", id, "error", err)
+	}
+}
+
+// release has a message tried again that the relay holds.
+func (d *Deliverer) release(id mail.MessageID) {
+	if err := d.o.Queue.Operate(d.records, queue.ActRelease, id, thaw.Holder, ""); err != nil {
+		d.o.Log.WarnContext(d.records, "a held message is not tried again", "id", id, "error", err)
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"quorumta/cmd/quorumta/rules"
 	"quorumta/delivery"
 	"quorumta/delivery/outgoing"
 	"quorumta/delivery/own"
 	"quorumta/delivery/route"
+	"quorumta/delivery/thaw"
 	"quorumta/internal/config"
 	"quorumta/internal/dns"
 	"quorumta/internal/mail"
@@ -67,7 +69,7 @@ func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 	if r.Outgoing, err = rules.Outgoing(f, n.keys, rules.Lookup(n.resolver)); err != nil {
 		return r, err
 	}
-	r.Warnings = rules.Warnings(f.DSN.WarnAfter)
+	r.Warnings, r.Freeze = rules.Warnings(f.DSN.WarnAfter), freeze(f)
 	if r.DSN, err = rules.Reports(f, n.log); err != nil {
 		return r, err
 	}
@@ -75,6 +77,14 @@ func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 	n.resolver.Apply(names)
 	n.loaded = f
 	return r, nil
+}
+
+// freeze is what a file says of messages that the relay holds itself.
+func freeze(f *config.File) thaw.Freeze {
+	return thaw.Freeze{
+		Reports: f.DSN.DoubleBounce == "freeze", IgnoreAfter: time.Duration(f.Freeze.IgnoreBounceErrorsAfter),
+		ThawAfter: time.Duration(f.Freeze.AutoThaw), EndAfter: time.Duration(f.Freeze.TimeoutFrozenAfter),
+	}
 }
 
 func limitsOf(f *config.File) smtp.Limits {

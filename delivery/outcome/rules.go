@@ -6,6 +6,7 @@ import (
 
 	"quorumta/delivery/dsn"
 	"quorumta/delivery/retry"
+	"quorumta/delivery/thaw"
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
 	"quorumta/queue/state"
@@ -19,6 +20,7 @@ type Rules struct {
 	Retry    *retry.Rules
 	Warnings retry.Warnings
 	DSN      *dsn.Builder
+	Freeze   thaw.Freeze
 }
 
 // Attempt is an attempt as events tell of it, or the handling of recipients

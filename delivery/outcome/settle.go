@@ -17,6 +17,8 @@ import (
 type Facts struct {
 	Events []event.Event
 	Report *event.Accepted
+	// Hold is why the message is to be held once this is on record; "": it is not.
+	Hold string
 }
 
 // Settle is what to record of the verdicts, which have been scheduled: what
@@ -51,6 +53,7 @@ func (s *settlement) facts() []Facts {
 		}
 		all = append(all, o)
 		merged.Events = append(merged.Events, o.Events...)
+		merged.Hold += o.Hold
 		if o.Report != nil {
 			merged.Report = o.Report
 			reports++
@@ -94,6 +97,10 @@ func (s *settlement) good() []Facts {
 func (s *settlement) bad() []Facts {
 	var all []Facts
 	for _, verdicts := range s.addressed(dsn.Failure, func(v *Verdict) bool { return v.What == Failed || v.Expired }) {
+		if s.freezes() {
+			all = append(all, s.frozen(verdicts))
+			continue
+		}
 		all = append(all, s.ended(verdicts))
 	}
 	return all

@@ -5,43 +5,6 @@ import (
 	"strconv"
 )
 
-// DSN are the settings of delivery reports.
-type DSN struct {
-	// WarnAfter are the ages at which a sender is told of a delay; nil: never.
-	WarnAfter []Duration `yaml:"warn_after"`
-	// WarnIf is when it is; "" means of what is not bulk mail.
-	WarnIf string `yaml:"warn_if"`
-	// Return is headers or full: what is returned where the sender did not say.
-	Return string `yaml:"return"`
-	// MaxBody is the largest message that is returned whole.
-	MaxBody Size `yaml:"max_body"`
-	// Templates is a directory with words of reports; "" means the program's.
-	Templates string `yaml:"templates"`
-	// Language chooses words by rules.
-	Language []Language `yaml:"language"`
-	// CopyTo gets a copy of the reports of failures.
-	CopyTo Address `yaml:"copy_to"`
-	// DoubleBounce is postmaster or discard: what becomes of a message that
-	// fails and has no sender.
-	DoubleBounce string `yaml:"double_bounce"`
-	// Suppress are reasons not to make a report.
-	Suppress []Suppress `yaml:"suppress"`
-}
-
-// Language chooses the words of a report.
-type Language struct {
-	Name string `yaml:"name"`
-	If   string `yaml:"if"`
-	// Use is a directory of Templates, or a language that the program knows.
-	Use string `yaml:"use"`
-}
-
-// Suppress is a reason not to make a report.
-type Suppress struct {
-	Name string `yaml:"name"`
-	If   string `yaml:"if"`
-}
-
 // shippedLanguages are those that need no templates of one's own.
 var shippedLanguages = []string{"en", "de"}
 
@@ -50,7 +13,7 @@ func (c *checker) dsn() {
 	c.ascending("dsn.warn_after", d.WarnAfter)
 	c.report("dsn.warn_if", d.WarnIf)
 	c.choice("dsn.return", d.Return, "headers", "full")
-	c.choice("dsn.double_bounce", d.DoubleBounce, "postmaster", "discard")
+	c.choice("dsn.double_bounce", d.DoubleBounce, "postmaster", "discard", "freeze")
 	languages := shippedLanguages
 	if d.Templates != "" {
 		entries, err := os.ReadDir(d.Templates)

@@ -24,7 +24,7 @@ func TestReportKeys(t *testing.T) {
     - {name: ours, if: 'sender.domain in lists.ours', use: corp}
     - {name: german, if: 'sender.domain.endsWith(".de")', use: de}
   copy_to: postmaster@corp.example
-  double_bounce: discard
+  double_bounce: freeze
   suppress:
     - {name: spam, if: '"x-spam" in header && reply.code == 550'}
 `)
@@ -42,7 +42,7 @@ func TestReportKeys(t *testing.T) {
 		"  language: [{name: x, use: fr}]\n":                                 `"fr" is not possible`,
 		"  suppress: [{name: all}]\n":                                        "a rule that suppresses all reports",
 		"  suppress: [{if: 'true'}]\n":                                       "name is missing",
-		"  double_bounce: freez\n":                                           `"freez" is not possible`,
+		"  double_bounce: away\n":                                            `"away" is not possible`,
 		"  suppress: [{name: a, if: 'true'}, {name: a, if: 'reply.code'}]\n": "the name a is used twice",
 	} {
 		if _, err := with(text); err == nil || !strings.Contains(err.Error(), want) {

@@ -40,8 +40,10 @@ type File struct {
 	// RetryLimits bound what Retry says.
 	RetryLimits RetryLimits `yaml:"retry_limits"`
 	DSN         DSN         `yaml:"dsn"`
-	DKIM        []DKIM      `yaml:"dkim"`
-	ARC         []ARC       `yaml:"arc"`
+	// Freeze is about messages that the relay holds itself.
+	Freeze Freeze `yaml:"freeze"`
+	DKIM   []DKIM `yaml:"dkim"`
+	ARC    []ARC  `yaml:"arc"`
 	// SRS and BATV are nil where reverse-paths stay as they are.
 	SRS  *SRS  `yaml:"srs"`
 	BATV *BATV `yaml:"batv"`
@@ -193,6 +195,7 @@ func defaults() *File {
 		Retry:       defaultRetry(),
 		RetryLimits: defaultRetryLimits(),
 		DSN:         DSN{WarnAfter: []Duration{Duration(4 * time.Hour)}, Return: "headers", MaxBody: 50_000, DoubleBounce: "postmaster"},
+		Freeze:      Freeze{IgnoreBounceErrorsAfter: Duration(70 * 24 * time.Hour)},
 		Keep:        Keep{History: Duration(7 * 24 * time.Hour), FreeDisk: 5_000_000_000},
 		Log:         Log{Format: "json", Level: "info"},
 		SubmitWait:  Duration(30 * time.Second),

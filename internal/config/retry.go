@@ -6,32 +6,6 @@ import (
 	"time"
 )
 
-// Retry is a schedule for some recipients and errors.
-type Retry struct {
-	Name string `yaml:"name"`
-	If   string `yaml:"if"`
-	// Errors are Exim's names and ours; none means all.
-	Errors []string `yaml:"errors"`
-	// Steps are as "F 2h 15m"; an empty list makes the first failure final.
-	Steps []string `yaml:"steps"`
-	// WarnAfter replaces dsn.warn_after for the recipients of the rule.
-	WarnAfter []Duration `yaml:"warn_after"`
-}
-
-// RetryLimits bound what the retry rules say.
-type RetryLimits struct {
-	// Interval is the longest between two attempts.
-	Interval Duration `yaml:"interval"`
-	// Remember is after what time without news the failures of a host or an
-	// address are forgotten.
-	Remember Duration `yaml:"remember"`
-	// PerSender counts failures of an address for each sender apart.
-	PerSender bool `yaml:"per_sender"`
-	// DelayAfterCutoff has one message in each interval try hosts that have
-	// failed for the rule's whole time; without it each is tried once.
-	DelayAfterCutoff bool `yaml:"delay_after_cutoff"`
-}
-
 // defaultRetry is the schedule of a file that has none: it bridges a long
 // weekend, and is the one that administrators know from Exim.
 func defaultRetry() []Retry {

@@ -86,6 +86,12 @@ type Message struct {
 	Suspended bool
 }
 
+// HeldMessage is a message that is held, and since when.
+type HeldMessage struct {
+	Message *Message
+	Since   time.Time
+}
+
 // Suspension is why messages of a shard are suspended.
 type Suspension struct {
 	// At is when, By whom; Backup is when the backup was taken.
