@@ -56,6 +56,9 @@ type Router struct {
 	// "name/mx" for the mail exchangers of a name; a group is tried when all
 	// earlier ones failed.
 	Hosts [][]string
+	// Fallback are hosts, each tried when no host before it can be reached: those
+	// of Hosts or MX come first.
+	Fallback []string
 	// MX routes by the recipient's domain.
 	MX bool
 	// Find has the fine points of Hosts and MX.
@@ -104,7 +107,7 @@ type Table struct {
 // router is a Router whose hosts have been read.
 type router struct {
 	Router
-	groups [][]endpoint
+	groups, fallback [][]endpoint
 	// key is the Target's, where the router has hosts.
 	key string
 	// next is the router that is asked when this one passes, first the one that
@@ -200,6 +203,10 @@ func newRouter(r Router) (router, error) {
 			return router{}, err
 		}
 		checked.groups = append(checked.groups, endpoints)
+	}
+	var err error
+	if checked.fallback, err = parseFallback(&r); err != nil {
+		return router{}, err
 	}
 	checked.key = siteKey(&r, checked.groups)
 	return checked, nil

@@ -105,9 +105,9 @@ func (w *walk) decide(ctx context.Context, r *router, facts *policy.Facts) Decis
 	case r.Redirect != nil:
 		return w.redirect(r, facts)
 	case r.MX:
-		return w.byMX(ctx, r, facts.Rcpt.Domain)
+		return w.orElse(ctx, r, w.byMX(ctx, r, facts.Rcpt.Domain))
 	}
-	return w.byHosts(ctx, r)
+	return w.orElse(ctx, r, w.byHosts(ctx, r))
 }
 
 // handledBy reports whether the recipient is in the place of its own address,

@@ -31,3 +31,17 @@ func TestRetryKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestFallbackKey: hosts are hosts, and there are others before them.
+func TestFallbackKey(t *testing.T) {
+	for new, want := range map[string]string{
+		"{name: internet, mx: {}, fallback: [relay.example.com:2525]}":           "",
+		"{name: internet, mx: {}, fallback: ['relay.example.com:smtp']}":         "25:40: \"relay.example.com:smtp\" is not a host",
+		"{name: internet, redirect: {data: '\"x@y.z\"'}, fallback: [a.example]}": "fallback is for routers with hosts or mx",
+	} {
+		_, err := Load(write(t, strings.Replace(example, "{name: internet, mx: {}}", new, 1)), "")
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", new, err, want)
+		}
+	}
+}

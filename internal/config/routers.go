@@ -14,6 +14,8 @@ type Router struct {
 	If    string `yaml:"if"`
 	Hosts Hosts  `yaml:"hosts"`
 	MX    *MX    `yaml:"mx"`
+	// Fallback are hosts for what cannot reach those of Hosts or MX, in order.
+	Fallback []string `yaml:"fallback"`
 	// Accept names a transport that needs no hosts.
 	Accept string `yaml:"accept"`
 	// Redirect puts others in a recipient's place.
@@ -99,14 +101,21 @@ func (c *checker) routers() {
 
 // hosts checks what a router says of finding hosts.
 func (c *checker) hosts(path string, r *Router) {
-	for j, group := range r.Hosts {
+	if len(r.Fallback) > 0 && len(r.Hosts) == 0 && r.MX == nil {
+		c.faultAt(path+".fallback", "fallback is for routers with hosts or mx", "")
+	}
+	for j, group := range append(r.Hosts[:len(r.Hosts):len(r.Hosts)], r.Fallback) {
 		for _, h := range group {
 			name := h
 			if n := len(h) - len("/mx"); n > 0 && strings.EqualFold(h[n:], "/mx") {
 				name = h[:n]
 			}
 			if err := checkHost(name); err != nil {
-				c.faultAt(path+".hosts["+strconv.Itoa(j)+"]", strconv.Quote(h)+" is not a host", err.Error())
+				at := path + ".hosts[" + strconv.Itoa(j) + "]"
+				if j == len(r.Hosts) {
+					at = path + ".fallback"
+				}
+				c.faultAt(at, strconv.Quote(h)+" is not a host", err.Error())
 			}
 		}
 	}

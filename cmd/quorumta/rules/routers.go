@@ -55,7 +55,7 @@ func router(f *config.File, r *config.Router) (route.Router, error) {
 	condition, err := c.env.Condition(r.If)
 	c.err = errors.Join(c.err, err)
 	out := route.Router{
-		Name: r.Name, If: condition, Hosts: r.Hosts, MX: r.MX != nil, Accept: r.Accept,
+		Name: r.Name, If: condition, Hosts: r.Hosts, Fallback: r.Fallback, MX: r.MX != nil, Accept: r.Accept,
 		Affix: route.Affix{
 			Prefixes: r.Prefix, Suffixes: r.Suffix, PrefixOptional: r.PrefixOptional, SuffixOptional: r.SuffixOptional,
 		},
