@@ -10,11 +10,13 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"quorumta/delivery/egress"
 	"quorumta/delivery/outcome"
 	"quorumta/delivery/outgoing"
 	"quorumta/delivery/recipient"
 	"quorumta/delivery/route"
 	"quorumta/delivery/site"
+	"quorumta/delivery/transport"
 	"quorumta/internal/mail"
 	"quorumta/internal/policy"
 	"quorumta/queue"
@@ -36,6 +38,8 @@ type attempt struct {
 	traced bool
 	// form is the form in which the message goes out.
 	form outgoing.Form
+	// way is how the message leaves; nil leaves it to the system.
+	way *egress.Way
 	// damaged: the stored content is not what was accepted.
 	damaged bool
 
@@ -64,7 +68,7 @@ func (d *Deliverer) newAttempt(q *queue.Office, m *state.Message, recipients []u
 // goes notes where the attempt goes, and what routers have said of it.
 func (a *attempt) goes(router string, t route.Target, handling *mail.Handling) {
 	a.Router, a.Transport, a.traced = router, t.Transport, t.Trace
-	a.hosts, a.MX = t.Hosts, !t.Named
+	a.hosts, a.MX, a.way = t.Hosts, !t.Named, t.Way
 	if handling != nil {
 		a.Handling = *handling
 	}
@@ -128,14 +132,18 @@ func (a *attempt) traceparent() string {
 	return "traceparent: " + value + "\r\n"
 }
 
-// prepare gives the content the form in which it goes out.
-func (a *attempt) prepare(ctx context.Context, content io.Reader) (err error) {
+// prepare gives the content the form in which it goes out to a peer.
+func (a *attempt) prepare(ctx context.Context, content io.Reader, peer transport.Peer) error {
 	accepted := &a.Message.Accepted
-	a.form, err = a.d.rules.Load().Outgoing.Prepare(ctx, outgoing.Letter{
+	l := outgoing.Letter{
 		Content: content, Open: a.Content, Size: accepted.Size,
 		Facts: a.Facts(0), From: a.Envelope().From, Forwarded: forwarded(a.Message, a.recipients[0]), Delivers: a.Delivers, Top: a.traceparent(),
 		Add: a.Handling.Add, Remove: a.Handling.Remove, UTF8: accepted.Envelope.UTF8, Now: a.d.o.Now(),
-	})
+	}
+	err := l.Fit(peer.SevenBit, a.way.Conversion())
+	if err == nil {
+		a.form, err = a.d.rules.Load().Outgoing.Prepare(ctx, l)
+	}
 	return err
 }
 

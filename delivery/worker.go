@@ -274,7 +274,7 @@ func (w *worker) send(ctx context.Context, a *attempt) (transport.Result, error)
 	if err := w.begin(ctx, a); err != nil {
 		return untried(a), &transport.Error{Phase: transport.PhaseMail, Err: err, Ours: true}
 	}
-	if err := a.prepare(ctx, content); err != nil {
+	if err := a.prepare(ctx, content, peer); err != nil {
 		return w.unprepared(ctx, a, err)
 	}
 	defer a.form.Close()

@@ -3,6 +3,8 @@ package main_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"mime/quotedprintable"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,5 +94,25 @@ func TestLeavesByTheTransport(t *testing.T) {
 	}
 	if n, err := c.Nodes[0].Logged("geheim"); n > 0 || err != nil {
 		t.Errorf("a password is in the log; %v", err)
+	}
+}
+
+// TestConvertsForPostfix: a Postfix that offers neither 8BITMIME nor SMTPUTF8
+// gets text in quoted-printable, and reads what was sent.
+func TestConvertsForPostfix(t *testing.T) {
+	server := smtptest.Postfix(t, "", "smtpd_discard_ehlo_keywords = 8bitmime, smtputf8, chunking")
+	c := started(t, proc.Options{Nodes: 1, Edit: func(name string, config []byte) []byte {
+		rows := "transports:\n  - {name: smtp, smtp: {long_lines: repair}}\nrouters:\n  - {name: all, hosts: [\"" + server.Address + "\"]}\n"
+		return quickRetry(name, routing.ReplaceAllLiteral(config, []byte(rows)))
+	}})
+	long := strings.Repeat("0123456789", 150)
+	text := "Subject: test\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\ngrün\r\n" + long + "\r\n"
+	if err := submit(c.Nodes[0].SMTP, "me@us.example", "a@them.example", text); err != nil {
+		t.Fatal(err)
+	}
+	got := server.Arrivals(t, 1)[0]
+	body, err := io.ReadAll(quotedprintable.NewReader(strings.NewReader(smtptest.Body(got))))
+	if err != nil || string(body) != "grün\n"+long+"\n" || !strings.Contains(got, "\nContent-Transfer-Encoding: quoted-printable\n") {
+		t.Errorf("%v: %s", err, got)
 	}
 }

@@ -33,6 +33,7 @@ type Settings struct {
 	// Connect is how long a connection may take; 0 means the site's.
 	Connect time.Duration
 	Limits  Limits
+	Convert Convert
 	// Silent leaves out TCP's own keep-alive.
 	Silent bool
 	// Node is our name, as pools know it; Local tells which addresses it has,

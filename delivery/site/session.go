@@ -26,6 +26,51 @@ type session struct {
 	*smtpc.Conn
 	peer transport.Peer
 	site *Site
+	// messages and domains count what the server's LIMITS bound in a session
+	// (RFC 9422, section 4).
+	messages int
+	domains  map[string]bool
+}
+
+// Send implements transport.Conn. Recipients in more domains than the session
+// may name are told, in our own words, to come again.
+func (c *session) Send(ctx context.Context, m *transport.Message) (transport.Result, error) {
+	c.messages++
+	most := c.Extensions().Domains
+	if most == 0 {
+		return c.Conn.Send(ctx, m)
+	}
+	now := *m
+	now.Recipients = nil
+	var sent []int
+	for i, r := range m.Recipients {
+		if d := r.Address.Domain; c.domains[d] || len(c.domains) < most {
+			if c.domains == nil {
+				c.domains = map[string]bool{}
+			}
+			c.domains[d] = true
+			now.Recipients = append(now.Recipients, r)
+			sent = append(sent, i)
+		}
+	}
+	res, err := c.Conn.Send(ctx, &now)
+	rcpts := make([]mail.Reply, len(m.Recipients))
+	for i := range rcpts {
+		rcpts[i] = mail.Reply{Code: 452, Enhanced: "4.5.3", Text: "the server takes fewer domains in a session"}
+	}
+	for i, n := range sent {
+		rcpts[n] = res.Rcpts[i]
+	}
+	res.Rcpts = rcpts
+	return res, err
+}
+
+// Closed implements transport.Conn: a session that has used up what its server
+// allows carries nothing more.
+func (c *session) Closed() bool {
+	offers := c.Extensions()
+	return c.Conn.Closed() || offers.Messages > 0 && c.messages >= offers.Messages ||
+		offers.Domains > 0 && len(c.domains) >= offers.Domains
 }
 
 // Peer implements transport.Conn.
@@ -87,7 +132,7 @@ func (c *call) peer(mode route.TLSMode, h route.Host, conn *smtpc.Conn) transpor
 	offers := conn.Extensions()
 	p := transport.Peer{
 		Host: h.Name, IP: h.Addr.String(), TLS: secrecy(conn.TLS(), mode),
-		Delivers: c.how.SMTP.LMTP, RelaysDSN: offers.DSN, Recipients: offers.Recipients,
+		Delivers: c.how.SMTP.LMTP, RelaysDSN: offers.DSN, Recipients: offers.Recipients, SevenBit: !offers.EightBit,
 	}
 	if way := c.target.Way; way != nil {
 		p.Messages = way.Limits.Messages

@@ -37,6 +37,9 @@ type Extensions struct {
 	// Recipients is the most a transaction may have (RFC 9422); 0 if the
 	// server does not say.
 	Recipients int
+	// Messages is the most that a session may carry, Domains the most that its
+	// recipients may be of (RFC 9422); 0 if the server does not say.
+	Messages, Domains int
 }
 
 // Conn is a session with one server. It is used by one goroutine at a time.
@@ -287,7 +290,7 @@ func parseExtensions(lines []string) Extensions {
 				e.Size, _ = strconv.ParseInt(words[1], 10, 64)
 			}
 		case "LIMITS":
-			e.Recipients = recipientLimit(words[1:])
+			e.limits(words[1:])
 		}
 	}
 	return e
@@ -302,15 +305,21 @@ func cutAuth(word string) (mechanism string, ok bool) {
 	return word[len(old):], true
 }
 
-// recipientLimit finds RCPTMAX among the words of LIMITS (RFC 9422, section 4).
-func recipientLimit(words []string) int {
+// limits reads the words of LIMITS (RFC 9422, section 4).
+func (e *Extensions) limits(words []string) {
 	for _, w := range words {
 		name, value, _ := strings.Cut(w, "=")
-		if strings.EqualFold(name, "RCPTMAX") {
-			if n, err := strconv.Atoi(value); err == nil && n > 0 {
-				return n
-			}
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 1 {
+			continue
+		}
+		switch strings.ToUpper(name) {
+		case "MAILMAX":
+			e.Messages = n
+		case "RCPTMAX":
+			e.Recipients = n
+		case "RCPTDOMAINMAX":
+			e.Domains = n
 		}
 	}
-	return 0
 }

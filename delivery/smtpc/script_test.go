@@ -352,12 +352,43 @@ func TestCannot(t *testing.T) {
 	}
 	m := message("hi\r\n", "ä@them.example")
 	m.UTF8 = true
-	if res, err = c.Send(context.Background(), m); err != nil || res.Mail.Enhanced != "5.6.7" {
+	if res, err = c.Send(context.Background(), m); err != nil || res.Rcpts[0].Enhanced != "5.6.7" {
 		t.Errorf("%+v, %v", res, err)
 	}
 	m = message("Subject: ü\r\n\r\nhi\r\n", "a@them.example")
 	m.Size, m.UTF8 = 1, true
 	if res, err = c.Send(context.Background(), m); err != nil || res.Mail.Enhanced != "5.6.7" {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+// TestWithoutSMTPUTF8: what the labels of the DNS can name goes to a server that
+// knows no other, and who cannot be named fails alone.
+func TestWithoutSMTPUTF8(t *testing.T) {
+	c := mustOpen(t, `
+		S: 220 hi
+		C: EHLO us.example
+		S: 250-them
+		S: 250-DSN
+		S: 250 PIPELINING
+		C: MAIL FROM:<me@xn--bcher-kva.example>
+		C: RCPT TO:<a@xn--mnchen-3ya.example> ORCPT=utf-8;a@m\x{FC}nchen.example
+		C: RCPT TO:<b@them.example>
+		C: DATA
+		S: 250 ok
+		S: 250 ok
+		S: 250 ok
+		S: 354 go
+		C: Subject: x
+		C:
+		C: hi
+		C: .
+		S: 250 taken`)
+	m := message("Subject: x\r\n\r\nhi\r\n", "a@münchen.example", "ä@them.example", "b@them.example")
+	m.From.Domain, m.UTF8 = "bücher.example", true
+	m.Recipients[0].Original = "utf-8;a@münchen.example"
+	res, err := c.Send(context.Background(), m)
+	if err != nil || !res.Final.Positive() || res.Rcpts[1].Enhanced != "5.6.7" || res.Rcpts[0].Code != 250 || res.Rcpts[2].Code != 250 {
 		t.Errorf("%+v, %v", res, err)
 	}
 }

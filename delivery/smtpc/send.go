@@ -32,6 +32,9 @@ func (c *Conn) Send(ctx context.Context, m *transport.Message) (transport.Result
 		res.Mail = refusal
 		return res, nil
 	}
+	if !c.names(m, &res) {
+		return res, nil
+	}
 	chunked := c.chunked(m)
 	if err := c.envelope(m, chunked, &res); err != nil {
 		return res, err
@@ -71,27 +74,45 @@ func (c *Conn) cannot(m *transport.Message, content *io.Reader) (mail.Reply, boo
 	}
 	head := bufio.NewReaderSize(m.Content, 64<<10)
 	*content = head
-	if needsUTF8(m, head) {
+	if headerUTF8(head) || !asASCII(m.From).ASCII() {
 		return mail.Reply{Code: 553, Enhanced: "5.6.7", Text: "message needs SMTPUTF8, which the server does not offer"}, true
 	}
 	return mail.Reply{}, false
 }
 
-// needsUTF8 looks for characters beyond ASCII in addresses and the header.
-func needsUTF8(m *transport.Message, content *bufio.Reader) bool {
-	if !m.From.ASCII() {
-		return true
-	}
-	for _, r := range m.Recipients {
-		if !r.Address.ASCII() {
-			return true
+// names reports whether the server can be told of a recipient at all. Those that
+// it cannot are answered in our own words (RFC 6531, section 3.5): without
+// SMTPUTF8 an address is in ASCII, its domain at least in the labels of the DNS.
+func (c *Conn) names(m *transport.Message, res *transport.Result) bool {
+	left := len(m.Recipients)
+	for i := range m.Recipients {
+		if !c.ext.UTF8 && !asASCII(m.Recipients[i].Address).ASCII() {
+			res.Rcpts[i] = mail.Reply{Code: 553, Enhanced: "5.6.7", Text: "the address needs SMTPUTF8, which the server does not offer"}
+			left--
 		}
 	}
+	return left > 0
+}
+
+// headerUTF8 looks for characters beyond ASCII in the header.
+func headerUTF8(content *bufio.Reader) bool {
 	header, _ := content.Peek(content.Size())
 	if end := bytes.Index(header, []byte("\r\n\r\n")); end >= 0 {
 		header = header[:end]
 	}
 	return bytes.ContainsFunc(header, func(r rune) bool { return r >= 0x80 })
+}
+
+// asASCII is an address with the labels of its domain in ASCII (RFC 5890), where
+// that is all it lacks to be used without SMTPUTF8.
+func asASCII(a mail.Address) mail.Address {
+	if a.ASCII() {
+		return a
+	}
+	if name, err := a.HostName(); err == nil {
+		a.Domain = name
+	}
+	return a
 }
 
 // step is a command, and where its reply goes.
@@ -110,7 +131,14 @@ func (c *Conn) steps(m *transport.Message, chunked bool, res *transport.Result) 
 	}
 	steps = append(steps, step{transport.PhaseMail, c.mailCommand(m), &res.Mail})
 	for i := range m.Recipients {
-		steps = append(steps, step{transport.PhaseRcpt, c.rcptCommand(&m.Recipients[i]), &res.Rcpts[i]})
+		if res.Rcpts[i].Code != 0 {
+			continue // it cannot be named
+		}
+		r := m.Recipients[i]
+		if !c.ext.UTF8 {
+			r.Address = asASCII(r.Address)
+		}
+		steps = append(steps, step{transport.PhaseRcpt, c.rcptCommand(&r), &res.Rcpts[i]})
 	}
 	if chunked {
 		return steps
@@ -235,8 +263,12 @@ func (c *Conn) lastWord() mail.Reply {
 func (c *Conn) mailCommand(m *transport.Message) string {
 	var b strings.Builder
 	b.Grow(len("MAIL FROM:<@> SIZE=18446744073709551615 BODY=8BITMIME") + len(m.From.Local) + len(m.From.Domain))
+	from := m.From
+	if !c.ext.UTF8 {
+		from = asASCII(from)
+	}
 	b.WriteString("MAIL FROM:<")
-	b.WriteString(m.From.String())
+	b.WriteString(from.String())
 	b.WriteString(">")
 	if c.ext.Sized {
 		b.WriteString(" SIZE=")

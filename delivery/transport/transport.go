@@ -46,6 +46,8 @@ type Peer struct {
 	RelaysDSN bool
 	// Recipients is the most that a message may have; 0: no bound.
 	Recipients int
+	// SevenBit: it takes no octets above 127 in content (RFC 6152).
+	SevenBit bool
 	// Messages is how many the Conn is to carry; 0: as many as any other.
 	Messages int
 }

@@ -20,6 +20,7 @@ func leaving(f *config.File, s *keys.SMTP) (site.Transport, error) {
 		Proxy:   egress.Proxy{Version: s.Proxy.Version, Server: server(s.Proxy.Server)},
 		Connect: time.Duration(s.Timeouts.Connect),
 		Limits:  egress.Limits{Messages: s.Messages, Recipients: s.Recipients, OneDomain: s.MultiDomain != nil && !*s.MultiDomain},
+		Convert: egress.Convert{EightBit: egress.EightBit(s.EightBit), LongLines: egress.Lines(s.LongLines)},
 		Silent:  s.Keepalive != nil && !*s.Keepalive,
 		Node:    f.Node, Local: new(egress.Interfaces).Has,
 	}

@@ -35,6 +35,10 @@ type SMTP struct {
 	// MultiDomain has a transaction name recipients of several domains; nil
 	// means that it may.
 	MultiDomain *bool `yaml:"multi_domain"`
+	// EightBit is convert, try, leave or refuse, LongLines leave, repair or
+	// refuse; "" means the first.
+	EightBit  string `yaml:"eight_bit"`
+	LongLines string `yaml:"long_lines"`
 	// Keepalive is TCP's; nil means on.
 	Keepalive *bool `yaml:"keepalive"`
 }
@@ -157,6 +161,8 @@ func (s *SMTP) Check(c Checker) {
 		c.Fault("source", "source and pool exclude each other", "a pool has the addresses")
 	}
 	c.Choice("ip", s.IP, "", "any", "4", "6", "prefer4", "prefer6")
+	c.Choice("eight_bit", s.EightBit, "", "convert", "try", "leave", "refuse")
+	c.Choice("long_lines", s.LongLines, "", "leave", "repair", "refuse")
 	s.TLS.check(c)
 	for i := range s.Socks {
 		s.Socks[i].check(c, "socks["+strconv.Itoa(i)+"]")
