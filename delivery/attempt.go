@@ -10,7 +10,6 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
-	"quorumta/delivery/egress"
 	"quorumta/delivery/outcome"
 	"quorumta/delivery/outgoing"
 	"quorumta/delivery/recipient"
@@ -34,12 +33,8 @@ type attempt struct {
 	office     *queue.Office
 	recipients []uint32
 	began      time.Time
-	// traced: the hosts are told the trace.
-	traced bool
 	// form is the form in which the message goes out.
 	form outgoing.Form
-	// way is how the message leaves; nil leaves it to the system.
-	way *egress.Way
 	// damaged: the stored content is not what was accepted.
 	damaged bool
 
@@ -67,7 +62,7 @@ func (d *Deliverer) newAttempt(q *queue.Office, m *state.Message, recipients []u
 
 // goes notes where the attempt goes, and what routers have said of it.
 func (a *attempt) goes(router string, t route.Target, handling *mail.Handling) {
-	a.Router, a.Transport, a.traced = router, t.Transport, t.Trace
+	a.Router, a.Transport, a.traced, a.policy = router, t.Transport, t.Trace, t.Policy
 	a.hosts, a.MX, a.way = t.Hosts, !t.Named, t.Way
 	if handling != nil {
 		a.Handling = *handling

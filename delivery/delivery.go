@@ -25,6 +25,7 @@ import (
 	"quorumta/delivery/site"
 	"quorumta/delivery/thaw"
 	"quorumta/delivery/window"
+	"quorumta/internal/tlspolicy"
 	"quorumta/queue"
 	"quorumta/queue/event"
 )
@@ -71,7 +72,9 @@ type Rules struct {
 	// Transports are those of the configuration, by name.
 	Transports map[string]site.Transport
 	// Sites are what the operator allows sites; nil: there are no rules.
-	Sites    limit.Rules
+	Sites limit.Rules
+	// TLS finds out what domains demand of connections; nil: nobody asks them.
+	TLS      *tlspolicy.Checker
 	Retry    *retry.Rules
 	Warnings retry.Warnings
 	DSN      *dsn.Builder

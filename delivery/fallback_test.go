@@ -14,7 +14,7 @@ func TestFallback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := open(t, func(o *Options) {})
 		h.rules(func(r *Rules) {
-			r.Router = table(t, h.world, route.Router{Name: "internet", MX: true, Fallback: []string{"fall.example"}})
+			r.Router = table(t, h.world, route.Router{Name: "internet", MX: true, Find: route.Find{Fallback: []string{"fall.example"}}})
 		})
 		first, fall := h.remote("first.example"), h.remote("fall.example")
 		first.refuse = true

@@ -5,21 +5,30 @@ import (
 	"slices"
 	"time"
 
+	"quorumta/delivery/egress"
 	"quorumta/delivery/flush"
 	"quorumta/delivery/memory"
 	"quorumta/delivery/outcome"
 	"quorumta/delivery/retry"
 	"quorumta/delivery/route"
 	"quorumta/internal/mail"
+	"quorumta/internal/tlspolicy"
 	"quorumta/queue"
 	"quorumta/queue/event"
 	"quorumta/queue/state"
 )
 
-// whereto is which hosts an attempt may go to, and which of them have failed it.
+// whereto is which hosts an attempt may go to and how, and which of them have
+// failed it.
 type whereto struct {
 	hosts  []route.Host
 	failed []memory.Key
+	// policy is what a connection must be like.
+	policy *tlspolicy.Policy
+	// way is how the message leaves; nil leaves it to the system.
+	way *egress.Way
+	// traced: the hosts are told the trace.
+	traced bool
 }
 
 // hostKey names an address of a host.

@@ -138,13 +138,14 @@ func (d *Deliverer) routeAll(ctx context.Context, m *state.Message, recipients [
 	}
 	groups, endings := map[place]int{}, map[string]int{}
 	rules := d.rules.Load()
-	router, rewrites := rules.Router, rules.Outgoing.Forwards()
+	rewrites := rules.Outgoing.Forwards()
 	for _, n := range recipients {
 		q := recipient.Request(m, n)
-		decision := d.leaving(router.Route(ctx, q), q.Facts, m.Accepted.ID)
+		decision := d.leaving(rules.Router.Route(ctx, q), q.Facts, m.Accepted.ID)
 		handling := m.Handling(n).And(decision.Handling)
 		switch decision.Kind {
 		case route.Deliver:
+			decision.Target.Secure(ctx, rules.TLS, &m.Accepted.Envelope)
 			key := place{router: decision.Router, target: decision.Target.Key, handling: handling.Key(), forwarded: rewrites && forwarded(m, n)}
 			if way := decision.Target.Way; way != nil && way.Limits.OneDomain {
 				key.domain = q.Facts.Rcpt.Domain

@@ -219,7 +219,7 @@ func ourCause(err error) outcome.Cause {
 // connect opens a connection. If it cannot, it ends the attempt: the job waits
 // on if the site has only refused one more, else its recipients are deferred.
 func (w *worker) connect(ctx context.Context, a *attempt, j *window.Job) bool {
-	conn, failure := w.lane.Site.Connect(ctx)
+	conn, failure := w.lane.Site.Connect(ctx, a.policy)
 	if failure == nil {
 		w.d.meters.connected(true)
 		w.conn, w.carried = conn, 0
@@ -230,16 +230,22 @@ func (w *worker) connect(ctx context.Context, a *attempt, j *window.Job) bool {
 		return true
 	}
 	what := outcome.Deferred
-	if w.d.work.Err() != nil {
+	switch {
+	case w.d.work.Err() != nil:
 		what = outcome.Returned
-	} else {
+	case failure.Final:
+		w.d.meters.connected(false)
+		what = outcome.Failed
+	default:
 		w.d.meters.connected(false)
 		if !w.lane.Site.Refused(*failure) {
 			what = outcome.Returned
 		}
 	}
 	a.at(*failure)
-	a.failed = hostKeys(a.hosts)
+	if !failure.Demand {
+		a.failed = hostKeys(a.hosts)
+	}
 	trace.SpanFromContext(ctx).SetStatus(codes.Error, failure.Reply.Text)
 	if what == outcome.Returned && !a.begun {
 		w.d.window.Requeue(j)
@@ -287,7 +293,8 @@ func (w *worker) send(ctx context.Context, a *attempt) (transport.Result, error)
 	e := a.Envelope()
 	w.message = transport.Message{
 		ID: a.Message.Accepted.ID, From: a.form.From, Return: e.Return, EnvID: e.EnvID, EightBit: e.EightBit, UTF8: e.UTF8,
-		Size: a.form.Size, Content: a.form.Content, Again: a,
+		RequireTLS: e.RequireTLS,
+		Size:       a.form.Size, Content: a.form.Content, Again: a,
 		BeforeDot:  a.lastLook,
 		Recipients: w.message.Recipients[:0],
 	}

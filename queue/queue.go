@@ -285,6 +285,13 @@ func (q *Queue) Begin(ctx context.Context, prefix func(mail.MessageID) []byte) (
 	return q.intake.Begin(ctx, prefix)
 }
 
+// MayWishTLS reports whether an envelope may say what its sender wishes of TLS
+// (RFC 8689): every member understands it.
+func (q *Queue) MayWishTLS() bool {
+	wish := &event.Accepted{Envelope: mail.Envelope{RequireTLS: true}}
+	return q.mayPropose(event.Group{Events: []event.Event{wish}}) == nil
+}
+
 // draw draws the id of a message of the shard.
 func (q *Queue) draw(shard uint16) mail.MessageID {
 	var random [5]byte

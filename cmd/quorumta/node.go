@@ -130,6 +130,7 @@ func (n *node) run(ctx context.Context, reload <-chan os.Signal) error {
 	cluster := start(ctx, broken, "cluster", n.cluster.Run)
 	queue := start(ctx, broken, "queue", n.queue.Run)
 	deliver := start(ctx, broken, "delivery", n.delivery.Run)
+	secure := start(ctx, broken, "tls policies", n.security.Run)
 	receive := start(ctx, broken, "smtp", n.smtp.Run)
 	steer := start(ctx, broken, "admin", func(ctx context.Context) error { return n.admin.Serve(ctx, n.adminTo) })
 	watch := start(ctx, broken, "metrics", func(ctx context.Context) error {
@@ -146,6 +147,7 @@ func (n *node) run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	receive.stop()
 	deliver.stop()
+	secure.stop()
 	queue.stop()
 	cluster.stop()
 	steer.stop()

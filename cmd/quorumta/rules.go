@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quorumta/cmd/quorumta/rules"
+	"quorumta/cmd/quorumta/security"
 	"quorumta/delivery"
 	"quorumta/delivery/outgoing"
 	"quorumta/delivery/own"
@@ -31,6 +32,8 @@ type live struct {
 	keys   *outgoing.Keys
 	places *own.Places
 	memory *pressure.Gauge
+	// security is what is known of TLS with others.
+	security *security.Security
 	// env are the nets and lists of the operator's expressions, grace is how
 	// long /readyz says no before the listeners close, nanoseconds.
 	env   atomic.Pointer[policy.Env]

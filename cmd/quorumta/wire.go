@@ -15,6 +15,7 @@ import (
 
 	"quorumta/cmd/quorumta/archive"
 	"quorumta/cmd/quorumta/rules"
+	"quorumta/cmd/quorumta/security"
 	"quorumta/delivery"
 	"quorumta/delivery/memory"
 	"quorumta/delivery/own"
@@ -76,6 +77,10 @@ func (n *node) wireDelivery() error {
 	})
 	failures := n.remember()
 	n.cluster.Handle(callListeners, call.Answer(func(context.Context, struct{}) ([]netip.AddrPort, error) { return n.places.Here() }))
+	var err error
+	if n.security, err = security.New(n.queue, n.log, n.telemetry.Meter("delivery")); err != nil {
+		return err
+	}
 	first, err := n.rulesOf(f)
 	if err != nil {
 		return err

@@ -8,7 +8,7 @@ import (
 // parseFallback reads a router's fallback hosts, each a group of its own.
 func parseFallback(r *Router) ([][]endpoint, error) {
 	var groups [][]endpoint
-	for _, host := range r.Fallback {
+	for _, host := range r.Find.Fallback {
 		group, err := parseGroup([]string{host}, r.Port)
 		if err != nil {
 			return nil, err
@@ -25,7 +25,7 @@ func (t *Table) orElse(ctx context.Context, r *router, d Decision) Decision {
 	if d.Kind != Deliver || len(r.fallback) == 0 {
 		return d
 	}
-	groups, _ := t.exchangers(ctx, r.fallback)
+	groups, _, _ := t.exchangers(ctx, r.fallback)
 	more, _ := t.resolve(ctx, groups)
 	more, _ = r.Find.usable(more)
 	more, _ = t.notOurs(more)
@@ -36,6 +36,6 @@ func (t *Table) orElse(ctx context.Context, r *router, d Decision) Decision {
 		hosts = append(hosts, h)
 	}
 	d.Target.Hosts = hosts
-	d.Target.Key += " or " + strings.Join(r.Fallback, ",")
+	d.Target.Key += " or " + strings.Join(r.Find.Fallback, ",")
 	return d
 }

@@ -31,6 +31,9 @@ type Find struct {
 	// (pass_on_timeout). Self: where only this relay itself is left; fail by MX,
 	// wait by Hosts (self).
 	NotFound, Timeout, Self Action
+	// Fallback are hosts, each tried when no host before it can be reached: those
+	// of Hosts or MX come first.
+	Fallback []string
 }
 
 // Action is what to do about a recipient for whom there is no host; "" is what

@@ -53,11 +53,11 @@ func TestFind(t *testing.T) {
 		{"hosts: none is found", "x@z", hosts(Find{NotFound: ActFail}, "nowhere.example"), "r fail 550 5.3.5"},
 		{"hosts: none is found, declined", "x@z", hosts(Find{NotFound: ActDecline}, "nowhere.example"), "next fail 556 5.1.10"},
 		{"hosts: all ignored", "x@z", hosts(Find{Ignore: private}, "b.two.example"), "r defer 451 4.3.5"},
-		{"fallback behind MX", "x@same.example", Router{Name: "r", MX: true, Fallback: []string{"bare.example:26", "nowhere.example"}},
+		{"fallback behind MX", "x@same.example", Router{Name: "r", MX: true, Find: Find{Fallback: []string{"bare.example:26", "nowhere.example"}}},
 			"r 0:c.two.example=192.0.2.3:25 0:a.two.example=[2001:db8::1]:25 0:a.two.example=192.0.2.1:25 1:b.two.example=192.0.2.2:25 2:bare.example=192.0.2.4:26"},
-		{"fallback behind hosts", "x@z", Router{Name: "r", Hosts: [][]string{{"b.two.example"}}, Fallback: []string{"bare.example", "192.0.2.9"}},
+		{"fallback behind hosts", "x@z", Router{Name: "r", Hosts: [][]string{{"b.two.example"}}, Find: Find{Fallback: []string{"bare.example", "192.0.2.9"}}},
 			"r 0:b.two.example=192.0.2.2:25 1:bare.example=192.0.2.4:25 2:192.0.2.9=192.0.2.9:25"},
-		{"fallback is for hosts that fail, not for routing that does", "x@slow.example", Router{Name: "r", MX: true, Fallback: []string{"bare.example"}}, "r defer 451 4.4.3"},
+		{"fallback is for hosts that fail, not for routing that does", "x@slow.example", Router{Name: "r", MX: true, Find: Find{Fallback: []string{"bare.example"}}}, "r defer 451 4.4.3"},
 		{"hosts: time-out", "x@z", hosts(Find{Timeout: ActPass}, "slow.host.example"), "last fail 556 5.1.10"},
 	}
 	zones := world()

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"quorumta/internal/dns"
+	"quorumta/internal/tlspolicy"
 )
 
 const (
@@ -105,7 +106,8 @@ func parseEndpoint(text string, port uint16) (endpoint, error) {
 func (t *Table) byHosts(ctx context.Context, r *router) Decision {
 	target := r.target(r.key)
 	target.Named = true
-	groups, unknown := t.exchangers(ctx, r.groups)
+	groups, secure, unknown := t.exchangers(ctx, r.groups)
+	target.Demand.Secure = secure
 	hosts, err := t.resolve(ctx, groups)
 	if err == nil {
 		err = unknown
@@ -127,8 +129,11 @@ func (t *Table) byHosts(ctx context.Context, r *router) Decision {
 }
 
 // exchangers puts the mail exchangers of names in their place. The error says
-// why some are missing, as that of resolve.
-func (t *Table) exchangers(ctx context.Context, groups [][]endpoint) (all [][]endpoint, reason error) {
+// why some are missing, as that of resolve. All is secure unless a name has
+// come from MX records that nobody vouches for: those that the operator has
+// written need nobody (RFC 7672, section 2.2.3).
+func (t *Table) exchangers(ctx context.Context, groups [][]endpoint) (all [][]endpoint, secure bool, reason error) {
+	secure = true
 	for _, group := range groups {
 		if !slices.ContainsFunc(group, func(e endpoint) bool { return e.mx }) {
 			all = append(all, group)
@@ -139,7 +144,8 @@ func (t *Table) exchangers(ctx context.Context, groups [][]endpoint) (all [][]en
 		for _, e := range group {
 			found := [][]endpoint{{e}}
 			if e.mx {
-				list, _, err := t.resolver.LookupMX(ctx, e.name)
+				list, origin, err := t.resolver.LookupMX(ctx, e.name)
+				secure = secure && (origin.Secure || errors.Is(err, dns.ErrNoData))
 				switch {
 				case errors.Is(err, dns.ErrNoData):
 					found = [][]endpoint{{{name: e.name, port: e.port}}}
@@ -160,7 +166,7 @@ func (t *Table) exchangers(ctx context.Context, groups [][]endpoint) (all [][]en
 		}
 		all = append(all, ranks...)
 	}
-	return all, reason
+	return all, secure, reason
 }
 
 // usable leaves out the hosts that are ignored, and reports whether there were
@@ -175,7 +181,10 @@ func (f *Find) usable(hosts []Host) (rest []Host, ignored bool) {
 
 // target has everything but the addresses.
 func (r *Router) target(key string) Target {
-	return Target{Key: key, TLS: r.TLS, Transport: r.Transport, Trace: r.Trace}
+	return Target{
+		Key: key, TLS: r.TLS, Transport: r.Transport, Trace: r.Trace,
+		Demand: tlspolicy.Demand{DANE: r.Demand.DANE},
+	}
 }
 
 // local is the target of Accept: all that goes by the transport is one site.

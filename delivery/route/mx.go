@@ -32,6 +32,12 @@ func (t *Table) byMX(ctx context.Context, r *router, domain string) Decision {
 		return f.Self.instead(back)
 	}
 	target := r.target(siteKey(&r.Router, found.groups))
+	target.Demand.Domain = canonical(domain)
+	if !found.service { // MTA-STS speaks of MX hosts
+		target.Demand.STS, target.Demand.Alias = r.Demand.STS, found.origin.Name
+	}
+	// Where the domain is the host nobody has to vouch for a name.
+	target.Demand.Secure = found.origin.Secure || found.implicit
 	hosts, err := t.resolve(ctx, found.groups)
 	hosts, loop := t.before(hosts)
 	hosts, ignored := f.usable(hosts)
@@ -69,6 +75,9 @@ type mailHosts struct {
 	implicit bool
 	// second: we are among them, and others are preferred.
 	second bool
+	// service: they are from SRV records.
+	service bool
+	origin  dns.Origin
 }
 
 // mailHosts asks the DNS for the hosts of a domain; nil where the Decision says
@@ -78,7 +87,7 @@ func (t *Table) mailHosts(ctx context.Context, r *router, domain string) (*mailH
 		return found, d
 	}
 	f := &r.Find
-	list, _, err := t.resolver.LookupMX(ctx, domain)
+	list, origin, err := t.resolver.LookupMX(ctx, domain)
 	implicit := errors.Is(err, dns.ErrNoData)
 	switch {
 	case err == nil:
@@ -98,7 +107,7 @@ func (t *Table) mailHosts(ctx context.Context, r *router, domain string) (*mailH
 	}
 	before := t.beforeUs(list)
 	return &mailHosts{
-		groups: byPreference(before, r.Port), implicit: implicit,
+		groups: byPreference(before, r.Port), implicit: implicit, origin: origin,
 		second: len(before) > 0 && len(before) < len(list),
 	}, Decision{}
 }
@@ -109,7 +118,7 @@ func (t *Table) services(ctx context.Context, r *router, domain string) (*mailHo
 	if r.Find.SRV == "" {
 		return nil, Decision{}
 	}
-	list, _, err := t.resolver.LookupSRV(ctx, "_"+r.Find.SRV+"._tcp."+canonical(domain))
+	list, origin, err := t.resolver.LookupSRV(ctx, "_"+r.Find.SRV+"._tcp."+canonical(domain))
 	switch {
 	case errors.Is(err, dns.ErrNotFound), errors.Is(err, dns.ErrNoData):
 		return nil, Decision{}
@@ -118,7 +127,7 @@ func (t *Table) services(ctx context.Context, r *router, domain string) (*mailHo
 	case err != nil:
 		return nil, r.Find.Timeout.instead(deferred(r.Name, "4.4.3", dns.Reason(err)+" for the SRV of "+domain))
 	}
-	var found mailHosts
+	found := mailHosts{service: true, origin: origin}
 	for i, srv := range list {
 		if i == 0 || srv.Priority != list[i-1].Priority {
 			found.groups = append(found.groups, nil)

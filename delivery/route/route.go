@@ -6,6 +6,7 @@ import (
 	"quorumta/delivery/egress"
 	"quorumta/internal/mail"
 	"quorumta/internal/policy"
+	"quorumta/internal/tlspolicy"
 )
 
 // Kind is what a Decision does with a recipient.
@@ -92,6 +93,10 @@ type Target struct {
 	// needs none. A name with several addresses has several entries, IPv6 first.
 	Hosts []Host
 	TLS   TLSMode
+	// Demand is what TLS must be like beside its Mode, which is TLS, and Policy
+	// what came of it; nil: TLS alone counts.
+	Demand tlspolicy.Demand
+	Policy *tlspolicy.Policy
 	// Transport is the name of one of the configuration, or "smtp".
 	Transport string
 	// Way is how the mail leaves; nil leaves it to the system. Its key is part

@@ -12,6 +12,7 @@ import (
 	"quorumta/delivery/route/aliases"
 	"quorumta/internal/dns"
 	"quorumta/internal/policy"
+	"quorumta/internal/tlspolicy"
 )
 
 // Resolver is the part of dns.Resolver that routing needs; called from many
@@ -56,9 +57,6 @@ type Router struct {
 	// "name/mx" for the mail exchangers of a name; a group is tried when all
 	// earlier ones failed.
 	Hosts [][]string
-	// Fallback are hosts, each tried when no host before it can be reached: those
-	// of Hosts or MX come first.
-	Fallback []string
 	// MX routes by the recipient's domain.
 	MX bool
 	// Find has the fine points of Hosts and MX.
@@ -75,6 +73,8 @@ type Router struct {
 	Port uint16
 	// TLS is "" for TLSTry.
 	TLS TLSMode
+	// Demand says by DANE and STS which of the domains' demands hold.
+	Demand tlspolicy.Demand
 	// Transport is how Hosts and those of MX are spoken to; "" for "smtp".
 	Transport string
 	// Trace says that the hosts are told the trace: they are trusted.

@@ -53,9 +53,11 @@ func (s *Site) judgeLocked(origin Origin) {
 		return
 	}
 	s.judged = now
-	p := limit.Place{Key: s.key, Hosts: names(s.target.Hosts), Router: origin.Router, Domain: origin.Domain}
+	// What TLS must be like makes sites apart, and no difference to the hosts.
+	key := strings.TrimSuffix(s.key, policyOf(s.target).Class(names(s.target.Hosts)))
+	p := limit.Place{Key: key, Hosts: names(s.target.Hosts), Router: origin.Router, Domain: origin.Domain}
 	if w := s.target.Way; w != nil {
-		p.Key = strings.TrimSuffix(s.key, w.Key)
+		p.Key = strings.TrimSuffix(key, w.Key)
 		p.Address = source(s.target)
 	}
 	var found allowances

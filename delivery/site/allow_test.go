@@ -10,6 +10,7 @@ import (
 	"quorumta/delivery/egress"
 	"quorumta/delivery/limit"
 	"quorumta/delivery/route"
+	"quorumta/internal/tlspolicy"
 )
 
 // permit gives a node so many connections, and a share of the rates.
@@ -128,5 +129,31 @@ func TestAddressesHaveLimitsToo(t *testing.T) {
 	a1.End()
 	if !b1.Begin() || a2.Begin() {
 		t.Error("what one gives back the others get")
+	}
+}
+
+// What TLS must be like makes sites apart; a rule's limits hold for all of them
+// together.
+func TestLimitsHoldWhateverTLSIsDemanded(t *testing.T) {
+	set := New(Options{})
+	rule := &limit.Rule{Name: "big", PerNode: 3}
+	set.SetRules(func(p limit.Place) (site, address *limit.Rule) {
+		if p.Key != "big" {
+			t.Errorf("asked about %q", p.Key)
+		}
+		return rule, nil
+	})
+	begun := 0
+	for _, sender := range []tlspolicy.Sender{tlspolicy.Nothing, tlspolicy.TLSOptional, tlspolicy.RequireTLS} {
+		where := target(route.TLSTry, host("a", "192.0.2.1", 0))
+		where.Policy = new(tlspolicy.Checker).Policy(t.Context(), tlspolicy.Demand{Mode: tlspolicy.Try, Sender: sender})
+		where.Key = "big" + where.Policy.Class([]string{"a"})
+		s := set.Reach(where, Origin{})
+		for s.Begin() {
+			begun++
+		}
+	}
+	if begun != 3 {
+		t.Errorf("%d connections, want 3", begun)
 	}
 }

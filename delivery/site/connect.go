@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"syscall"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -14,6 +15,7 @@ import (
 	"quorumta/delivery/route"
 	"quorumta/delivery/transport"
 	"quorumta/internal/mail"
+	"quorumta/internal/tlspolicy"
 	"quorumta/queue/event"
 )
 
@@ -25,6 +27,7 @@ const mostHosts = 8
 type call struct {
 	*Site
 	target route.Target
+	policy *tlspolicy.Policy
 	how    Transport
 	// secret is what the transport wants of TLS; each session has its own copy.
 	secret *tls.Config
@@ -33,10 +36,14 @@ type call struct {
 // Connect opens a session with the first host that takes one: groups in order,
 // hosts of a group in random order, those that failed of late only when there
 // is no other. It does not call Refused: the caller does, with the failure.
-func (s *Site) Connect(ctx context.Context) (transport.Conn, *Failure) {
+// Policy is what the mail at hand demands of a connection; nil: the target's.
+func (s *Site) Connect(ctx context.Context, policy *tlspolicy.Policy) (transport.Conn, *Failure) {
 	s.mu.Lock()
-	c := call{Site: s, target: s.target}
+	c := call{Site: s, target: s.target, policy: policy}
 	s.mu.Unlock()
+	if policy == nil {
+		c.policy = policyOf(c.target)
+	}
 	var ok bool
 	if c.how, ok = s.set.transport(c.target); !ok {
 		return nil, ourFailure("transport " + c.target.Transport + " is not in the configuration any more")
@@ -58,26 +65,42 @@ func (s *Site) Connect(ctx context.Context) (transport.Conn, *Failure) {
 // try goes from host to host.
 func (c *call) try(ctx context.Context, hosts []route.Host) (transport.Conn, *Failure) {
 	last := &Failure{Kind: event.ErrorConnect, Reply: mail.Reply{Enhanced: "4.4.1", Text: "no host to connect to"}}
+	final := len(hosts) == len(c.target.Hosts)
 	for tries := 0; len(hosts) > 0 && tries < mostHosts && ctx.Err() == nil; tries++ {
 		same := c.together(hosts)
+		rule, refusal := c.policy.Host(ctx, hosts[0].Name, hosts[0].Port)
+		if refusal != nil {
+			last = refused(hosts[0], refusal)
+			final = final && last.Final
+			hosts = hosts[same:]
+			continue
+		}
 		nc, i, err := c.race(ctx, hosts[:same])
 		if err != nil {
-			last = connectFailure(hosts[0], err)
+			last, final = connectFailure(hosts[0], err), false
 			for _, h := range hosts[:same] {
 				c.set.health.failed(c.at(h))
 			}
 			hosts = hosts[same:]
 			continue
 		}
-		conn, failure := c.session(ctx, hosts[i], nc)
+		conn, failure := c.session(ctx, rule, hosts[i], nc)
 		if failure == nil {
 			c.set.health.worked(c.at(hosts[i]))
 			c.connected()
 			return conn, nil
 		}
-		c.set.health.failed(c.at(hosts[i]))
+		if !failure.Demand {
+			c.set.health.failed(c.at(hosts[i]))
+		}
 		last = failure
+		final = final && last.Final
 		hosts = slices.Delete(hosts, i, i+1)
+	}
+	if last.Final && !(final && len(hosts) == 0 && ctx.Err() == nil) {
+		// It is said for good only when every host has been asked.
+		last.Final = false
+		last.Reply.Enhanced = "4" + strings.TrimPrefix(last.Reply.Enhanced, "5")
 	}
 	return nil, last
 }

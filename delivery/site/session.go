@@ -6,14 +6,12 @@ import (
 	"crypto/tls"
 	"net"
 	"strconv"
-	"time"
-
-	"go.opentelemetry.io/otel/codes"
 
 	"quorumta/delivery/route"
 	"quorumta/delivery/smtpc"
 	"quorumta/delivery/transport"
 	"quorumta/internal/mail"
+	"quorumta/internal/tlspolicy"
 	"quorumta/queue/event"
 )
 
@@ -84,10 +82,10 @@ func (c *session) Leave(ctx context.Context) {
 
 // session makes a session of a connection. Where TLS is only tried and fails, it
 // connects again and goes on in the clear.
-func (c *call) session(ctx context.Context, h route.Host, nc net.Conn) (*session, *Failure) {
-	mode := c.target.TLS
-	conn, failure := c.greet(ctx, mode, h, nc)
-	if failure == nil || failure.Kind != event.ErrorTLS || mode != route.TLSTry || h.Port == smtps || ctx.Err() != nil {
+func (c *call) session(ctx context.Context, rule *tlspolicy.Rule, h route.Host, nc net.Conn) (*session, *Failure) {
+	t := talk{call: c, rule: rule, host: h}
+	conn, failure := t.greet(ctx, nc)
+	if failure == nil || failure.Kind != event.ErrorTLS || rule.Needed() || !rule.Wanted() || h.Port == smtps || ctx.Err() != nil {
 		return conn, failure
 	}
 	c.set.health.badTLS(c.at(h))
@@ -95,46 +93,65 @@ func (c *call) session(ctx context.Context, h route.Host, nc net.Conn) (*session
 	if err != nil {
 		return nil, connectFailure(h, err)
 	}
-	return c.greet(ctx, route.TLSOff, h, nc)
+	t.clear = true
+	return t.greet(ctx, nc)
 }
 
-// greet opens the session, makes it as secret as the mode wants, and logs in.
-func (c *call) greet(ctx context.Context, mode route.TLSMode, h route.Host, nc net.Conn) (*session, *Failure) {
-	if mode != route.TLSOff && h.Port == smtps {
-		tc, err := c.handshake(ctx, mode, h, nc)
+// talk is the beginning of a session with one host.
+type talk struct {
+	*call
+	rule *tlspolicy.Rule
+	host route.Host
+	// ends are the addresses of the connection.
+	ends tlspolicy.Ends
+	// clear: TLS has failed, and is done without.
+	clear bool
+}
+
+// greet opens the session, makes it as secret as the rule wants, and logs in.
+// Nothing of a message is said before that.
+func (t *talk) greet(ctx context.Context, nc net.Conn) (*session, *Failure) {
+	t.ends = tlspolicy.Ends{Here: address(nc.LocalAddr()), There: t.host.Addr.String()}
+	if t.wanted() && t.host.Port == smtps {
+		tc, err := t.handshake(ctx, nc)
 		if err != nil {
 			_ = nc.Close()
-			return nil, sessionFailure(h.Name, h.Addr.String(), &transport.Error{Phase: transport.PhaseTLS, Err: err})
+			t.count(ctx, nil, err)
+			return nil, t.failure(&transport.Error{Phase: transport.PhaseTLS, Err: err})
 		}
 		nc = tc
 	}
-	o, way := c.how.SMTP, c.target.Way
+	o, way := t.how.SMTP, t.target.Way
 	if way != nil {
 		o.Hostname = cmp.Or(way.Name, o.Hostname)
 	}
 	conn, err := smtpc.Greet(ctx, nc, o)
 	if err == nil {
-		err = c.startTLS(ctx, mode, h, conn)
+		err = t.startTLS(ctx, conn)
 	}
 	if err != nil {
-		return nil, sessionFailure(h.Name, h.Addr.String(), err)
+		return nil, t.failure(err)
+	}
+	if lack := t.rule.Lacks(conn.Extensions().RequireTLS && conn.TLS() != nil); lack != nil {
+		conn.Quit(ctx)
+		return nil, refused(t.host, lack)
 	}
 	if way != nil && way.Login != nil {
-		if failure := c.login(ctx, mode, h, conn); failure != nil {
+		if failure := t.login(ctx, conn); failure != nil {
 			return nil, failure
 		}
 	}
-	return &session{Conn: conn, site: c.Site, peer: c.peer(mode, h, conn)}, nil
+	return &session{Conn: conn, site: t.Site, peer: t.peer(conn)}, nil
 }
 
 // peer says what the session is good for.
-func (c *call) peer(mode route.TLSMode, h route.Host, conn *smtpc.Conn) transport.Peer {
+func (t *talk) peer(conn *smtpc.Conn) transport.Peer {
 	offers := conn.Extensions()
 	p := transport.Peer{
-		Host: h.Name, IP: h.Addr.String(), TLS: secrecy(conn.TLS(), mode),
-		Delivers: c.how.SMTP.LMTP, RelaysDSN: offers.DSN, Recipients: offers.Recipients, SevenBit: !offers.EightBit,
+		Host: t.host.Name, IP: t.host.Addr.String(), TLS: secrecy(conn.TLS(), t.rule),
+		Delivers: t.how.SMTP.LMTP, RelaysDSN: offers.DSN, Recipients: offers.Recipients, SevenBit: !offers.EightBit,
 	}
-	if way := c.target.Way; way != nil {
+	if way := t.target.Way; way != nil {
 		p.Messages = way.Limits.Messages
 		if way.Limits.Recipients > 0 && (p.Recipients == 0 || way.Limits.Recipients < p.Recipients) {
 			p.Recipients = way.Limits.Recipients
@@ -143,28 +160,11 @@ func (c *call) peer(mode route.TLSMode, h route.Host, conn *smtpc.Conn) transpor
 	return p
 }
 
-// startTLS makes a session secret where the mode wants it and it is not yet.
-func (c *call) startTLS(ctx context.Context, mode route.TLSMode, h route.Host, conn *smtpc.Conn) error {
-	switch {
-	case mode == route.TLSOff || conn.TLS() != nil:
-		return nil
-	case mode == route.TLSTry && (!conn.Extensions().StartTLS || c.set.health.clear(c.at(h))):
-		return nil
-	}
-	ctx, span := c.set.o.Tracer.Start(ctx, "tls")
-	defer span.End()
-	err := conn.StartTLS(ctx, c.config(mode, h))
-	if err != nil {
-		span.SetStatus(codes.Error, err.Error())
-	}
-	return err
-}
-
 // login logs in. That it does not work says nothing of a message: the site
 // waits, and who looks after it is told why.
-func (c *call) login(ctx context.Context, mode route.TLSMode, h route.Host, conn *smtpc.Conn) *Failure {
-	l := c.target.Way.Login
-	err := l.May(conn.TLS() != nil, mode == route.TLSVerify)
+func (t *talk) login(ctx context.Context, conn *smtpc.Conn) *Failure {
+	l, h := t.target.Way.Login, t.host
+	err := l.May(conn.TLS() != nil, conn.TLS() != nil && t.rule.Authentic())
 	if err == nil {
 		who, unreadable := l.Credentials()
 		if unreadable == nil {
@@ -185,18 +185,6 @@ func (c *call) login(ctx context.Context, mode route.TLSMode, h route.Host, conn
 	}
 }
 
-func (c *call) handshake(ctx context.Context, mode route.TLSMode, h route.Host, nc net.Conn) (net.Conn, error) {
-	ctx, span := c.set.o.Tracer.Start(ctx, "tls")
-	defer span.End()
-	limit := cmp.Or(c.how.SMTP.Timeouts.TLS, time.Minute)
-	tc, err := smtpc.Handshake(ctx, nc, c.config(mode, h), limit)
-	if err != nil {
-		span.SetStatus(codes.Error, err.Error())
-		return nil, err
-	}
-	return tc, nil
-}
-
 // tlsConfig is what the transport wants of TLS, whoever the host is.
 func (c *call) tlsConfig() (*tls.Config, error) {
 	cfg := &tls.Config{}
@@ -210,24 +198,4 @@ func (c *call) tlsConfig() (*tls.Config, error) {
 		}
 	}
 	return cfg, nil
-}
-
-// config is what the mode wants of the peer. Without verification TLS still
-// keeps out those who only listen (RFC 7435).
-func (c *call) config(mode route.TLSMode, h route.Host) *tls.Config {
-	cfg := c.secret.Clone()
-	cfg.ServerName = h.Name
-	cfg.InsecureSkipVerify = mode != route.TLSVerify
-	return cfg
-}
-
-func secrecy(state *tls.ConnectionState, mode route.TLSMode) string {
-	if state == nil {
-		return ""
-	}
-	verified := "unverified"
-	if mode == route.TLSVerify {
-		verified = "verified"
-	}
-	return tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite) + " " + verified
 }

@@ -23,7 +23,7 @@ import (
 // Options say how sites are treated. Each zero means the default.
 type Options struct {
 	SMTP smtpc.Options
-	// TLS holds the roots that TLSVerify trusts; nil means the system's.
+	// TLS holds the roots that WebPKI goes by; nil means the system's.
 	TLS *tls.Config
 	// Concurrency is the most connections to one site; 20. NamedConcurrency is
 	// that to one whose hosts the operator has named; 60: those are our own, and
@@ -89,6 +89,12 @@ type Failure struct {
 	IP   string
 	// Reply is the host's, or one of our own words with Code 0.
 	Reply mail.Reply
+	// Final: no host can do what the sender demands of all of them (RFC 8689,
+	// section 4.2.1). To wait changes nothing.
+	Final bool
+	// Demand: the host is not good enough for what the domain or the sender
+	// demands, which says nothing of it for other mail.
+	Demand bool
 }
 
 // Set is all sites of a process; safe for concurrent use.

@@ -97,7 +97,7 @@ func TestGroupsInOrder(t *testing.T) {
 		}}
 		s := newSet(n).Site(target(route.TLSOff,
 			host("a", "192.0.2.1", 0), host("b", "192.0.2.2", 1), host("c", "192.0.2.3", 2), host("d", "192.0.2.4", 3)))
-		conn, failure := s.Connect(t.Context())
+		conn, failure := s.Connect(t.Context(), nil)
 		if failure != nil || conn.Peer().Host != "d" {
 			t.Fatalf("%+v %+v", conn, failure)
 		}
@@ -107,14 +107,14 @@ func TestGroupsInOrder(t *testing.T) {
 		}
 		// The dead ones are left alone for a while, then tried again.
 		n.dialled = nil
-		conn, _ = s.Connect(t.Context())
+		conn, _ = s.Connect(t.Context(), nil)
 		conn.Leave(t.Context())
 		if !slices.Equal(n.dialled, []string{"192.0.2.4"}) {
 			t.Errorf("soon after: %v", n.dialled)
 		}
 		time.Sleep(time.Minute)
 		n.dialled = nil
-		conn, _ = s.Connect(t.Context())
+		conn, _ = s.Connect(t.Context(), nil)
 		conn.Leave(t.Context())
 		if len(n.dialled) != 4 {
 			t.Errorf("later: %v", n.dialled)
@@ -127,7 +127,7 @@ func TestEqualHostsShareTheWork(t *testing.T) {
 	s := newSet(n).Site(target(route.TLSOff, host("a", "192.0.2.1", 0), host("b", "192.0.2.2", 0)))
 	seen := map[string]int{}
 	for range 60 {
-		conn, failure := s.Connect(t.Context())
+		conn, failure := s.Connect(t.Context(), nil)
 		if failure != nil {
 			t.Fatal(failure)
 		}
@@ -152,7 +152,7 @@ func TestFamilies(t *testing.T) {
 				n.hosts["2001:db8::1"] = nil
 			}
 			s := newSet(n).Site(target(route.TLSOff, host("a", "2001:db8::1", 0), host("a", "192.0.2.1", 0)))
-			conn, failure := s.Connect(t.Context())
+			conn, failure := s.Connect(t.Context(), nil)
 			if failure != nil {
 				t.Fatal(failure)
 			}
@@ -169,12 +169,12 @@ func TestSilentHostTimesOut(t *testing.T) {
 		n := &network{hosts: map[string]func(net.Conn){"192.0.2.2": func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }}}
 		set := newSet(n)
 		began := time.Now()
-		_, failure := set.Site(target(route.TLSOff, host("a", "192.0.2.1", 0))).Connect(t.Context())
+		_, failure := set.Site(target(route.TLSOff, host("a", "192.0.2.1", 0))).Connect(t.Context(), nil)
 		if failure == nil || failure.Kind != event.ErrorConnectTimeout || time.Since(began) != 30*time.Second {
 			t.Errorf("%+v after %v", failure, time.Since(began))
 		}
 		began = time.Now()
-		_, failure = set.Site(target(route.TLSOff, host("b", "192.0.2.2", 0))).Connect(t.Context())
+		_, failure = set.Site(target(route.TLSOff, host("b", "192.0.2.2", 0))).Connect(t.Context(), nil)
 		if failure == nil || failure.Kind != event.ErrorTimeout || time.Since(began) != 5*time.Minute {
 			t.Errorf("%+v after %v", failure, time.Since(began))
 		}
@@ -189,7 +189,7 @@ func TestTLSTried(t *testing.T) {
 		n := &network{hosts: map[string]func(net.Conn){"192.0.2.1": broken}}
 		s := newSet(n).Site(target(mode, host("a", "192.0.2.1", 0)))
 		for range 2 {
-			conn, failure := s.Connect(t.Context())
+			conn, failure := s.Connect(t.Context(), nil)
 			if (failure == nil) != works || failure != nil && failure.Kind != event.ErrorTLS {
 				t.Fatalf("%s: %+v", mode, failure)
 			}
@@ -202,7 +202,7 @@ func TestTLSTried(t *testing.T) {
 		}
 	}
 	n := &network{hosts: map[string]func(net.Conn){"192.0.2.1": healthy()}}
-	_, failure := newSet(n).Site(target(route.TLSRequire, host("a", "192.0.2.1", 0))).Connect(t.Context())
+	_, failure := newSet(n).Site(target(route.TLSRequire, host("a", "192.0.2.1", 0))).Connect(t.Context(), nil)
 	if failure == nil || failure.Kind != event.ErrorTLSRequired {
 		t.Errorf("not offered: %+v", failure)
 	}
@@ -221,7 +221,7 @@ func TestSuspension(t *testing.T) {
 			t.Fatal("and not six")
 		}
 		for range 5 {
-			_, failure := s.Connect(t.Context())
+			_, failure := s.Connect(t.Context(), nil)
 			if !s.Refused(*failure) {
 				t.Fatal("not suspended")
 			}
@@ -237,7 +237,7 @@ func TestSuspension(t *testing.T) {
 			if !s.Begin() || s.Begin() {
 				t.Fatal("one probe")
 			}
-			_, failure := s.Connect(t.Context())
+			_, failure := s.Connect(t.Context(), nil)
 			s.Refused(*failure)
 			s.End()
 			next, _, _ := s.Suspended()
@@ -251,7 +251,7 @@ func TestSuspension(t *testing.T) {
 		if !s.Begin() {
 			t.Fatal("no probe")
 		}
-		conn, failure := s.Connect(t.Context())
+		conn, failure := s.Connect(t.Context(), nil)
 		if failure != nil {
 			t.Fatal(failure)
 		}
@@ -269,7 +269,7 @@ func TestOneTooMany(t *testing.T) {
 		n := &network{hosts: map[string]func(net.Conn){"192.0.2.1": healthy()}}
 		s := newSet(n).Site(target(route.TLSOff, host("a", "192.0.2.1", 0)))
 		s.Begin()
-		conn, _ := s.Connect(t.Context())
+		conn, _ := s.Connect(t.Context(), nil)
 		s.Begin()
 		if s.Refused(Failure{Kind: event.ErrorGreeting}) {
 			t.Error("suspended")

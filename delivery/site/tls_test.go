@@ -103,7 +103,7 @@ func TestTLSModes(t *testing.T) {
 			set := New(Options{SMTP: smtpc.Options{Hostname: "us.example"}, Dial: n.dial, TLS: &tls.Config{RootCAs: pool}})
 			h := host(c.host, "192.0.2.1", 0)
 			h.Port = c.port
-			conn, failure := set.Site(target(c.mode, h)).Connect(t.Context())
+			conn, failure := set.Site(target(c.mode, h)).Connect(t.Context(), nil)
 			if !c.works {
 				if failure == nil || failure.Kind != event.ErrorTLS {
 					t.Errorf("%+v", failure)

@@ -49,7 +49,7 @@ func TestPreferredFamily(t *testing.T) {
 			n := &network{hosts: map[string]func(net.Conn){}}
 			s := by(t, newSet(n), egress.Settings{Family: family},
 				target(route.TLSOff, host("a", "192.0.2.1", 0), host("a", "2001:db8::1", 0), host("a", "192.0.2.2", 0)))
-			if _, failure := s.Connect(t.Context()); failure == nil || failure.Kind != event.ErrorConnectTimeout {
+			if _, failure := s.Connect(t.Context(), nil); failure == nil || failure.Kind != event.ErrorConnectTimeout {
 				t.Errorf("%s: %+v", family, failure)
 			}
 			if !slices.Equal(n.dialled, want) {
@@ -62,7 +62,7 @@ func TestPreferredFamily(t *testing.T) {
 	}
 	n := &network{hosts: map[string]func(net.Conn){"192.0.2.1": healthy()}}
 	s := by(t, newSet(n), egress.Settings{Family: egress.Family6}, target(route.TLSOff, host("a", "192.0.2.1", 0)))
-	if _, failure := s.Connect(t.Context()); failure == nil || failure.Reply.Enhanced != "4.3.5" || len(n.dialled) > 0 {
+	if _, failure := s.Connect(t.Context(), nil); failure == nil || failure.Reply.Enhanced != "4.3.5" || len(n.dialled) > 0 {
 		t.Errorf("%+v", failure)
 	}
 }
@@ -144,7 +144,7 @@ func TestLogins(t *testing.T) {
 			h := host("them.example", "192.0.2.1", 0)
 			h.Port = port
 			s := by(t, set, egress.Settings{Logins: []egress.Login{{User: "me", PasswordFile: file, Over: c.over}}}, target(c.mode, h))
-			conn, failure := s.Connect(t.Context())
+			conn, failure := s.Connect(t.Context(), nil)
 			if c.want == "" {
 				if failure != nil {
 					t.Fatalf("%+v", failure)
@@ -189,7 +189,7 @@ func TestWaysAreSites(t *testing.T) {
 		}
 		s := set.Site(leaving)
 		sites[s] = true
-		conn, failure := s.Connect(t.Context())
+		conn, failure := s.Connect(t.Context(), nil)
 		if failure != nil {
 			t.Fatal(failure)
 		}
@@ -263,7 +263,7 @@ func TestClientCertificate(t *testing.T) {
 			n := &network{hosts: map[string]func(net.Conn){"192.0.2.1": secret(cfg, false)}}
 			set := New(Options{SMTP: smtpc.Options{Hostname: "us.example"}, Dial: n.dial})
 			s := by(t, set, egress.Settings{TLS: c.tls}, target(route.TLSVerify, host("them.example", "192.0.2.1", 0)))
-			conn, failure := s.Connect(t.Context())
+			conn, failure := s.Connect(t.Context(), nil)
 			if c.works {
 				if failure != nil {
 					t.Fatalf("%+v", failure)
@@ -284,7 +284,7 @@ func TestConnectFailures(t *testing.T) {
 		return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	}
 	set := New(Options{SMTP: smtpc.Options{Hostname: "us.example"}, Dial: dial})
-	_, failure := set.Site(target(route.TLSOff, host("a", "192.0.2.1", 0))).Connect(t.Context())
+	_, failure := set.Site(target(route.TLSOff, host("a", "192.0.2.1", 0))).Connect(t.Context(), nil)
 	if failure == nil || failure.Kind != event.ErrorRefused {
 		t.Errorf("%+v", failure)
 	}

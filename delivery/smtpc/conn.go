@@ -28,6 +28,7 @@ type Extensions struct {
 	DSN        bool // RFC 3461
 	Chunking   bool // RFC 3030
 	StartTLS   bool // RFC 3207
+	RequireTLS bool // RFC 8689
 	// Auth are the SASL mechanisms of AUTH (RFC 4954), as they were written.
 	Auth []string
 	// Size is the largest message the server takes (RFC 1870), in bytes; 0 if
@@ -282,6 +283,8 @@ func parseExtensions(lines []string) Extensions {
 			e.Chunking = true
 		case "STARTTLS":
 			e.StartTLS = true
+		case "REQUIRETLS":
+			e.RequireTLS = true
 		case "AUTH":
 			e.Auth = append(e.Auth, words[1:]...)
 		case "SIZE":

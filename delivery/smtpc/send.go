@@ -61,13 +61,16 @@ func (c *Conn) Send(ctx context.Context, m *transport.Message) (transport.Result
 }
 
 // cannot tells that this server will not get this message, in our own words:
-// it is too large for it (RFC 1870, section 6.1), or needs SMTPUTF8 which it
-// does not offer (RFC 6531, section 3.5). It may look at the beginning of the
+// it is too large for it (RFC 1870, section 6.1), or needs REQUIRETLS (RFC 8689,
+// section 4.2.1) or SMTPUTF8 which it does not offer (RFC 6531, section 3.5). It may look at the beginning of the
 // content, and puts a reader in its place that has it again.
 func (c *Conn) cannot(m *transport.Message, content *io.Reader) (mail.Reply, bool) {
 	if c.ext.Size > 0 && m.Size > c.ext.Size {
 		text := fmt.Sprintf("message of %d bytes is larger than the %d that the server takes", m.Size, c.ext.Size)
 		return mail.Reply{Code: 552, Enhanced: "5.3.4", Text: text}, true
+	}
+	if m.RequireTLS && !m.From.IsNull() && !c.requireTLS(m) {
+		return mail.Reply{Code: 550, Enhanced: "5.7.30", Text: "message needs REQUIRETLS, which the server does not offer"}, true
 	}
 	if !m.UTF8 || c.ext.UTF8 {
 		return mail.Reply{}, false
@@ -280,6 +283,9 @@ func (c *Conn) mailCommand(m *transport.Message) string {
 	if c.ext.UTF8 && m.UTF8 {
 		b.WriteString(" SMTPUTF8")
 	}
+	if c.requireTLS(m) {
+		b.WriteString(" REQUIRETLS")
+	}
 	if c.ext.DSN {
 		switch m.Return {
 		case mail.ReturnHeaders:
@@ -292,6 +298,12 @@ func (c *Conn) mailCommand(m *transport.Message) string {
 		}
 	}
 	return b.String()
+}
+
+// requireTLS reports whether the message is given with REQUIRETLS: a server's
+// word counts over TLS only (RFC 8689, section 2).
+func (c *Conn) requireTLS(m *transport.Message) bool {
+	return m.RequireTLS && c.ext.RequireTLS && c.tls != nil
 }
 
 // rcptCommand is RCPT with the parameters that the server understands.

@@ -61,6 +61,8 @@ type Message struct {
 	EnvID      string
 	EightBit   bool
 	UTF8       bool
+	// RequireTLS has it go to a server alone that promises the same (RFC 8689).
+	RequireTLS bool
 	// Size is the content's length in bytes.
 	Size    int64
 	Content io.Reader

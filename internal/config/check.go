@@ -46,6 +46,7 @@ func (c *checker) check() {
 	c.transports()
 	c.routers()
 	c.sites()
+	c.tlsReports()
 	c.retries()
 	c.dsn()
 	c.outgoing()

@@ -128,6 +128,11 @@ func TestFaults(t *testing.T) {
 		{"not a bool", "rcpt.domain in lists.ours, do", "rcpt.domain, do", `22:27: `},
 		{"verdict", "do: reject", "do: rejct", `21:50: "rejct" is not possible, did you mean reject?`},
 		{"router of neither kind", "mx: {}", "tls: off", `25:5: a router has one of hosts, mx, accept, redirect and copy`},
+		{"DANE", "mx: {}", "mx: {}, dane: maybe", `"maybe" is not possible`},
+		{"DANE without TLS", "mx: {}", "mx: {}, tls: off, dane: require", `dane: require with tls: off is not possible, DANE is about TLS`},
+		{"MTA-STS without TLS", "mx: {}", "mx: {}, tls: off, mta_sts: on", `mta_sts: on with tls: off is not possible`},
+		{"MTA-STS of hosts", "tls: verify", "tls: verify, mta_sts: on", `mta_sts: on needs mx`},
+		{"reports from nobody", "log:", "tls_reports: {contact: me}\nlog:", `tls_reports needs from`},
 		{"unquoted IPv6", `"[::1]:26"`, `::1:26:`, `not YAML`},
 		{"host", "mail1.corp.example:25", "mail1.corp.example:smtp", `is not a host, the port is not between 1 and 65535`},
 		{"listener without address", `address: ":25", `, ``, `listeners[0].address is missing`},
@@ -207,5 +212,24 @@ func TestABalancerInATrustedNetIsWarnedOf(t *testing.T) {
 	f, err = Load(write(t, example), "")
 	if err != nil || len(f.Warnings()) > 0 {
 		t.Errorf("the example is warned of: %v, %v", f.Warnings(), err)
+	}
+}
+
+// Where nothing is said, domains' demands hold wherever TLS is used.
+func TestDomainsAreAskedWhatTheyDemand(t *testing.T) {
+	for _, c := range []struct {
+		r    Router
+		dane string
+		sts  bool
+	}{
+		{Router{MX: &MX{}}, "on", true},
+		{Router{MX: &MX{}, TLS: "off"}, "off", false},
+		{Router{MX: &MX{}, DANE: "require", MTASTS: "off"}, "require", false},
+		{Router{MX: &MX{}, DANE: "off"}, "off", true},
+		{Router{Hosts: Hosts{{"a"}}}, "on", false},
+	} {
+		if c.r.UsesDANE() != c.dane || c.r.UsesMTASTS() != c.sts {
+			t.Errorf("%+v: %s, %t", c.r, c.r.UsesDANE(), c.r.UsesMTASTS())
+		}
 	}
 }

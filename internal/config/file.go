@@ -45,11 +45,12 @@ type File struct {
 	DKIM   []DKIM `yaml:"dkim"`
 	ARC    []ARC  `yaml:"arc"`
 	// SRS and BATV are nil where reverse-paths stay as they are.
-	SRS  *SRS  `yaml:"srs"`
-	BATV *BATV `yaml:"batv"`
-	Keep Keep  `yaml:"keep"`
-	DNS  DNS   `yaml:"dns"`
-	Log  Log   `yaml:"log"`
+	SRS        *SRS       `yaml:"srs"`
+	BATV       *BATV      `yaml:"batv"`
+	Keep       Keep       `yaml:"keep"`
+	DNS        DNS        `yaml:"dns"`
+	TLSReports TLSReports `yaml:"tls_reports"`
+	Log        Log        `yaml:"log"`
 	// SubmitWait is how long an unknown outcome is asked after.
 	SubmitWait Duration `yaml:"submit_wait"`
 	// DrainGrace is how long /readyz says no before the listeners close.

@@ -26,6 +26,10 @@ type Router struct {
 	Transport string `yaml:"transport"`
 	// TLS is off, try, require or verify; "" means try.
 	TLS string `yaml:"tls"`
+	// DANE is off, on or require; "" means on. MTASTS is off or on; "" means on
+	// for mx.
+	DANE   string `yaml:"dane"`
+	MTASTS string `yaml:"mta_sts"`
 	// Trace gives the hosts the context of our trace: they are trusted.
 	Trace bool `yaml:"trace"`
 	// Prefix and Suffix are what may stand around a mailbox in a local-part.
@@ -87,7 +91,7 @@ func (c *checker) routers() {
 		r, path := &c.file.Routers[i], "routers["+strconv.Itoa(i)+"]"
 		c.name(path, r.Name, names)
 		c.condition(path+".if", r.If, RouterFacts()...)
-		c.choice(path+".tls", r.TLS, "", "off", "try", "require", "verify")
+		c.security(path, r)
 		if r.kinds() != 1 {
 			c.faultAt(path, "a router has one of hosts, mx, accept, redirect and copy", "write hosts: [mail1.example:25], mx: {}, accept: TRANSPORT, redirect: {files: [/etc/aliases]} or copy: EXPRESSION")
 		}

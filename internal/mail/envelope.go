@@ -17,6 +17,11 @@ type Envelope struct {
 	EightBit bool
 	// UTF8: the client announced SMTPUTF8.
 	UTF8 bool
+	// RequireTLS: the client demanded REQUIRETLS (RFC 8689, section 2).
+	RequireTLS bool
+	// TLSOptional: the header says TLS-Required: No, and there was no REQUIRETLS
+	// (RFC 8689, sections 3 and 4.1).
+	TLSOptional bool
 }
 
 // Recipient is one forward-path with its delivery-status wishes.

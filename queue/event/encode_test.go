@@ -124,6 +124,35 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// What older programs wrote is read, and written the same again: fields that
+// they did not know are not there.
+func TestOlderEncodings(t *testing.T) {
+	files, err := filepath.Glob("testdata/older/*.hex")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old, err := hex.DecodeString(strings.TrimSpace(string(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := Decode(old)
+		if err != nil || !bytes.Equal(Append(nil, e), old) {
+			t.Errorf("%s: %+v, %v", file, e, err)
+		}
+		if level := LevelOf(e.Groups[0].Events[0]); level > 2 {
+			t.Errorf("%s is of level %d", file, level)
+		}
+	}
+	if level := LevelOf(full(KindAccepted).Groups[0].Events[0]); level != 3 {
+		t.Errorf("a message with all fields is of level %d", level)
+	}
+}
+
 // entry.proto names every kind with its number.
 func TestProtoAgrees(t *testing.T) {
 	proto, err := os.ReadFile("entry.proto")

@@ -208,6 +208,8 @@ func describeEnvelope(f *codec.Fields, e *mail.Envelope) {
 	codec.String(f, 4, &e.EnvID)
 	f.Bool(5, &e.EightBit)
 	f.Bool(6, &e.UTF8)
+	f.Bool(7, &e.RequireTLS)
+	f.Bool(8, &e.TLSOptional)
 }
 
 // DescribeRecipient describes a recipient for the codec.

@@ -58,3 +58,12 @@ func (k Kind) Level() int {
 	}
 	return 1
 }
+
+// LevelOf is the level of the format that an event needs: that of its kind, or
+// of fields that it has and older programs do not know.
+func LevelOf(e Event) int {
+	if a, ok := e.(*Accepted); ok && (a.Envelope.RequireTLS || a.Envelope.TLSOptional) {
+		return max(3, a.Kind().Level())
+	}
+	return e.Kind().Level()
+}

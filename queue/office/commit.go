@@ -21,7 +21,7 @@ var ErrTooNew = fmt.Errorf("%w: not all members know this yet; when all run this
 // Known fails with ErrTooNew for a group with events above the level.
 func Known(level int, g event.Group) error {
 	for _, ev := range g.Events {
-		if ev.Kind().Level() > level {
+		if event.LevelOf(ev) > level {
 			return ErrTooNew
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"quorumta/delivery/route/aliases"
 	"quorumta/internal/config"
 	"quorumta/internal/policy"
+	"quorumta/internal/tlspolicy"
 )
 
 // Routers makes the table of a file's routers; o has the Resolver, and what else
@@ -55,7 +56,7 @@ func router(f *config.File, r *config.Router) (route.Router, error) {
 	condition, err := c.env.Condition(r.If)
 	c.err = errors.Join(c.err, err)
 	out := route.Router{
-		Name: r.Name, If: condition, Hosts: r.Hosts, Fallback: r.Fallback, MX: r.MX != nil, Accept: r.Accept,
+		Name: r.Name, If: condition, Hosts: r.Hosts, MX: r.MX != nil, Accept: r.Accept,
 		Affix: route.Affix{
 			Prefixes: r.Prefix, Suffixes: r.Suffix, PrefixOptional: r.PrefixOptional, SuffixOptional: r.SuffixOptional,
 		},
@@ -63,6 +64,7 @@ func router(f *config.File, r *config.Router) (route.Router, error) {
 		Say:       route.Say{Remove: r.HeadersRemove, Data: c.text(r.AddressData)},
 		Flow:      route.Flow{Last: r.More != nil && !*r.More, Pass: r.PassRouter, Redirect: r.RedirectRouter},
 		Transport: r.Transport, Port: DefaultPort(f, r.Transport), TLS: route.TLSMode(r.TLS), Trace: r.Trace,
+		Demand: tlspolicy.Demand{DANE: tlspolicy.Use(r.UsesDANE()), STS: r.UsesMTASTS()},
 	}
 	if r.ErrorsTo != nil {
 		out.Say.Errors = c.text(*r.ErrorsTo)
@@ -84,7 +86,7 @@ func router(f *config.File, r *config.Router) (route.Router, error) {
 
 // find is what a router says of finding hosts.
 func find(f *config.File, r *config.Router) route.Find {
-	out := route.Find{NotFound: route.Action(r.HostFindFailed), Self: route.Action(r.Self)}
+	out := route.Find{NotFound: route.Action(r.HostFindFailed), Self: route.Action(r.Self), Fallback: r.Fallback}
 	if r.PassOnTimeout {
 		out.Timeout = route.ActPass
 	}

@@ -263,7 +263,7 @@ func (p page) Publish(_ context.Context, day Day, domain string, counts Counts) 
 	p.book[day][domain][p.node] = counts
 }
 
-func (p page) Collect(_ context.Context, day Day) map[string]Counts {
+func (p page) Collect(_ context.Context, day Day) (map[string]Counts, bool) {
 	out := map[string]Counts{}
 	for domain, nodes := range p.book[day] {
 		for _, counts := range nodes {
@@ -271,7 +271,7 @@ func (p page) Collect(_ context.Context, day Day) map[string]Counts {
 		}
 	}
 	delete(p.book, day)
-	return out
+	return out, true
 }
 
 // TestOneReportForTheCluster: three nodes count, one reports the sum.

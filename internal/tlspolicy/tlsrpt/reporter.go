@@ -26,6 +26,8 @@ const (
 	postTime = time.Minute
 	// exchange is how often nodes tell each other what they have counted.
 	exchange = 5 * time.Minute
+	// lastWords is what that may take at the end.
+	lastWords = 5 * time.Second
 )
 
 // Ledger holds the counts of all nodes, by day and domain. It may fail as it
@@ -34,9 +36,10 @@ type Ledger interface {
 	// Publish gives all that this node has counted for a domain on a day,
 	// instead of what it gave before.
 	Publish(ctx context.Context, day Day, domain string, counts Counts)
-	// Collect takes from the ledger what all nodes have counted on a day for
-	// the domains that this node is to report; no other node is told of these.
-	Collect(ctx context.Context, day Day) map[string]Counts
+	// Collect returns what has been counted on a day for the domains that this
+	// node is to report, and whether it is that of all nodes: no other node is
+	// told of it then.
+	Collect(ctx context.Context, day Day) (counts map[string]Counts, all bool)
 }
 
 // Options say what a Reporter works with.
@@ -46,7 +49,8 @@ type Options struct {
 	// Submitter is our domain, as reports name it; Node tells reports of
 	// several nodes apart.
 	Submitter, Node string
-	// TXT looks texts up, the strings of each record joined.
+	// TXT looks texts up, the strings of each record joined; none where there
+	// are none, an error where that is not known.
 	TXT func(ctx context.Context, name string) ([]string, error)
 	// Submit puts a message into our queue.
 	Submit func(ctx context.Context, from, to string, content []byte) error
@@ -132,7 +136,9 @@ func (r *Reporter) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			r.publish(context.WithoutCancel(ctx))
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+			defer cancel()
+			r.publish(last)
 			return nil
 		case <-timer.C:
 		}
@@ -169,26 +175,29 @@ func (r *Reporter) publish(ctx context.Context) {
 	}
 	for day, domains := range r.tally.Changed() {
 		for domain, counts := range domains {
-			o.Ledger.Publish(ctx, day, domain, counts)
+			if _, err := o.record(ctx, domain); !errors.Is(err, ErrNoRecord) && ctx.Err() == nil {
+				o.Ledger.Publish(ctx, day, domain, counts)
+			}
 		}
 	}
 }
 
 // close makes the reports of a day.
 func (r *Reporter) close(ctx context.Context, o Options, day Day) {
-	all := r.tally.Take(day)
-	node := o.Node
+	domains := r.tally.Take(day)
+	by := o.Node
 	if o.Ledger != nil {
-		if collected := o.Ledger.Collect(ctx, day); collected != nil {
-			all, node = collected, "cluster"
+		var all bool
+		if domains, all = o.Ledger.Collect(ctx, day); all {
+			by = "cluster"
 		}
 	}
-	for domain, counts := range all {
+	for domain, counts := range domains {
 		r.pending = append(r.pending, &pending{
 			Report: Report{
 				Organization: o.Submitter, Contact: o.Contact, Policies: counts,
 				Range:  DateRange{Start: day.Begin(), End: day.End()},
-				ID:     fmt.Sprintf("%s.%s.%s@%s", day.Begin().Format("20060102"), domain, node, o.Submitter),
+				ID:     fmt.Sprintf("%s.%s.%s@%s", day.Begin().Format("20060102"), domain, by, o.Submitter),
 				Domain: domain, Submitter: o.Submitter,
 			},
 			until: o.Now().Add(patience), wait: retry,
@@ -224,11 +233,7 @@ func (r *Reporter) deliver(ctx context.Context, o Options) {
 // send hands a report to all places that the domain names. It is done when one
 // of them has it (RFC 8460, section 3).
 func (o Options) send(ctx context.Context, r *Report) error {
-	texts, err := o.TXT(ctx, "_smtp._tls."+r.Domain)
-	if err != nil {
-		return err
-	}
-	record, err := ParseRecord(texts)
+	record, err := o.record(ctx, r.Domain)
 	if err != nil {
 		return err
 	}
@@ -251,6 +256,15 @@ func (o Options) send(ctx context.Context, r *Report) error {
 		return nil
 	}
 	return errors.Join(faults...)
+}
+
+// record is where a domain wants its reports.
+func (o Options) record(ctx context.Context, domain string) (Record, error) {
+	texts, err := o.TXT(ctx, "_smtp._tls."+domain)
+	if err != nil {
+		return Record{}, err
+	}
+	return ParseRecord(texts)
 }
 
 // post hands a report to a web server (RFC 8460, section 5.4).
