@@ -107,6 +107,8 @@ func (s *session) store(t *transaction, head []byte, r io.Reader, buf []byte, h 
 		case err == nil && h.received > s.server.limits.Load().Received:
 			err = looping.reply()
 		case err == io.EOF:
+			// RFC 8689, section 4.1: beside REQUIRETLS the field is ignored.
+			t.envelope.TLSOptional = !t.envelope.RequireTLS && h.tlsOptional() && s.server.o.Queue.MayWishTLS()
 			return upload.Commit(queue.Submission{
 				Envelope: t.envelope,
 				Client:   s.client,

@@ -19,6 +19,7 @@ type header struct {
 	messageID   string
 	subject     string
 	traceparent string
+	tlsRequired string
 
 	line  []byte // the present line without its end, cut to lineKept
 	field *string
@@ -73,6 +74,8 @@ func (h *header) begin(line []byte) {
 		h.field = &h.subject
 	case "traceparent":
 		h.field = &h.traceparent
+	case "tls-required":
+		h.field = &h.tlsRequired
 	default:
 		return
 	}
@@ -96,4 +99,10 @@ func (h *header) add(value []byte) {
 		return
 	}
 	*h.field = text
+}
+
+// tlsOptional reports whether the header says TLS-Required: No (RFC 8689,
+// section 3), the only value there is.
+func (h *header) tlsOptional() bool {
+	return strings.EqualFold(strings.TrimSpace(h.tlsRequired), "no")
 }

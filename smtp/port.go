@@ -53,6 +53,7 @@ func (p *port) limit(l *Limits) {
 		Hostname:      s.o.Hostname,
 		Backend:       p,
 		RequireTLS:    p.TLS == TLSRequire,
+		MayRequireTLS: s.o.Queue.MayWishTLS,
 		MaxMessage:    l.Message,
 		MaxRecipients: l.Recipients,
 		MaxCommand:    l.CommandLine,

@@ -252,6 +252,47 @@ func TestTLSModes(t *testing.T) {
 	c.ask("QUIT", "221")
 }
 
+// TestRequireTLS: REQUIRETLS is offered over TLS alone and kept in the envelope;
+// TLS-Required: No is kept where there is no REQUIRETLS (RFC 8689, section 4.1).
+func TestRequireTLS(t *testing.T) {
+	h := open(t, func(o *smtp.Options) {
+		o.TLS = serverTLS(t)
+		o.Listeners = []smtp.Listener{{Name: "mx", Address: "127.0.0.1:0", TLS: smtp.TLSOffer}}
+	})
+	c := h.dial()
+	c.hear("220")
+	if strings.Contains(c.ask("EHLO x", "250"), "REQUIRETLS") {
+		t.Error("REQUIRETLS is offered in the clear")
+	}
+	c.ask("MAIL FROM:<a@example.net> REQUIRETLS", "555 5.5.4")
+	c.ask("STARTTLS", "220")
+	c.conn = tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true})
+	if !strings.Contains(c.ask("EHLO x", "250"), "REQUIRETLS") {
+		t.Error("REQUIRETLS is not offered over TLS")
+	}
+	c.ask("MAIL FROM:<a@example.net> REQUIRETLS=yes", "501 5.5.4")
+	for _, m := range []struct {
+		parameter, field   string
+		required, optional bool
+	}{
+		{"", "", false, false},
+		{" REQUIRETLS", "", true, false},
+		{" REQUIRETLS", "TLS-Required: No\r\n", true, false},
+		{"", "TLS-Required: No\r\n", false, true},
+		{"", "tls-required:\r\n no \r\n", false, true},
+		{"", "TLS-Required: Yes\r\n", false, false},
+		{"", "Subject: x\r\n\r\nTLS-Required: No\r\n", false, false},
+	} {
+		c.ask("MAIL FROM:<a@example.net>"+m.parameter, "250")
+		c.ask("RCPT TO:<b@example.org>", "250")
+		c.ask("DATA", "354")
+		a := h.accepted(idOf(t, c.ask(m.field+"\r\nhello\r\n.", "250 2.0.0 Ok: queued as ")))
+		if a.Envelope.RequireTLS != m.required || a.Envelope.TLSOptional != m.optional {
+			t.Errorf("%q %q: %+v", m.parameter, m.field, a.Envelope)
+		}
+	}
+}
+
 func TestProxyProtocol(t *testing.T) {
 	h := open(t, func(o *smtp.Options) {
 		o.Listeners = []smtp.Listener{

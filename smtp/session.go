@@ -82,6 +82,8 @@ func (s *session) Mail(from string, opts *gosmtp.MailOptions) error {
 			EnvID:    opts.EnvelopeID,
 			EightBit: opts.Body == gosmtp.Body8BitMIME,
 			UTF8:     opts.UTF8,
+			// RFC 8689, section 4.1: to be kept for as long as the message.
+			RequireTLS: opts.RequireTLS,
 		},
 		announced: opts.Size,
 		policy:    s.server.policy.Load(),

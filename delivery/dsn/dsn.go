@@ -173,7 +173,10 @@ func (b *Builder) Build(kind Kind, m *state.Message, rcpts []Status, content io.
 		return nil, err
 	}
 	return &event.Accepted{
-		Envelope: mail.Envelope{Recipients: r.recipients(), EightBit: !isASCII(text), UTF8: r.utf8},
+		Envelope: mail.Envelope{
+			Recipients: r.recipients(), EightBit: !isASCII(text), UTF8: r.utf8,
+			RequireTLS: m.Accepted.Envelope.RequireTLS, // RFC 8689, section 5
+		},
 		HeaderID: r.messageID(),
 		Subject:  r.subject,
 		Size:     int64(len(text)),

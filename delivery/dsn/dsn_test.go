@@ -370,3 +370,21 @@ func FuzzBuild(f *testing.F) {
 		}
 	})
 }
+
+// TestRequireTLS: a report about a message under REQUIRETLS demands the same and
+// returns the header alone, whatever RET says (RFC 8689, section 5).
+func TestRequireTLS(t *testing.T) {
+	m := testMessage(mail.Recipient{Address: address("a@far.example")})
+	m.Accepted.Envelope.Return = mail.ReturnFull
+	for _, required := range []bool{false, true} {
+		m.Accepted.Envelope.RequireTLS = required
+		got, err := builder().Build(Failure, m, []Status{refused(0)}, strings.NewReader(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[bool]string{false: "message/rfc822", true: "text/rfc822-headers"}[required]
+		if p := check(t, got); p.types[2] != want || got.Envelope.RequireTLS != required {
+			t.Errorf("%t: %v, %+v", required, p.types, got.Envelope)
+		}
+	}
+}

@@ -45,7 +45,8 @@ func (t returned) description() string {
 }
 
 // read takes from the content what is to be returned: RET speaks of failures
-// alone, all else returns headers (RFC 3461, section 4.3).
+// alone, all else returns headers (RFC 3461, section 4.3). So do those about
+// messages under REQUIRETLS, whatever RET says (RFC 8689, section 5).
 func (r *report) read(content io.Reader) (returned, error) {
 	limit := r.MaxBody
 	if limit <= 0 {
@@ -56,7 +57,7 @@ func (r *report) read(content io.Reader) (returned, error) {
 	if wish == mail.ReturnUnset {
 		wish = r.Return
 	}
-	if r.kind == Failure && wish == mail.ReturnFull && r.m.Accepted.Size <= limit {
+	if r.kind == Failure && wish == mail.ReturnFull && !r.m.Accepted.Envelope.RequireTLS && r.m.Accepted.Size <= limit {
 		text, err := io.ReadAll(io.LimitReader(content, limit+1))
 		if err != nil {
 			return returned{}, fmt.Errorf("read the message: %w", err)

@@ -27,6 +27,9 @@ type Options struct {
 	TLS *tls.Config
 	// RequireTLS refuses MAIL in the clear (530 5.7.0).
 	RequireTLS bool
+	// MayRequireTLS says whether senders may demand REQUIRETLS (RFC 8689) now;
+	// it is offered over TLS alone. Nil: they may not.
+	MayRequireTLS func() bool
 	// MaxMessage is the largest content in bytes, announced by SIZE.
 	MaxMessage int64
 	// MaxRecipients is announced by LIMITS; further ones get 452 4.5.3.
@@ -69,6 +72,8 @@ func (o *Options) minRate() int64 {
 	}
 	return defaultMinRate
 }
+
+func (o *Options) mayRequireTLS() bool { return o.MayRequireTLS != nil && o.MayRequireTLS() }
 
 func (o *Options) log() *slog.Logger {
 	if o.Log != nil {

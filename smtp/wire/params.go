@@ -87,6 +87,11 @@ func mailOption(opts *gosmtp.MailOptions, p parameter) fault {
 			return badParameter
 		}
 		opts.UTF8 = true
+	case "REQUIRETLS":
+		if p.valued {
+			return badParameter
+		}
+		opts.RequireTLS = true
 	case "RET":
 		opts.Return = gosmtp.DSNReturn(strings.ToUpper(p.value))
 		if opts.Return != gosmtp.DSNReturnFull && opts.Return != gosmtp.DSNReturnHeaders {

@@ -96,6 +96,9 @@ func (c *Conn) extensions() []string {
 	if c.o.TLS != nil && c.tls == nil {
 		list = append(list, "STARTTLS")
 	}
+	if c.tls != nil && c.o.mayRequireTLS() {
+		list = append(list, "REQUIRETLS") // RFC 8689, section 2: over TLS only
+	}
 	return list
 }
 
@@ -120,6 +123,9 @@ func (c *Conn) mail(arg string) {
 	switch {
 	case refused != sound:
 		c.refuse(refused.reply())
+		return
+	case opts.RequireTLS && (c.tls == nil || !c.o.mayRequireTLS()):
+		c.refuse(unknownParameter.reply())
 		return
 	case !opts.UTF8 && !isASCII(arg):
 		c.refuse(needsUTF8.reply())
