@@ -77,6 +77,8 @@ func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 		return r, err
 	}
 	r.DSN.Hostname, r.DSN.Postmaster = n.file.Hostname, mail.Address(n.file.Postmaster) // a restart changes these
+	r.TLS = n.security.Checker(n.resolver)
+	n.security.Set(f, n.resolver)
 	n.resolver.Apply(names)
 	n.loaded = f
 	return r, nil
