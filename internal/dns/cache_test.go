@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,8 +24,8 @@ func writeFile(t *testing.T, path, text string) {
 // house is a cache and what it was asked.
 type house struct {
 	*cache
-	asked int
-	ahead int
+	asked atomic.Int32
+	ahead atomic.Int32
 	now   answer
 	slow  time.Duration
 }
@@ -32,14 +33,14 @@ type house struct {
 func newHouse(t *testing.T, a answer) *house {
 	h := &house{now: a}
 	h.cache = newCache(10, func(ctx context.Context, _ question) answer {
-		h.asked++
+		h.asked.Add(1)
 		select {
 		case <-time.After(h.slow):
 			return h.now
 		case <-ctx.Done():
 			return answer{err: ctx.Err()}
 		}
-	}, func() { h.ahead++ })
+	}, func() { h.ahead.Add(1) })
 	t.Cleanup(h.close)
 	return h
 }
@@ -51,8 +52,8 @@ func TestCacheForgets(t *testing.T) {
 			h.get(t.Context(), question{"a.", dns.TypeA})
 			time.Sleep(25 * time.Second)
 		}
-		if h.asked != 2 {
-			t.Errorf("asked %d times in 100 s, want 2", h.asked)
+		if h.asked.Load() != 2 {
+			t.Errorf("asked %d times in 100 s, want 2", h.asked.Load())
 		}
 	})
 }
@@ -104,8 +105,8 @@ func TestCacheAsksOnce(t *testing.T) {
 			})
 		}
 		group.Wait()
-		if h.asked != 1 {
-			t.Errorf("asked %d times, want once", h.asked)
+		if h.asked.Load() != 1 {
+			t.Errorf("asked %d times, want once", h.asked.Load())
 		}
 	})
 }
@@ -129,8 +130,8 @@ func TestPopularNamesAreAskedAhead(t *testing.T) {
 		}
 		h.get(t.Context(), idle)
 		time.Sleep(2 * time.Second)
-		if a, hit := h.get(t.Context(), busy); !hit || a.origin.Name != "second" || h.asked != 3 || h.ahead != 1 {
-			t.Errorf("got %q from memory %t, asked %d times, %d ahead", a.origin.Name, hit, h.asked, h.ahead)
+		if a, hit := h.get(t.Context(), busy); !hit || a.origin.Name != "second" || h.asked.Load() != 3 || h.ahead.Load() != 1 {
+			t.Errorf("got %q from memory %t, asked %d times, %d ahead", a.origin.Name, hit, h.asked.Load(), h.ahead.Load())
 		}
 	})
 }
@@ -148,8 +149,8 @@ func TestFailureAheadTakesNothingAway(t *testing.T) {
 		time.Sleep(95 * time.Second)
 		h.get(t.Context(), q)
 		synctest.Wait()
-		if a, _ := h.get(t.Context(), q); a.err != nil || h.ahead == 0 {
-			t.Errorf("got %v, %d asked ahead", a.err, h.ahead)
+		if a, _ := h.get(t.Context(), q); a.err != nil || h.ahead.Load() == 0 {
+			t.Errorf("got %v, %d asked ahead", a.err, h.ahead.Load())
 		}
 		time.Sleep(5 * time.Second)
 		if a, _ := h.get(t.Context(), q); !errors.Is(a.err, ErrTemporary) {
@@ -182,8 +183,8 @@ func TestQuestionsAtOnceAreBounded(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		if h.asked != mostFlights {
-			t.Errorf("%d questions under way", h.asked)
+		if h.asked.Load() != mostFlights {
+			t.Errorf("%d questions under way", h.asked.Load())
 		}
 		group.Wait()
 	})
