@@ -70,11 +70,29 @@ func (r *Resolver) askServer(ctx context.Context, s *Settings, to server, q ques
 	case err != nil:
 		return nil, err
 	case reply.Rcode == dns.RcodeServerFailure && to.trusted && r.unchecked(ctx, s, to, m):
-		return nil, ErrBogus
+		return nil, fmt.Errorf("%w%s", ErrBogus, reasons(reply))
 	case reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError:
-		return nil, errors.New(dns.RcodeToString[reply.Rcode])
+		return nil, errors.New(dns.RcodeToString[reply.Rcode] + reasons(reply))
 	}
 	return reply, nil
+}
+
+// reasons are what a server says of its failure (RFC 8914), for readers only:
+// nothing vouches for it.
+func reasons(reply *dns.Msg) (text string) {
+	opt := reply.IsEdns0()
+	if opt == nil {
+		return ""
+	}
+	for _, option := range opt.Option {
+		if e, ok := option.(*dns.EDNS0_EDE); ok && len(text) < 100 {
+			text += ", " + strings.ToLower(dns.ExtendedErrorCodeToString[e.InfoCode])
+			if e.ExtraText != "" {
+				text += fmt.Sprintf(" (%.80q)", e.ExtraText)
+			}
+		}
+	}
+	return text
 }
 
 // unchecked reports whether the server has an answer that it held back: one

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"quorumta/internal/dns"
@@ -68,6 +69,9 @@ big      TXT   "` + fmt.Sprintf("%0250d\" \"%0250d\" \"%0250d\" \"%0250d\" \"%02
 		if _, o, err := r.LookupMX(t.Context(), domain); kind(o, err) != want {
 			t.Errorf("MX of %s: got %s, want %s", domain, kind(o, err), want)
 		}
+	}
+	if _, _, err := r.LookupMX(t.Context(), "expired.example"); !strings.Contains(fmt.Sprint(err), "fails DNSSEC validation, ") { // in unbound's words
+		t.Errorf("got %v: nobody learns why", err)
 	}
 	for name, want := range map[string]string{
 		"mx.good.example":       "{mx.good.example true}",

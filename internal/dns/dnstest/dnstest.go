@@ -162,7 +162,7 @@ func (s *Servers) resolve(t testing.TB, zones []Zone, source uint16) {
 	t.Helper()
 	conf := fmt.Sprintf("server:\n  directory: %q\n  chroot: \"\"\n  username: \"\"\n  pidfile: \"\"\n  use-syslog: no\n  do-daemonize: no\n"+
 		"  interface: %s\n  port: %d\n  do-ip6: no\n  do-not-query-localhost: no\n  num-threads: 1\n  module-config: \"validator iterator\"\n"+
-		"  trust-anchor-file: \"anchor\"\n  val-log-level: 1\nremote-control:\n  control-enable: no\n", s.dir, s.Resolver.Addr(), s.Resolver.Port())
+		"  trust-anchor-file: \"anchor\"\n  val-log-level: 1\n  ede: yes\nremote-control:\n  control-enable: no\n", s.dir, s.Resolver.Addr(), s.Resolver.Port())
 	for _, z := range append(zones, Zone{}) {
 		conf += fmt.Sprintf("stub-zone:\n  name: %q\n  stub-addr: 127.0.0.1@%d\n", z.domain(), source)
 	}
