@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/mail"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -246,31 +247,38 @@ func TestPost(t *testing.T) {
 }
 
 // book is a ledger of several nodes, of which the first that asks reports.
-type book map[Day]map[string]map[string]Counts
+type book struct {
+	sync.Mutex
+	days map[Day]map[string]map[string]Counts
+}
 
 type page struct {
-	book
+	*book
 	node string
 }
 
 func (p page) Publish(_ context.Context, day Day, domain string, counts Counts) {
-	if p.book[day] == nil {
-		p.book[day] = map[string]map[string]Counts{}
+	p.Lock()
+	defer p.Unlock()
+	if p.days[day] == nil {
+		p.days[day] = map[string]map[string]Counts{}
 	}
-	if p.book[day][domain] == nil {
-		p.book[day][domain] = map[string]Counts{}
+	if p.days[day][domain] == nil {
+		p.days[day][domain] = map[string]Counts{}
 	}
-	p.book[day][domain][p.node] = counts
+	p.days[day][domain][p.node] = counts
 }
 
 func (p page) Collect(_ context.Context, day Day) (map[string]Counts, bool) {
+	p.Lock()
+	defer p.Unlock()
 	out := map[string]Counts{}
-	for domain, nodes := range p.book[day] {
+	for domain, nodes := range p.days[day] {
 		for _, counts := range nodes {
 			out[domain] = out[domain].Add(counts)
 		}
 	}
-	delete(p.book, day)
+	delete(p.days, day)
 	return out, true
 }
 
@@ -279,7 +287,7 @@ func TestOneReportForTheCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(noon))
 		d := &desk{texts: []string{"v=TLSRPTv1; rua=mailto:tls@example.com"}}
-		b := book{}
+		b := &book{days: map[Day]map[string]map[string]Counts{}}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{}, 3)
 		var reports []string
