@@ -111,7 +111,7 @@ var mutations = []mutation{
 		plant: []edit{{
 			"queue/state/draft.go",
 			"	f.shard.counts.Add(d.st.counts(sum, f.shard.era))\n",
-			"	f.shard.counts.Add(d.st.counts(sum, f.shard.era))\n	if !d.born() && sum.flying == 0 {\n		for n := range d.st.parts {\n			f.w.Delete(f.key.Numbered(keys.Content, d.id, n))\n		}\n	}\n",
+			"	f.shard.counts.Add(d.st.counts(sum, f.shard.era))\n	if !d.born() && sum.Flying == 0 {\n		for n := range d.st.parts {\n			f.w.Delete(f.key.Numbered(keys.Content, d.id, n))\n		}\n	}\n",
 		}},
 		run:  "^TestSchedules$",
 		args: []string{"-seeds", "1"},
