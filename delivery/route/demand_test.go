@@ -52,6 +52,9 @@ _smtp._tcp.srv  SRV 1 5 2525 mx
 		{Router{MX: true, Demand: both}, "[192.0.2.1]", tlspolicy.Demand{DANE: on}},
 		{Router{Hosts: [][]string{{"mx.plain.example"}}, Demand: dane}, "else.example", tlspolicy.Demand{DANE: on, Secure: true}},
 		{Router{Hosts: [][]string{{"signed.example/MX"}}, Demand: dane}, "else.example", tlspolicy.Demand{DANE: on, Secure: true}},
+		// Those that stand in count, too.
+		{Router{MX: true, Demand: dane, Find: Find{Fallback: []string{"mx.plain.example"}}}, "signed.example", tlspolicy.Demand{DANE: on, Domain: "signed.example", Alias: "signed.example", Secure: true}},
+		{Router{MX: true, Demand: dane, Find: Find{Fallback: []string{"plain.example/mx"}}}, "signed.example", tlspolicy.Demand{DANE: on, Domain: "signed.example", Alias: "signed.example"}},
 		{Router{Hosts: [][]string{{"mx.signed.example", "plain.example/MX"}}, Demand: dane}, "else.example", tlspolicy.Demand{DANE: on}},
 	} {
 		c.router.Name = "r"

@@ -25,7 +25,8 @@ func (t *Table) orElse(ctx context.Context, r *router, d Decision) Decision {
 	if d.Kind != Deliver || len(r.fallback) == 0 {
 		return d
 	}
-	groups, _, _ := t.exchangers(ctx, r.fallback)
+	groups, secure, _ := t.exchangers(ctx, r.fallback)
+	d.Target.Demand.Secure = d.Target.Demand.Secure && secure
 	more, _ := t.resolve(ctx, groups)
 	more, _ = r.Find.usable(more)
 	more, _ = t.notOurs(more)
