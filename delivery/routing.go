@@ -160,6 +160,7 @@ func (d *Deliverer) routeAll(ctx context.Context, m *state.Message, recipients [
 		case route.Expand:
 			all.expanded = append(all.expanded, expanded{n, decision})
 		default:
+			rules.TLS.Bogus(decision.Bogus)
 			i, ok := endings[handling.Key()]
 			if !ok {
 				i = len(all.ended)

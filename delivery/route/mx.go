@@ -48,7 +48,7 @@ func (t *Table) byMX(ctx context.Context, r *router, domain string) Decision {
 		target.Hosts = hosts
 		return Decision{Kind: Deliver, Router: r.Name, Target: target}
 	case errors.Is(err, dns.ErrTemporary):
-		return f.Timeout.instead(deferred(r.Name, "4.4.3", dns.Reason(err)+" for the mail hosts of "+domain))
+		return f.Timeout.instead(deferred(r.Name, "4.4.3", dns.Reason(err)+" for the mail hosts of "+domain)).bogus(domain, err)
 	case loop != "":
 		back.Reply.Text = "the MX of " + domain + " points back to this relay (" + loop + "), which has no other route for it"
 		return f.Self.instead(back)
@@ -103,7 +103,7 @@ func (t *Table) mailHosts(ctx context.Context, r *router, domain string) (*mailH
 	case holds(f.MXFail, domain):
 		return nil, f.NotFound.instead(failed(r.Name, 550, "5.4.4", "no name server answers for the MX of "+domain))
 	default:
-		return nil, f.Timeout.instead(deferred(r.Name, "4.4.3", dns.Reason(err)+" for the MX of "+domain))
+		return nil, f.Timeout.instead(deferred(r.Name, "4.4.3", dns.Reason(err)+" for the MX of "+domain)).bogus(domain, err)
 	}
 	before := t.beforeUs(list)
 	return &mailHosts{

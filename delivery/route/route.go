@@ -1,9 +1,11 @@
 package route
 
 import (
+	"errors"
 	"net/netip"
 
 	"quorumta/delivery/egress"
+	"quorumta/internal/dns"
 	"quorumta/internal/mail"
 	"quorumta/internal/policy"
 	"quorumta/internal/tlspolicy"
@@ -41,6 +43,9 @@ type Decision struct {
 	// Handling is what the router says for the transport and for reports, of a
 	// recipient that is delivered or of those in its place.
 	Handling mail.Handling
+	// Bogus is set for Defer: the domain about which the DNS has answers that fail
+	// DNSSEC validation. Its owner may want to know.
+	Bogus string
 	// Steps are what each router said, where the Request asked for it.
 	Steps []Step
 }
@@ -139,6 +144,14 @@ const (
 
 func deferred(router, enhanced, text string) Decision {
 	return Decision{Kind: Defer, Router: router, Reply: mail.Reply{Code: 451, Enhanced: enhanced, Text: text}}
+}
+
+// bogus notes in a decision why a domain's hosts are not known.
+func (d Decision) bogus(domain string, err error) Decision {
+	if errors.Is(err, dns.ErrBogus) {
+		d.Bogus = canonical(domain)
+	}
+	return d
 }
 
 func failed(router string, code int, enhanced, text string) Decision {

@@ -52,6 +52,18 @@ func (c *Checker) Policy(ctx context.Context, d Demand) *Policy {
 	return p
 }
 
+// Bogus counts mail for a domain that waits since DNSSEC validation fails for its
+// MX or address records; "" is no domain.
+func (c *Checker) Bogus(domain string) {
+	if c == nil || c.Count == nil || domain == "" {
+		return
+	}
+	c.Count(tlsrpt.Session{
+		Domain: domain, Policy: tlsrpt.Policy{Type: tlsrpt.TLSA, Domain: domain},
+		Failed: &tlsrpt.Failure{Result: tlsrpt.DNSSECInvalid, Reason: "MX or address records"},
+	})
+}
+
 // Refusal is why nothing may be sent to a host.
 type Refusal struct {
 	Text string
