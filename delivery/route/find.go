@@ -15,7 +15,7 @@ type Find struct {
 	// MXDomains must have an MX or SRV record: their own address does not do.
 	MXDomains func(domain string) bool
 	// MXFail are domains for which name servers that do not answer are taken to
-	// say that there is no such domain (mx_fail_domains).
+	// say that there is no MX record (mx_fail_domains).
 	MXFail func(domain string) bool
 	// FailDefer are domains that wait when they do not exist
 	// (fail_defer_domains).

@@ -88,7 +88,7 @@ func (t *Table) mailHosts(ctx context.Context, r *router, domain string) (*mailH
 	}
 	f := &r.Find
 	list, origin, err := t.resolver.LookupMX(ctx, domain)
-	implicit := errors.Is(err, dns.ErrNoData)
+	implicit := errors.Is(err, dns.ErrNoData) || errors.Is(err, dns.ErrTemporary) && holds(f.MXFail, domain)
 	switch {
 	case err == nil:
 	case implicit && holds(f.MXDomains, domain):
@@ -100,8 +100,6 @@ func (t *Table) mailHosts(ctx context.Context, r *router, domain string) (*mailH
 		return nil, failed(r.Name, 556, "5.1.10", "domain "+domain+" takes no mail (null MX)")
 	case errors.Is(err, dns.ErrNotFound):
 		return nil, f.missing(domain, failed(r.Name, 550, "5.1.2", "domain "+domain+" does not exist"))
-	case holds(f.MXFail, domain):
-		return nil, f.NotFound.instead(failed(r.Name, 550, "5.4.4", "no name server answers for the MX of "+domain))
 	default:
 		return nil, f.Timeout.instead(deferred(r.Name, "4.4.3", dns.Reason(err)+" for the MX of "+domain)).bogus(domain, err)
 	}

@@ -69,6 +69,7 @@ func world() zones {
 		"c.two.example":     "192.0.2.3",
 		"bare.example":      "192.0.2.4",
 		"empty.example":     dns.ErrNoData,
+		"slow.example":      "192.0.2.5",
 		"slow.host.example": dns.ErrTemporary,
 	}
 }
