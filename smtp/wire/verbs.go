@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	gosmtp "github.com/emersion/go-smtp"
+
+	"quorumta/smtp/wire/parameter"
 )
 
 // handle answers one command. Verbs that need EHLO say so themselves.
@@ -119,13 +121,13 @@ func (c *Conn) mail(arg string) {
 		c.give(501, 5, 5, 4, "Syntax: MAIL FROM:<address> [parameters]")
 		return
 	}
-	opts, refused := mailOptions(rest)
+	opts, refused := parameter.Mail(rest)
 	switch {
-	case refused != sound:
-		c.refuse(refused.reply())
+	case refused != nil:
+		c.refuse(refused)
 		return
 	case opts.RequireTLS && (c.tls == nil || !c.o.mayRequireTLS()):
-		c.refuse(unknownParameter.reply())
+		c.refuse(parameter.Unknown())
 		return
 	case !opts.UTF8 && !isASCII(arg):
 		c.refuse(needsUTF8.reply())
@@ -157,10 +159,10 @@ func (c *Conn) rcpt(arg string) {
 		c.give(452, 4, 5, 3, "Too many recipients, send to the others in another transaction")
 		return
 	}
-	opts, refused := rcptOptions(rest)
+	opts, refused := parameter.Rcpt(rest)
 	switch {
-	case refused != sound:
-		c.refuse(refused.reply())
+	case refused != nil:
+		c.refuse(refused)
 		return
 	case !c.tx.utf8 && !isASCII(arg):
 		c.refuse(needsUTF8.reply())

@@ -1,4 +1,6 @@
-package wire
+// Package parameter reads what clients say behind the path of MAIL and RCPT: the
+// parameters of ESMTP (RFC 5321, section 4.1.2), as go-smtp's contract has them.
+package parameter
 
 import (
 	"slices"
@@ -21,23 +23,23 @@ type parameter struct {
 	valued  bool
 }
 
-func parseParameters(s string) ([]parameter, fault) {
+func parse(s string) ([]parameter, *gosmtp.SMTPError) {
 	var list []parameter
 	for word := range strings.FieldsSeq(s) {
 		var p parameter
 		p.keyword, p.value, p.valued = strings.Cut(word, "=")
 		p.keyword = strings.ToUpper(p.keyword)
 		if !isKeyword(p.keyword) || p.valued && (p.value == "" || strings.Contains(p.value, "=")) {
-			return nil, badParameter
+			return nil, syntax.reply()
 		}
 		for _, other := range list {
 			if other.keyword == p.keyword {
-				return nil, parameterTwice
+				return nil, twice.reply()
 			}
 		}
 		list = append(list, p)
 	}
-	return list, sound
+	return list, nil
 }
 
 func isKeyword(s string) bool {
@@ -50,27 +52,27 @@ func isKeyword(s string) bool {
 	return s != ""
 }
 
-// mailOptions reads the parameters of MAIL.
-func mailOptions(s string) (*gosmtp.MailOptions, fault) {
-	list, refused := parseParameters(s)
-	if refused != sound {
+// Mail reads the parameters of MAIL; an error is what the client is told.
+func Mail(s string) (*gosmtp.MailOptions, *gosmtp.SMTPError) {
+	list, refused := parse(s)
+	if refused != nil {
 		return nil, refused
 	}
 	opts := &gosmtp.MailOptions{}
 	for _, p := range list {
-		if refused := mailOption(opts, p); refused != sound {
+		if refused := mailOption(opts, p); refused != nil {
 			return nil, refused
 		}
 	}
-	return opts, sound
+	return opts, nil
 }
 
-func mailOption(opts *gosmtp.MailOptions, p parameter) fault {
+func mailOption(opts *gosmtp.MailOptions, p parameter) *gosmtp.SMTPError {
 	switch p.keyword {
 	case "SIZE":
 		size, err := strconv.ParseUint(p.value, 10, 63)
 		if err != nil {
-			return badSize
+			return badSize.reply()
 		}
 		opts.Size = int64(size)
 	case "BODY":
@@ -78,41 +80,41 @@ func mailOption(opts *gosmtp.MailOptions, p parameter) fault {
 		switch opts.Body {
 		case gosmtp.Body7Bit, gosmtp.Body8BitMIME:
 		case gosmtp.BodyBinaryMIME:
-			return unknownParameter
+			return Unknown()
 		default:
-			return badBody
+			return badBody.reply()
 		}
 	case "SMTPUTF8":
 		if p.valued {
-			return badParameter
+			return syntax.reply()
 		}
 		opts.UTF8 = true
 	case "REQUIRETLS":
 		if p.valued {
-			return badParameter
+			return syntax.reply()
 		}
 		opts.RequireTLS = true
 	case "RET":
 		opts.Return = gosmtp.DSNReturn(strings.ToUpper(p.value))
 		if opts.Return != gosmtp.DSNReturnFull && opts.Return != gosmtp.DSNReturnHeaders {
-			return badRet
+			return badRet.reply()
 		}
 	case "ENVID":
 		id, ok := decodeXtext(p.value)
 		if !ok || id == "" || len(p.value) > longestEnvID {
-			return badEnvID
+			return badEnvID.reply()
 		}
 		opts.EnvelopeID = id
 	default:
-		return unknownParameter
+		return Unknown()
 	}
-	return sound
+	return nil
 }
 
-// rcptOptions reads the parameters of RCPT.
-func rcptOptions(s string) (*gosmtp.RcptOptions, fault) {
-	list, refused := parseParameters(s)
-	if refused != sound {
+// Rcpt reads the parameters of RCPT; an error is what the client is told.
+func Rcpt(s string) (*gosmtp.RcptOptions, *gosmtp.SMTPError) {
+	list, refused := parse(s)
+	if refused != nil {
 		return nil, refused
 	}
 	opts := &gosmtp.RcptOptions{}
@@ -121,19 +123,19 @@ func rcptOptions(s string) (*gosmtp.RcptOptions, fault) {
 		case "NOTIFY":
 			var ok bool
 			if opts.Notify, ok = parseNotify(p.value); !ok {
-				return nil, badNotify
+				return nil, badNotify.reply()
 			}
 		case "ORCPT":
 			kind, address, ok := parseOriginal(p.value)
 			if !ok || len(p.value) > longestORCPT {
-				return nil, badORCPT
+				return nil, badORCPT.reply()
 			}
 			opts.OriginalRecipientType, opts.OriginalRecipient = kind, address
 		default:
-			return nil, unknownParameter
+			return nil, Unknown()
 		}
 	}
-	return opts, sound
+	return opts, nil
 }
 
 // parseNotify reads NEVER, or a list of the others (RFC 3461, section 4.1).

@@ -1,4 +1,4 @@
-package wire
+package parameter
 
 import (
 	"strconv"
