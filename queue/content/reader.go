@@ -6,7 +6,7 @@ import (
 	"io"
 )
 
-// Sum is the SHA-256 of a part.
+// Sum is the SHA-256 of content up to the end of a part.
 type Sum = [sha256.Size]byte
 
 // Reader reads parts one after the other. It is used by one goroutine.
@@ -17,7 +17,7 @@ type Reader struct {
 	mend   func(given []Sum) ([]byte, error)
 
 	sum   hash.Hash
-	given []Sum // of the parts given out
+	given []Sum // up to the end of each part that was given out
 	left  []byte
 	err   error
 }
@@ -54,12 +54,14 @@ func (r *Reader) advance() ([]byte, error) {
 		return nil, err
 	}
 	r.sum.Write(b)
-	if n+1 == r.parts && Sum(r.sum.Sum(nil)) != r.digest {
+	sum := Sum(r.sum.Sum(nil))
+	if n+1 == r.parts && sum != r.digest {
 		if b, err = r.mend(r.given); err != nil {
 			return nil, err
 		}
+		sum = r.digest
 	}
-	r.given = append(r.given, sha256.Sum256(b))
+	r.given = append(r.given, sum)
 	return b, nil
 }
 
@@ -69,8 +71,8 @@ func (r *Reader) Close() error {
 	return nil
 }
 
-// Verify reads all parts and compares their digest. It returns their sums and
-// the last one of them.
+// Verify reads all parts and compares their digest. It returns the sums up to
+// the end of each, and the last part.
 func Verify(parts uint32, digest Sum, load func(n uint32) ([]byte, error)) (sums []Sum, last []byte, ok bool) {
 	sum := sha256.New()
 	for n := range parts {
@@ -79,7 +81,7 @@ func Verify(parts uint32, digest Sum, load func(n uint32) ([]byte, error)) (sums
 			return nil, nil, false
 		}
 		sum.Write(b)
-		sums, last = append(sums, sha256.Sum256(b)), b
+		sums, last = append(sums, Sum(sum.Sum(nil))), b
 	}
 	return sums, last, Sum(sum.Sum(nil)) == digest
 }

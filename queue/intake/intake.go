@@ -13,6 +13,7 @@ import (
 	"quorumta/internal/mail"
 	"quorumta/queue/event"
 	"quorumta/queue/lane"
+	"quorumta/queue/spool"
 )
 
 // Refusal is why a message is not taken. All of them are the sender's 4yz.
@@ -63,10 +64,13 @@ type Intake struct {
 	o      Options
 	meters meters
 	rooms  rooms
+	spool  *spool.Room
 }
 
 // New makes an intake.
-func New(o Options) *Intake { return &Intake{o: o, meters: newMeters(o)} }
+func New(o Options) *Intake {
+	return &Intake{o: o, meters: newMeters(o), spool: spool.NewRoom(o.SpoolDir)}
+}
 
 // meters are the intake's instruments.
 type meters struct {

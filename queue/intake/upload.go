@@ -146,7 +146,7 @@ func (u *Upload) keep(content []byte) {
 			return
 		}
 		u.streamed = true
-		file, err := spool.Create(u.n.o.SpoolDir)
+		file, err := u.n.spool.Create()
 		if err != nil {
 			u.n.o.Log.Warn("a large message cannot turn to another shard if its own fails: check the spool directory",
 				"dir", u.n.o.SpoolDir, "error", err)

@@ -44,6 +44,11 @@ const (
 	// one to the next have each merge rewrite what is queued between them. At
 	// Pebble's 2 MB that took a quarter of a node's time beside a million messages.
 	stateTable = 512 << 10
+	// logTable is the size of the log's youngest tables, in bytes, with what they
+	// refer to: one for each flush. Each takes a file for its keys and one for its
+	// values, and to make a file takes a millisecond of ext4 where many were deleted
+	// just now: at Pebble's 2 MB a fifth of all files that large messages made.
+	logTable = maxMemtable
 )
 
 // Node is what both Pebbles of a node share; every field is needed. The functions
@@ -104,7 +109,9 @@ func (n Node) common(what string) *pebble.Options {
 
 // Log are the options of the Pebble of logs, votes and terms.
 func (n Node) Log() *pebble.Options {
-	return n.common("log")
+	o := n.common("log")
+	o.TargetFileSizes[0] = logTable
+	return o
 }
 
 // State are the options of the Pebble of states: no WAL, and filters, since
