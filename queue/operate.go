@@ -118,6 +118,25 @@ func (q *Queue) Operate(ctx context.Context, act Act, id mail.MessageID, by, why
 	return q.operate(ctx, event.Group{ID: id, Events: events})
 }
 
+// Reroute has a message go to hosts instead of where the routers send it, on
+// record; without hosts the routers have their say again. It fails as Operate
+// does.
+func (q *Queue) Reroute(ctx context.Context, id mail.MessageID, hosts []string, by, why string) error {
+	if err := q.exists(id); err != nil {
+		return err
+	}
+	return q.operate(ctx, event.Group{ID: id, Events: rerouted(hosts, by, why)})
+}
+
+// RerouteAll does so with the chosen messages and returns with how many.
+func (q *Queue) RerouteAll(ctx context.Context, s Selection, hosts []string, by, why string) (int, error) {
+	return q.operateAll(ctx, s, rerouted(hosts, by, why))
+}
+
+func rerouted(hosts []string, by, why string) []event.Event {
+	return []event.Event{&event.Rerouted{By: by, Hosts: hosts, Why: why}}
+}
+
 func (q *Queue) operate(ctx context.Context, g event.Group) error {
 	if err := q.mayPropose(g); err != nil {
 		return err
@@ -158,6 +177,10 @@ func (q *Queue) OperateAll(ctx context.Context, act Act, s Selection, by, why st
 	if err != nil {
 		return 0, err
 	}
+	return q.operateAll(ctx, s, events)
+}
+
+func (q *Queue) operateAll(ctx context.Context, s Selection, events []event.Event) (int, error) {
 	if err := q.mayPropose(event.Group{Events: events}); err != nil {
 		return 0, err
 	}

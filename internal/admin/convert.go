@@ -85,6 +85,9 @@ func flatten(r state.Record, to []string) []api.Event {
 		return each(tried(base, e.Attempt, e.Error), e.Recipients, to)
 	case *event.Warned:
 		return each(base, e.Recipients, to)
+	case *event.Edited:
+		base.By, base.Why = e.By, e.Why
+		return edited(base, e, to)
 	default:
 		return []api.Event{act(base, r.Event, to)}
 	}
@@ -111,7 +114,7 @@ func act(base api.Event, e event.Event, to []string) api.Event {
 	case *event.Bounced:
 		base.By, base.Why = e.By, e.Why
 	case *event.Rerouted:
-		base.By, base.Hosts = e.By, e.Hosts
+		base.By, base.Why, base.Hosts = e.By, e.Why, e.Hosts
 	case *event.Expanded:
 		base.Recipient = address(to, e.Recipient)
 		base.Attempted = &api.Attempted{Router: e.Router}

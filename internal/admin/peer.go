@@ -60,6 +60,7 @@ func login(uid string) string {
 // acting are the procedures that change something.
 var acting = map[string]bool{
 	"/v1/ClusterDrain": true, "/v1/ClusterTransfer": true, "/v1/QueueAct": true, "/v1/QueueResume": true,
+	"/v1/QueueReroute": true, "/v1/QueueEdit": true,
 	"/v1/ClusterToken": true, "/v1/ClusterRemove": true, "/v1/ClusterShards": true,
 	"/v1/ClusterUpgradeFinish": true, "/v1/ClusterSkip": true, "/v1/ClusterBackup": true,
 }

@@ -73,6 +73,8 @@ func (s *Server) Handler() http.Handler {
 	unary(mux, "QueueCount", s.count)
 	unary(mux, "QueueShow", s.show)
 	unary(mux, "QueueAct", s.act)
+	unary(mux, "QueueReroute", s.reroute)
+	unary(mux, "QueueEdit", s.edit)
 	unary(mux, "QueueResume", s.resume)
 	mux.Handle("/v1/Events", connect.NewServerStreamHandler("/v1/Events", s.events, api.ServerOptions()...))
 	return mux
@@ -103,7 +105,7 @@ func coded(err error) error {
 	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrUnsettled), errors.Is(err, queue.ErrDiskFull), errors.Is(err, queue.ErrNoMap),
 		errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrUnknownOutcome), errors.Is(err, cluster.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
 		code = connect.CodeUnavailable
-	case errors.Is(err, queue.ErrStale), errors.Is(err, queue.ErrTooNew):
+	case errors.Is(err, queue.ErrStale), errors.Is(err, queue.ErrTooNew), errors.Is(err, queue.ErrRefused):
 		code = connect.CodeFailedPrecondition
 	}
 	return connect.NewError(code, err)
@@ -220,6 +222,10 @@ func recipients(records []state.Record) []string {
 			for _, into := range e.Into {
 				to = append(to, called(into))
 			}
+		case *event.Edited:
+			for i := range e.Add {
+				to = append(to, e.Add[i].Address.String())
+			}
 		}
 	}
 	return to
@@ -301,7 +307,7 @@ const pages = 10_000
 
 // of are the recipients of the record's message.
 func (b *addressBook) of(ctx context.Context, r state.Record) []string {
-	if to, ok := b.known[r.ID]; ok && r.Event.Kind() != event.KindExpanded {
+	if to, ok := b.known[r.ID]; ok && r.Event.Kind() != event.KindExpanded && r.Event.Kind() != event.KindEdited {
 		return to
 	}
 	if len(b.known) >= pages {

@@ -273,7 +273,7 @@ func TestDecodeRefuses(t *testing.T) {
 		want error
 		says string
 	}{
-		{"unknown kind", event(in(26, nil)), ErrUnknownKind, "event 26"},
+		{"unknown kind", event(in(27, nil)), ErrUnknownKind, "event 27"},
 		{"kind 0", event(nil), ErrUnknownKind, "event 0"},
 		{"huge kind", event(in(1<<20, nil)), ErrUnknownKind, ""},
 		{"two kinds", event(join(in(14, nil), in(15, nil))), codec.ErrMalformed, "field 15"},
@@ -341,7 +341,7 @@ func TestKindNames(t *testing.T) {
 	if got := KindDoubted.String(); got != "in_doubt" {
 		t.Errorf("doubted is called %q", got)
 	}
-	for _, k := range []Kind{0, 26, 255} {
+	for _, k := range []Kind{0, 27, 255} {
 		if k.String() != "unknown" {
 			t.Errorf("kind %d is called %q", k, k)
 		}
@@ -355,7 +355,7 @@ func TestKindsHaveTheirLevel(t *testing.T) {
 		switch k {
 		case KindSuspended, KindResumed:
 			want = 2
-		case KindExpanded, KindNoted, KindUnnoted:
+		case KindExpanded, KindNoted, KindUnnoted, KindEdited:
 			want = 3
 		}
 		if k.Level() != want || want > Newest {

@@ -37,6 +37,7 @@ const (
 	KindResumed   Kind = 23
 	KindNoted     Kind = 24
 	KindUnnoted   Kind = 25
+	KindEdited    Kind = 26
 )
 
 // Event is one of the structs of this package, by value in no pointer form:
@@ -318,10 +319,33 @@ type Bounced struct {
 	Why string
 }
 
-// Rerouted sends the open recipients to the named hosts instead.
+// Rerouted sends the open recipients to the named hosts instead; without any
+// the routers have their say again. Why is of level 3.
 type Rerouted struct {
 	By    string
 	Hosts []string
+	Why   string
+}
+
+// Edited changes who gets a message, by an operator's will. (Level 3.)
+type Edited struct {
+	By  string
+	Why string
+	// Drop are open recipients that end here, without a report.
+	Drop []uint32
+	// Add are those that come.
+	Add []Addition
+	// Count is how many recipients the message has: with another number the
+	// event is refused, for somebody else has changed them.
+	Count uint32
+}
+
+// Addition is a recipient that an operator adds.
+type Addition struct {
+	mail.Recipient
+	// Instead is one more than the index of the pending recipient in whose place
+	// it comes; 0 for one more. Those in the place of one follow each other.
+	Instead uint32
 }
 
 // Pruned forgets the history of messages that ended on a day.
@@ -460,6 +484,9 @@ func (*Suspended) Kind() Kind { return KindSuspended }
 
 // Kind implements Event.
 func (*Resumed) Kind() Kind { return KindResumed }
+
+// Kind implements Event.
+func (*Edited) Kind() Kind { return KindEdited }
 
 // Kind implements Event.
 func (*Noted) Kind() Kind { return KindNoted }

@@ -122,6 +122,7 @@ func (e *Bounced) fields(f *codec.Fields) {
 func (e *Rerouted) fields(f *codec.Fields) {
 	codec.String(f, 1, &e.By)
 	codec.Strings(f, 2, &e.Hosts)
+	codec.String(f, 3, &e.Why)
 }
 
 func (e *Pruned) fields(f *codec.Fields) { f.Uint32(1, &e.Day) }
@@ -152,6 +153,14 @@ func (e *Unnoted) fields(f *codec.Fields) {
 	f.Time(2, &e.Until)
 	codec.String(f, 3, &e.By)
 	codec.String(f, 4, &e.Why)
+}
+
+func (e *Edited) fields(f *codec.Fields) {
+	codec.String(f, 1, &e.By)
+	codec.String(f, 2, &e.Why)
+	f.Uint32s(3, &e.Drop)
+	codec.List(f, 4, &e.Add, describeAddition)
+	f.Uint32(5, &e.Count)
 }
 
 // DescribeProcess describes a process for the codec.
@@ -223,6 +232,11 @@ func describeChild(f *codec.Fields, c *Child) {
 	DescribeRecipient(f, &c.Recipient)
 	codec.String(f, 4, &c.Item)
 	f.Bool(5, &c.Apart)
+}
+
+func describeAddition(f *codec.Fields, a *Addition) {
+	DescribeRecipient(f, &a.Recipient)
+	f.Uint32(4, &a.Instead)
 }
 
 // DescribeHandling describes what routers have said for the codec.

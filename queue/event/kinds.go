@@ -30,6 +30,7 @@ var kinds = [...]struct {
 	KindResumed:   {"resumed", func() Event { return new(Resumed) }},
 	KindNoted:     {"noted", func() Event { return new(Noted) }},
 	KindUnnoted:   {"unnoted", func() Event { return new(Unnoted) }},
+	KindEdited:    {"edited", func() Event { return new(Edited) }},
 }
 
 // String is the kind's name as operators see it: "accepted", "in_doubt".
@@ -64,6 +65,9 @@ func (k Kind) Level() int {
 func LevelOf(e Event) int {
 	if a, ok := e.(*Accepted); ok && (a.Envelope.RequireTLS || a.Envelope.TLSOptional) {
 		return max(3, a.Kind().Level())
+	}
+	if r, ok := e.(*Rerouted); ok && r.Why != "" {
+		return 3
 	}
 	return e.Kind().Level()
 }

@@ -151,6 +151,8 @@ func (o *Office) note(g event.Group, r state.Result) {
 			log().Info("retried", "by", ev.By)
 		case *event.Removed:
 			log().Info("removed", "by", ev.By, "why", ev.Why)
+		case *event.Edited:
+			log().Info("edited", "dropped", len(ev.Drop), "added", len(ev.Add), "by", ev.By, "why", ev.Why)
 		case *event.Swept:
 			log().Info("swept", "uploads", ev.IDs)
 		case *event.Pruned:

@@ -291,6 +291,8 @@ func (h *historian) event(m *Message) event.Event {
 		&event.Removed{By: "op"},
 		&event.Bounced{By: "op"},
 		&event.Rerouted{By: "op", Hosts: []string{"h"}},
+		&event.Edited{By: "op", Drop: list, Count: uint32(recipients)},
+		&event.Edited{By: "op", Add: []event.Addition{{Instead: list[0] + 1}, {}}, Count: uint32(recipients)},
 	}
 	return events[rapid.IntRange(0, len(events)-1).Draw(h.t, "event")]
 }

@@ -40,6 +40,8 @@ func (d *draft) apply(e event.Event) Result {
 		return d.discard(Bounced)
 	case *event.Resumed:
 		return d.resume()
+	case *event.Edited:
+		return d.edit(e)
 	case *event.Rerouted:
 		d.st.hosts = e.Hosts
 		return Applied
@@ -183,6 +185,41 @@ func (d *draft) expand(e *event.Expanded) Result {
 			Recipient: into.Recipient, Due: d.at,
 			Origin: roster.Origin{Parent: e.Recipient + 1, Item: into.Item, Apart: into.Apart},
 		})
+	}
+	return Applied
+}
+
+// edit ends and adds recipients, all or none.
+func (d *draft) edit(e *event.Edited) Result {
+	switch {
+	case len(e.Drop)+len(e.Add) == 0:
+		return Malformed
+	case e.Count != d.st.roster.Count():
+		return Stale
+	}
+	for _, n := range e.Drop {
+		r, ok := d.st.roster.At(n)
+		switch {
+		case !ok:
+			return Malformed
+		case !r.Phase.Open():
+			return Stale
+		}
+		r.Close(Removed)
+	}
+	for i := range e.Add {
+		a := &e.Add[i]
+		if again := i > 0 && e.Add[i-1].Instead == a.Instead; a.Instead > 0 && !again {
+			r, ok := d.st.roster.At(a.Instead - 1)
+			switch {
+			case !ok || a.Instead > e.Count:
+				return Malformed
+			case r.Phase != Pending:
+				return Stale
+			}
+			r.Close(Expanded)
+		}
+		d.st.roster.Add(Recipient{Recipient: a.Recipient, Due: d.at, Origin: roster.Origin{Parent: a.Instead}})
 	}
 	return Applied
 }

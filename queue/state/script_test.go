@@ -182,7 +182,7 @@ func (s *script) event(id mail.MessageID, words []string) event.Event {
 		"rerouted": &event.Rerouted{}, "bounced": &event.Bounced{}, "pruned": &event.Pruned{},
 		"swept": &event.Swept{}, "retried": &event.Retried{}, "renewed": &event.Renewed{},
 		"suspended": &event.Suspended{}, "resumed": &event.Resumed{},
-		"noted": &event.Noted{}, "unnoted": &event.Unnoted{},
+		"edited": &event.Edited{}, "noted": &event.Noted{}, "unnoted": &event.Unnoted{},
 	}[words[0]]
 	if !ok {
 		s.t.Fatalf("%s: no event is called %q", s.line, words[0])
@@ -207,6 +207,15 @@ func (s *script) set(e reflect.Value, key, value string) {
 		}
 		if a, ok := e.Addr().Interface().(*event.Accepted); ok {
 			a.Envelope.Recipients = list
+			return
+		}
+		if x, ok := e.Addr().Interface().(*event.Edited); ok {
+			for _, r := range list {
+				name, instead, _ := strings.Cut(r.Address.Local, "@")
+				n, _ := strconv.Atoi(instead)
+				r.Address.Local = name
+				x.Add = append(x.Add, event.Addition{Recipient: r, Instead: uint32(n)})
+			}
 			return
 		}
 		x := e.Addr().Interface().(*event.Expanded)

@@ -29,6 +29,22 @@ func (c *chosen) act(ctx context.Context, s console.Streams, act api.Act) error 
 
 // actOn is act on the selection.
 func (c *chosen) actOn(ctx context.Context, s console.Streams, act api.Act, sel api.Selection) error {
+	name := string(act)
+	if act == api.ActResume {
+		name = string(api.ActRelease) // as the command is called
+	}
+	return c.each(s, name, sel, func(client *api.Client, id mail.MessageID) (int, error) {
+		q := api.ActRequest{Act: act, ID: id, By: console.Whoami(), Why: c.Why}
+		if id == "" {
+			q.Selection, q.All = sel, c.All
+		}
+		return client.Act(ctx, q)
+	})
+}
+
+// each calls act for each message that was named, or once without an id for the
+// selection, and says to how many it was done.
+func (c *chosen) each(s console.Streams, name string, sel api.Selection, act func(*api.Client, mail.MessageID) (int, error)) error {
 	if len(c.IDs) == 0 && sel == (api.Selection{}) && !c.All {
 		return console.UsageError{Text: "name messages, choose them by flags, or say --all"}
 	}
@@ -50,12 +66,12 @@ func (c *chosen) actOn(ctx context.Context, s console.Streams, act api.Act, sel 
 	defer client.Close()
 	total := 0
 	if len(ids) == 0 {
-		total, err = client.Act(ctx, api.ActRequest{Act: act, Selection: sel, All: c.All, By: console.Whoami(), Why: c.Why})
+		total, err = act(client, "")
 	}
 	for _, id := range ids {
 		if err == nil {
 			var n int
-			n, err = client.Act(ctx, api.ActRequest{Act: act, ID: id, By: console.Whoami(), Why: c.Why})
+			n, err = act(client, id)
 			total += n
 			if err != nil {
 				err = fmt.Errorf("%s: %w", id, err)
@@ -68,10 +84,7 @@ func (c *chosen) actOn(ctx context.Context, s console.Streams, act api.Act, sel 
 		}
 		return err
 	}
-	if act == api.ActResume {
-		act = api.ActRelease // as the command is called
-	}
-	fmt.Fprintf(s.Out, "%s: %d messages\n", act, total)
+	fmt.Fprintf(s.Out, "%s: %d messages\n", name, total)
 	return err
 }
 

@@ -25,6 +25,8 @@ type Commands struct {
 	Release releaseCmd `cmd:"" help:"End a hold."`
 	Retry   retryCmd   `cmd:"" help:"Try messages now."`
 	Remove  removeCmd  `cmd:"" help:"End messages without a report."`
+	Reroute rerouteCmd `cmd:"" help:"Send messages to other hosts than the routers do."`
+	Edit    editCmd    `cmd:"" help:"Change who gets a message."`
 }
 
 // selection are the flags that choose messages.

@@ -136,6 +136,21 @@ func (c *Client) Act(ctx context.Context, q ActRequest) (int, error) {
 	return done.Count, nil
 }
 
+// Reroute names the hosts of messages and returns of how many.
+func (c *Client) Reroute(ctx context.Context, q RerouteRequest) (int, error) {
+	done, err := call[RerouteRequest, Done](ctx, c, "QueueReroute", &q)
+	if err != nil {
+		return 0, err
+	}
+	return done.Count, nil
+}
+
+// Edit changes the recipients of a message.
+func (c *Client) Edit(ctx context.Context, q EditRequest) error {
+	_, err := call[EditRequest, Done](ctx, c, "QueueEdit", &q)
+	return err
+}
+
 // Resume lets everything go on that waits because it was restored.
 func (c *Client) Resume(ctx context.Context, by string) error {
 	_, err := call[ResumeRequest, Done](ctx, c, "QueueResume", &ResumeRequest{By: by})

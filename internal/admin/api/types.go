@@ -355,6 +355,36 @@ type ActRequest struct {
 	Why string `json:"why,omitempty"`
 }
 
+// RerouteRequest asks that one message or, without ID, the chosen go to hosts
+// instead of where the routers send them; without hosts that the routers have
+// their say again.
+type RerouteRequest struct {
+	ID mail.MessageID `json:"id,omitempty"`
+	Selection
+	All   bool     `json:"all,omitempty"`
+	Hosts []string `json:"hosts,omitempty"`
+	By    string   `json:"by"`
+	Why   string   `json:"why,omitempty"`
+}
+
+// EditRequest asks for other recipients of a message.
+type EditRequest struct {
+	ID mail.MessageID `json:"id"`
+	// Drop are recipients that get nothing any more, Add those that get the
+	// message as well.
+	Drop    []string      `json:"drop,omitempty"`
+	Add     []string      `json:"add,omitempty"`
+	Replace []Replacement `json:"replace,omitempty"`
+	By      string        `json:"by"`
+	Why     string        `json:"why,omitempty"`
+}
+
+// Replacement is an address in the place of another.
+type Replacement struct {
+	Old string `json:"old"`
+	New string `json:"new"`
+}
+
 // ResumeRequest asks that everything goes on that waits because it was
 // restored.
 type ResumeRequest struct {
