@@ -28,6 +28,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"quorumta/bench/fairness"
 	"quorumta/bench/limits"
 )
 
@@ -41,7 +42,8 @@ type cli struct {
 	Members  membersCmd  `cmd:"" help:"Have nodes join and leave while mail flows."`
 	Rejoin   rejoinCmd   `cmd:"" help:"Wipe a node under full load and see what taking it back costs."`
 
-	Limits limits.Command `cmd:"" help:"Whether a limit of the cluster holds while its leads move."`
+	Fairness fairness.Command `cmd:"" help:"Whether a dead site, a slow one, or a mailing keeps other mail from going."`
+	Limits   limits.Command   `cmd:"" help:"Whether a limit of the cluster holds while its leads move."`
 
 	figures
 }

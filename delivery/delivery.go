@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -13,11 +14,13 @@ import (
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/semaphore"
 
+	"quorumta/delivery/clerk"
 	"quorumta/delivery/crew"
 	"quorumta/delivery/dsn"
 	"quorumta/delivery/gate"
 	"quorumta/delivery/limit"
 	"quorumta/delivery/memory"
+	"quorumta/delivery/meters"
 	"quorumta/delivery/outgoing"
 	"quorumta/delivery/own"
 	"quorumta/delivery/retry"
@@ -170,12 +173,10 @@ type Deliverer struct {
 	sites   *site.Set
 	memory  recollection
 	window  *window.Window
-	meters  *meters
+	meters  *meters.Meters
 	offices offices
-	// routing bounds how many messages are routed at once, gate how many of
-	// them for one domain: its DNS may be slow.
-	routing *semaphore.Weighted
-	gate    *gate.Gate
+	clerk   *clerk.Clerk
+	bounds
 
 	// work ends when what is in flight must be given up, records when outcomes
 	// must.
@@ -196,8 +197,7 @@ func New(o Options) (*Deliverer, error) {
 		window: window.New(window.Limits{
 			Jobs: o.Limits.Window, Connections: o.Limits.Connections, Patience: o.Limits.Patience, Pressed: o.Pressed,
 		}, o.Now),
-		routing: semaphore.NewWeighted(int64(o.Limits.Routing)),
-		gate:    gate.New(max(1, o.Limits.Routing/16)),
+		bounds: bounds{semaphore.NewWeighted(int64(o.Limits.Routing)), gate.New(max(1, o.Limits.Routing/16))},
 	}
 	d.memory.Book = o.Memory
 	d.memory.OnBack(d.back)
@@ -205,10 +205,33 @@ func New(o Options) (*Deliverer, error) {
 	d.work, d.giveUp = context.WithCancel(context.Background())
 	d.records, d.forget = context.WithCancel(context.Background())
 	var err error
-	if d.meters, err = newMeters(o.Meter, d.window, &d.offices.paused, d.memory.Len); err != nil {
+	d.meters, err = meters.New(o.Meter)
+	if err = errors.Join(err, observe(o.Meter, d.window, &d.offices.paused, d.memory.Len)); err != nil {
 		return nil, err
 	}
+	d.clerk = clerk.New(clerk.Options{
+		Each: o.Queue.EachNote, Changed: o.Queue.NotesChanged, Note: o.Queue.Note, Known: o.Queue.NotesKnown,
+		Changes: func() {
+			d.sites.SetLessons(d.clerk.Lessons)
+			d.window.Unpark()
+		},
+		Spawn: func(f func(context.Context)) { d.recorders.Go(func() { f(d.records) }) },
+		Now:   o.Now, Log: o.Log, Lessons: d.meters.Lessons,
+	})
 	return d, nil
+}
+
+// bounds limit routing: how many messages at once, and how many of them for one
+// domain, whose DNS may be slow.
+type bounds struct {
+	routing *semaphore.Weighted
+	gate    *gate.Gate
+}
+
+// Sites lists the sites that are remembered, in no order, how many jobs wait for
+// each, by its key, and who knows which have to wait.
+func (d *Deliverer) Sites() ([]*site.Site, map[string]int, *clerk.Clerk) {
+	return d.sites.All(), d.window.Waiting(), d.clerk
 }
 
 // SetRules exchanges the rules. An attempt that has begun goes on to where it
@@ -234,6 +257,7 @@ func (d *Deliverer) Run(ctx context.Context) error {
 		chores.Go(func() { d.o.Own.Run(choring) })
 	}
 	chores.Go(func() { d.memory.Run(choring) })
+	chores.Go(func() { d.clerk.Run(choring) })
 	err := d.o.Queue.Offices(ctx, d.serve)
 
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.o.Limits.Drain)

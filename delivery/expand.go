@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"quorumta/delivery/expand"
+	"quorumta/delivery/meters"
 	"quorumta/delivery/outcome"
 	"quorumta/internal/mail"
 	"quorumta/queue"
@@ -65,7 +66,7 @@ func (d *Deliverer) expandOne(a *attempt, m *state.Message, e *expanded) (done b
 	if open && now.Recipients[e.n].Phase != state.Expanded {
 		return true, nil // an earlier office was faster: what is missing comes now
 	}
-	d.meters.settled(d.records, counted{outcome: "expanded"})
+	d.meters.Settled(d.records, meters.By{Outcome: "expanded"})
 	d.o.Log.LogAttrs(d.records, slog.LevelInfo, "expanded",
 		slog.String("id", string(id)),
 		slog.String("from", m.Accepted.Envelope.From.String()),

@@ -1,11 +1,15 @@
 package delivery
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"quorumta/delivery/clerk"
 	"quorumta/delivery/memory"
+	"quorumta/delivery/order"
 	"quorumta/delivery/outcome"
 	"quorumta/delivery/retry"
 	"quorumta/delivery/site"
@@ -34,6 +38,7 @@ type Waiting struct {
 // What a recipient waits for.
 const (
 	ForRelease = "release"    // somebody holds the message, or it was restored
+	ForOrder   = "order"      // an operator, or what a server has answered, has its mail wait
 	ForAnswer  = "answer"     // an attempt is under way
 	ForRouting = "routing"    // the routers are asked
 	ForSite    = "site"       // its site rests, or is being probed
@@ -55,7 +60,9 @@ func (d *Deliverer) Explain(id mail.MessageID) (all []Waiting, ok bool) {
 			return nil, false
 		}
 		x := explanation{d: d, q: q, m: m}
-		x.jobs, x.routing = d.window.Where(window.Key{Office: window.Office{Shard: q.Shard(), Term: q.Term()}, ID: id})
+		key := window.Key{Office: window.Office{Shard: q.Shard(), Term: q.Term()}, ID: id}
+		x.jobs, x.routing = d.window.Where(key)
+		x.parked = d.window.Parked(key)
 		for i := range m.Recipients {
 			if m.Recipients[i].Phase.Open() {
 				all = append(all, x.of(uint32(i)))
@@ -73,6 +80,7 @@ type explanation struct {
 	m       *state.Message
 	jobs    []*window.Job
 	routing bool
+	parked  *site.Site // by an order about it
 }
 
 func (x *explanation) of(n uint32) Waiting {
@@ -87,6 +95,7 @@ func (x *explanation) of(n uint32) Waiting {
 		w.For, w.Why = ForRelease, "restored from a backup"
 	case r.Phase == state.InFlight:
 		w.For = ForAnswer
+	case x.ordered(&w, job):
 	case job >= 0:
 		x.inLane(&w, x.jobs[job].Lane.Site)
 	case r.Due.After(now):
@@ -98,6 +107,32 @@ func (x *explanation) of(n uint32) Waiting {
 		w.For = ForSweep
 	}
 	return w
+}
+
+// ordered says by what order a recipient waits, if it does.
+func (x *explanation) ordered(w *Waiting, job int) bool {
+	var s clerk.Site
+	switch {
+	case job >= 0:
+		s = x.jobs[job].Lane.Site
+	case x.parked != nil:
+		s = x.parked
+	}
+	key := x.d.clerk.By(x.m, w.Recipient, s)
+	if key == "" {
+		return false
+	}
+	w.For, w.Why = ForOrder, key
+	n, _ := x.d.o.Queue.Noted(key)
+	w.Until = n.Until
+	if subject, name, ok := order.Parse(key); ok {
+		w.Why = fmt.Sprintf("%s %s is suspended by %s: %s", subject, name, n.By, n.Why)
+	}
+	var l order.Lesson
+	if strings.HasPrefix(key, order.Lessons) && json.Unmarshal([]byte(n.Value), &l) == nil {
+		w.Why = fmt.Sprintf("rule %s suspends the site for its answer %s", l.Rule, l.Reply)
+	}
+	return true
 }
 
 // planned fills in what the retry rules said of the last failure.

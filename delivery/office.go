@@ -66,6 +66,7 @@ const (
 // While the office may not deliver, it is as if there were none: what has found
 // no room is found again in the index.
 func (d *Deliverer) serve(ctx context.Context, q *queue.Office) {
+	d.clerk.Wait(ctx) // what an operator has suspended must not go
 	d.await(ctx, q, true, 0)
 	for ctx.Err() == nil {
 		d.tenure(ctx, q)

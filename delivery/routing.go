@@ -203,10 +203,13 @@ func unrouted(n uint32, decision *route.Decision) outcome.Verdict {
 // into the lanes of their sites. What goes nowhere is settled at once. It reports
 // whether others have come in the place of some.
 func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message, due []uint32, read time.Time) (expanded bool) {
+	asked := len(due)
+	due = d.clerk.Free(m, due)
 	all := d.routeAll(ctx, m, due)
 	if ctx.Err() != nil {
 		return false
 	}
+	waiting := asked - len(due)
 	q := d.offices.get(key.Office)
 	if q != nil {
 		for _, e := range all.ended {
@@ -220,9 +223,15 @@ func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message,
 		expanded = d.expandAll(q, m, all.expanded)
 	}
 	sender := m.Accepted.Envelope.From.String()
+	var ordered *site.Site
 	for i := range all.groups {
 		g := &all.groups[i]
 		s := d.site(*g, m)
+		if d.clerk.Waits(s) {
+			ordered = s
+			waiting += len(g.recipients)
+			continue
+		}
 		if q != nil {
 			g.recipients = d.spare(q, m, *g)
 		}
@@ -242,6 +251,9 @@ func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message,
 			}
 			list = list[n:]
 		}
+	}
+	if waiting == asked {
+		d.window.Park(key, ordered)
 	}
 	return expanded
 }

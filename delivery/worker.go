@@ -57,7 +57,11 @@ func (w *worker) run() {
 		if j == nil {
 			break
 		}
-		if !w.mayGo(j) || !w.carryOut(j) {
+		if !w.lane.Site.Await(w.d.work, len(j.Recipients), w.d.o.Limits.Idle) {
+			w.d.window.Requeue(j) // it waits on without a connection
+			break
+		}
+		if !w.carryOut(j) {
 			break
 		}
 		wait = 0
@@ -66,26 +70,6 @@ func (w *worker) run() {
 		}
 	}
 	w.leave()
-}
-
-// mayGo waits until the site's rate lets the job go. Where that takes longer than
-// a connection is kept for, the job waits on without one, and so without this
-// worker.
-func (w *worker) mayGo(j *window.Job) bool {
-	wait, ok := w.lane.Site.Take(len(j.Recipients), w.d.o.Limits.Idle)
-	if ok && wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-w.d.work.Done():
-			ok = false
-		}
-	}
-	if !ok {
-		w.d.window.Requeue(j)
-	}
-	return ok
 }
 
 // leave ends the connection, if there is one.
@@ -104,7 +88,10 @@ func (w *worker) carryOut(j *window.Job) bool {
 		plan = nil
 	}
 	a := w.d.attempt(j, plan)
-	if a == nil || !w.d.patient(a.office) {
+	if a != nil {
+		a.recipients = w.d.clerk.Free(a.Message, a.recipients)
+	}
+	if a == nil || len(a.recipients) == 0 || w.d.clerk.Waits(w.lane.Site) || !w.d.patient(a.office) {
 		w.d.window.Done(j, time.Time{})
 		return true
 	}
@@ -221,7 +208,7 @@ func ourCause(err error) outcome.Cause {
 func (w *worker) connect(ctx context.Context, a *attempt, j *window.Job) bool {
 	conn, failure := w.lane.Site.Connect(ctx, a.policy)
 	if failure == nil {
-		w.d.meters.connected(true)
+		w.d.meters.Connected(true)
 		w.conn, w.carried = conn, 0
 		peer := conn.Peer()
 		for _, key := range a.peer(peer.Host, peer.IP) {
@@ -234,10 +221,10 @@ func (w *worker) connect(ctx context.Context, a *attempt, j *window.Job) bool {
 	case w.d.work.Err() != nil:
 		what = outcome.Returned
 	case failure.Final:
-		w.d.meters.connected(false)
+		w.d.meters.Connected(false)
 		what = outcome.Failed
 	default:
-		w.d.meters.connected(false)
+		w.d.meters.Connected(false)
 		if !w.lane.Site.Refused(*failure) {
 			what = outcome.Returned
 		}
@@ -248,6 +235,7 @@ func (w *worker) connect(ctx context.Context, a *attempt, j *window.Job) bool {
 	}
 	trace.SpanFromContext(ctx).SetStatus(codes.Error, failure.Reply.Text)
 	if what == outcome.Returned && !a.begun {
+		w.d.clerk.Heed(w.lane.Site, failure.Reply)
 		w.d.window.Requeue(j)
 		return false
 	}
@@ -284,7 +272,7 @@ func (w *worker) send(ctx context.Context, a *attempt) (transport.Result, error)
 		return w.unprepared(ctx, a, err)
 	}
 	defer a.form.Close()
-	w.d.meters.signed(a.form.Signatures)
+	w.d.meters.Signed(a.form.Signatures)
 	if a.form.BrokenChain != nil {
 		w.d.o.Log.InfoContext(ctx, "the ARC chain of a message does not hold: sealed as such", "id", a.Message.Accepted.ID, "error", a.form.BrokenChain)
 	}
@@ -364,6 +352,7 @@ func (w *worker) learn(err error, failure site.Failure, res transport.Result) {
 
 // settle puts the verdicts on record while the worker goes on.
 func (w *worker) settle(a *attempt, j *window.Job, verdicts []outcome.Verdict) {
+	w.d.clerk.Heed(w.lane.Site, outcome.Refusals(verdicts)...)
 	w.d.recorders.Go(func() {
 		again := w.d.record(a, verdicts)
 		if a.begun {

@@ -54,9 +54,20 @@ func (q *Queue) Unnote(ctx context.Context, key, by, why string) error {
 // knows them. It asks nobody.
 func (q *Queue) Notes(prefix string) []Note { return q.notes.List(prefix) }
 
+// EachNote calls f for what Notes lists.
+func (q *Queue) EachNote(prefix string, f func(key, value string, until time.Time)) {
+	for _, n := range q.notes.List(prefix) {
+		f(n.Key, n.Value, n.Until)
+	}
+}
+
 // Noted is the note under the key. It asks nobody.
 func (q *Queue) Noted(key string) (Note, bool) { return q.notes.Get(key) }
 
 // NotesChanged returns a channel that is closed when notes have changed since
 // the call; that time ends one is no change.
 func (q *Queue) NotesChanged() <-chan struct{} { return q.notes.Changed() }
+
+// NotesKnown reports whether this node knows all notes that were on record when it
+// started, from the leaders of their homes.
+func (q *Queue) NotesKnown() bool { return q.notes.Known() }

@@ -14,6 +14,7 @@ import (
 	"quorumta/cmd/quorumta/clustering"
 	"quorumta/cmd/quorumta/console"
 	"quorumta/cmd/quorumta/messages"
+	"quorumta/cmd/quorumta/sites"
 	"quorumta/cmd/quorumta/trial"
 )
 
@@ -24,6 +25,7 @@ type cli struct {
 	Check   checkCmd            `cmd:"" help:"Read a configuration over: file:line:column: what, hint."`
 	Cluster clustering.Commands `cmd:"" help:"The cluster's life."`
 	Queue   messages.Commands   `cmd:"" help:"Messages, one or by selection."`
+	Site    sites.Commands      `cmd:"" help:"Where mail goes, and what of it is to wait."`
 	Test    trial.Commands      `cmd:"" help:"What would happen to mail, and why."`
 	Events  messages.Events     `cmd:"" help:"The history, one JSON object a line."`
 	Recover recoverCmd          `cmd:"" help:"Make a survivor of a lost majority a cluster of its own."`

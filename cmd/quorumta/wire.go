@@ -61,6 +61,7 @@ func (n *node) wire() error {
 	if err := n.wireDelivery(); err != nil {
 		return err
 	}
+	n.offerSites()
 	n.wireExplain()
 	return n.wireSMTP()
 }

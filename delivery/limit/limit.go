@@ -21,6 +21,32 @@ type Rule struct {
 	MessagesPerMinute, MessagesPerHour, RecipientsPerMinute int
 	// MessagesPerConnection and RecipientsPerMessage are the most of each.
 	MessagesPerConnection, RecipientsPerMessage int
+	// Patterns say what follows from servers' answers.
+	Patterns []Pattern
+}
+
+// Eased is the rule for a site of which it was learnt that it takes no more than
+// so many connections, or only a part of what it is allowed; 0: nothing was.
+// usual is how many connections a node opens to a site without a rule.
+func (r Rule) Eased(connections int, factor float64, usual int) *Rule {
+	if factor > 0 && factor < 1 {
+		part := func(n int) int {
+			if n == 0 {
+				return 0
+			}
+			return max(1, int(float64(n)*factor))
+		}
+		if r.Connections == 0 && !r.Rated() {
+			r.Connections = usual
+		}
+		r.Connections, r.PerNode = part(r.Connections), part(r.PerNode)
+		r.MessagesPerMinute, r.MessagesPerHour = part(r.MessagesPerMinute), part(r.MessagesPerHour)
+		r.RecipientsPerMinute = part(r.RecipientsPerMinute)
+	}
+	if connections > 0 && (r.Connections == 0 || connections < r.Connections) {
+		r.Connections = connections
+	}
+	return &r
 }
 
 // Shared reports whether the nodes have to share something.

@@ -157,3 +157,14 @@ func refusedLate(r mail.Reply) Verdict {
 	}
 	return v
 }
+
+// Refusals are the replies of those that were not delivered.
+func Refusals(verdicts []Verdict) []mail.Reply {
+	var replies []mail.Reply
+	for i := range verdicts {
+		if verdicts[i].What != Delivered {
+			replies = append(replies, verdicts[i].Reply)
+		}
+	}
+	return replies
+}

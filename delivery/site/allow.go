@@ -1,12 +1,15 @@
 package site
 
 import (
+	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"quorumta/delivery/limit"
 	"quorumta/delivery/route"
+	"quorumta/internal/mail"
 )
 
 // Permit is what this node holds of a limit that the cluster shares. It is
@@ -24,22 +27,46 @@ type Permit interface {
 	Rates() (share float64, nodes int)
 }
 
-// rules are what the operator allows, as they were set.
-type rules struct{ find limit.Rules }
+// rules are what the operator allows, and what was learnt, as they were set.
+type rules struct {
+	find    limit.Rules
+	lessons Lessons
+}
+
+// Lessons tells what was learnt of a site by its key: the most connections that
+// it takes, and the part of what it is allowed; 0: nothing of that.
+type Lessons func(key string) (connections int, factor float64)
 
 // SetRules exchanges what the operator allows sites; nil: there are no rules.
 // A site is judged anew when mail is routed to it next.
-func (s *Set) SetRules(find limit.Rules) { s.rules.Store(&rules{find}) }
+func (s *Set) SetRules(find limit.Rules) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rules.Store(&rules{find, s.rules.Load().lessons})
+}
+
+// SetLessons exchanges what was learnt, as SetRules; nil: nothing was.
+func (s *Set) SetLessons(lessons Lessons) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rules.Store(&rules{s.rules.Load().find, lessons})
+}
 
 // allowance is what a rule says of a site, or of an address that mail leaves
 // from: all sites with the same key share it.
 type allowance struct {
-	rule   *limit.Rule
-	permit Permit // nil where the rule shares nothing, or there is no cluster
-	pace   limit.Pace
+	terms atomic.Pointer[terms]
+	pace  limit.Pace
 
 	mu     sync.Mutex
 	active int // connections
+}
+
+// terms are a rule, and what this node holds of what it shares: nil where it
+// shares nothing, or there is no cluster.
+type terms struct {
+	rule   *limit.Rule
+	permit Permit
 }
 
 // allowances are those of one site.
@@ -60,15 +87,24 @@ func (s *Site) judgeLocked(origin Origin) {
 		p.Key = strings.TrimSuffix(key, w.Key)
 		p.Address = source(s.target)
 	}
+	var site, address *limit.Rule
+	if now.find != nil {
+		site, address = now.find(p)
+	}
+	if now.lessons != nil {
+		if connections, factor := now.lessons(s.key); connections > 0 || factor > 0 {
+			if site == nil {
+				site = &limit.Rule{}
+			}
+			site = site.Eased(connections, factor, s.mostLocked())
+		}
+	}
 	var found allowances
-	if now != nil && now.find != nil {
-		site, address := now.find(p)
-		if site != nil {
-			found = append(found, s.set.allowanceLocked("site/"+p.Key, site))
-		}
-		if address != nil && p.Address != "" {
-			found = append(found, s.set.allowanceLocked("address/"+p.Address, address))
-		}
+	if site != nil {
+		found = append(found, s.set.allowanceLocked("site/"+p.Key, site))
+	}
+	if address != nil && p.Address != "" {
+		found = append(found, s.set.allowanceLocked("address/"+p.Address, address))
 	}
 	s.allow.Store(&found)
 	if len(found) == 0 {
@@ -90,19 +126,19 @@ func source(t route.Target) string {
 	return ""
 }
 
-// allowanceLocked is what is known under the key, by the rule. One whose rule has
-// changed keeps its connections, which End gives back.
+// allowanceLocked is what is known under the key, by the rule from now on.
 func (s *Set) allowanceLocked(key string, rule *limit.Rule) *allowance {
 	a := s.allowed[key]
-	if a != nil && *a.rule == *rule {
-		return a
+	if a == nil {
+		a = &allowance{}
+		s.allowed[key] = a
 	}
-	next := &allowance{rule: rule}
+	t := &terms{rule: rule}
 	if rule.Shared() && s.o.Permit != nil {
-		next.permit = s.o.Permit(key, rule.Connections)
+		t.permit = s.o.Permit(key, rule.Connections)
 	}
-	s.allowed[key] = next
-	return next
+	a.terms.Store(t)
+	return a
 }
 
 // names are those of the hosts, each once.
@@ -119,10 +155,19 @@ func names(hosts []route.Host) []string {
 // soon is how long a message that is let go may still have to wait.
 const soon = 250 * time.Millisecond
 
+// want tells that there is mail: others may have what nobody wants.
+func (l allowances) want() {
+	for _, a := range l {
+		if t := a.terms.Load(); t.rule.Rated() {
+			t.part()
+		}
+	}
+}
+
 // begin asks for one more connection, of so many that the site would take.
 func (l allowances) begin(wanted int, now time.Time) bool {
 	for _, a := range l {
-		if a.rule.Rated() && !a.pace.Ready(a.rule, a.part(), now, soon) {
+		if t := a.terms.Load(); t.rule.Rated() && !a.pace.Ready(t.rule, t.part(), now, soon) {
 			return false
 		}
 	}
@@ -138,7 +183,8 @@ func (l allowances) begin(wanted int, now time.Time) bool {
 func (a *allowance) begin(wanted int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, most := range []int{a.rule.PerNode, a.rule.Connections} {
+	t := a.terms.Load()
+	for _, most := range []int{t.rule.PerNode, t.rule.Connections} {
 		if most > 0 && a.active >= most {
 			return false
 		}
@@ -146,7 +192,7 @@ func (a *allowance) begin(wanted int) bool {
 			wanted = min(wanted, most)
 		}
 	}
-	if a.permit != nil && !a.permit.Connection(a.active, wanted) {
+	if t.permit != nil && !t.permit.Connection(a.active, wanted) {
 		return false
 	}
 	a.active++
@@ -158,26 +204,26 @@ func (l allowances) end() {
 	for _, a := range l {
 		a.mu.Lock()
 		a.active--
-		if a.permit != nil {
-			a.permit.Ended(a.active)
+		if t := a.terms.Load(); t.permit != nil {
+			t.permit.Ended(a.active)
 		}
 		a.mu.Unlock()
 	}
 }
 
 // keeps reports whether the node may keep the connections that it has.
-func (a *allowance) keeps() bool {
+func (a *allowance) keeps(t *terms) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.permit == nil || a.permit.Keeps(a.active)
+	return t.permit == nil || t.rule.Connections == 0 || t.permit.Keeps(a.active)
 }
 
 // part is this node's part of the rates.
-func (a *allowance) part() limit.Part {
-	if a.permit == nil {
+func (t *terms) part() limit.Part {
+	if t.permit == nil {
 		return limit.Part{Share: 1, Nodes: 1}
 	}
-	share, nodes := a.permit.Rates()
+	share, nodes := t.permit.Rates()
 	return limit.Part{Share: share, Nodes: max(nodes, 1)}
 }
 
@@ -191,19 +237,59 @@ func (s *Site) Take(recipients int, patience time.Duration) (wait time.Duration,
 		return 0, true
 	}
 	for _, a := range *l {
-		if a.rule.Connections > 0 && !a.keeps() {
+		t := a.terms.Load()
+		if !a.keeps(t) {
 			return 0, false
 		}
-		if !a.rule.Rated() {
+		if !t.rule.Rated() {
 			continue
 		}
-		w, ok := a.pace.Take(a.rule, a.part(), recipients, s.set.o.Now(), patience)
+		w, ok := a.pace.Take(t.rule, t.part(), recipients, s.set.o.Now(), patience)
 		if !ok {
 			return 0, false
 		}
 		wait = max(wait, w)
 	}
 	return wait, true
+}
+
+// Await takes the right as Take does, and waits as long as that says; no where
+// ctx ends before.
+func (s *Site) Await(ctx context.Context, recipients int, patience time.Duration) bool {
+	wait, ok := s.Take(recipients, patience)
+	if !ok || wait == 0 {
+		return ok
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Heard is what follows from a server's answer, by which rule; nil: nothing.
+func (s *Site) Heard(r mail.Reply) (pattern *limit.Pattern, rule string) {
+	l := s.allow.Load()
+	if l == nil {
+		return nil, ""
+	}
+	for _, a := range *l {
+		t := a.terms.Load()
+		if p := limit.Heard(t.rule.Patterns, r); p != nil {
+			return p, t.rule.Name
+		}
+	}
+	return nil, ""
+}
+
+// Names are the key of the site and the names of its hosts.
+func (s *Site) Names() (key string, hosts []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.key, names(s.target.Hosts)
 }
 
 // Messages is how many messages a connection carries, most at most.
@@ -225,7 +311,7 @@ func (s *Site) Recipients(most int) int {
 func (s *Site) least(most int, of func(*limit.Rule) int) int {
 	if l := s.allow.Load(); l != nil {
 		for _, a := range *l {
-			if n := of(a.rule); n > 0 {
+			if n := of(a.terms.Load().rule); n > 0 {
 				most = min(most, n)
 			}
 		}

@@ -3,7 +3,9 @@ package site
 import (
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -114,6 +116,7 @@ func New(o Options) *Set {
 	o = o.filled()
 	s := &Set{o: o, health: newHealth(o), sites: map[string]*Site{}, allowed: map[string]*allowance{}}
 	s.SetTransports(nil)
+	s.rules.Store(&rules{})
 	return s
 }
 
@@ -177,6 +180,13 @@ func (s *Set) Reach(t route.Target, origin Origin) *Site {
 	}
 	found.update(t, origin)
 	return found
+}
+
+// All are the sites that are remembered, in no order.
+func (s *Set) All() []*Site {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.sites))
 }
 
 // mostSites is how many sites are remembered before those without a
@@ -258,10 +268,14 @@ func (s *Site) Begin() bool {
 			limit = min(s.active+1, s.set.o.Initial) // it hangs: another one
 		}
 	}
+	allow := s.allow.Load()
+	if allow != nil {
+		allow.want()
+	}
 	if s.active >= limit || now.Before(s.until) {
 		return false
 	}
-	if allow := s.allow.Load(); allow != nil {
+	if allow != nil {
 		if !allow.begin(limit, now) {
 			return false
 		}
@@ -288,13 +302,17 @@ func (s *Site) End() {
 func (s *Site) Worked() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	most := s.set.o.Concurrency
-	if s.target.Named {
-		most = s.set.o.NamedConcurrency
-	}
-	if s.limit < most && !s.set.o.Now().Before(s.growAfter) {
+	if s.limit < s.mostLocked() && !s.set.o.Now().Before(s.growAfter) {
 		s.limit++
 	}
+}
+
+// mostLocked is how many connections it may ever get without a rule.
+func (s *Site) mostLocked() int {
+	if s.target.Named {
+		return s.set.o.NamedConcurrency
+	}
+	return s.set.o.Concurrency
 }
 
 // left notes that an open connection has ended.

@@ -1,6 +1,7 @@
 package window
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -41,6 +42,7 @@ type Window struct {
 	entries map[Key]*entry
 	lanes   map[string]*Lane
 	alarms  []alarm
+	parked  map[Key]parking
 	// waiting counts jobs in lanes, workers the connections or what will be.
 	waiting, workers int
 	closed           bool
@@ -62,6 +64,7 @@ func New(l Limits, now func() time.Time) *Window {
 		held:    map[Office]bool{},
 		entries: map[Key]*entry{},
 		lanes:   map[string]*Lane{},
+		parked:  map[Key]parking{},
 		stirred: make(chan struct{}, 1),
 		hunger:  make(chan struct{}),
 	}
@@ -79,7 +82,7 @@ func (w *Window) Enter(o Office) {
 func (w *Window) Admit(k Key) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closed || !w.held[k.Office] || w.entries[k] != nil {
+	if w.closed || !w.held[k.Office] || w.entries[k] != nil || len(w.parked) > 0 && w.parkedLocked(k) {
 		return false
 	}
 	w.entries[k] = &entry{routing: true}
@@ -316,9 +319,7 @@ func (w *Window) Impatient(n int) []*Job {
 func (w *Window) askLocked(l *Lane) {
 	if l.dropped && l.queue.len() < w.limits.Jobs/16 && w.waiting < w.limits.Jobs {
 		l.dropped = false
-		w.meals++
-		close(w.hunger)
-		w.hunger = make(chan struct{})
+		w.mealLocked()
 	}
 }
 
@@ -354,6 +355,7 @@ func (w *Window) Leave(o Office) {
 		}
 	}
 	w.alarms = slices.DeleteFunc(w.alarms, func(a alarm) bool { return a.key.Office == o })
+	maps.DeleteFunc(w.parked, func(k Key, _ parking) bool { return k.Office == o })
 }
 
 // Close lets the workers end after what they have in hand.
@@ -391,4 +393,17 @@ func (w *Window) Load() Load {
 		}
 	}
 	return x
+}
+
+// Waiting counts the jobs that wait at each site, by its key.
+func (w *Window) Waiting() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	waiting := map[string]int{}
+	for key, l := range w.lanes {
+		if n := l.queue.len(); n > 0 {
+			waiting[key] = n
+		}
+	}
+	return waiting
 }

@@ -35,6 +35,7 @@ type Server struct {
 	// explain says of the recipients of an open message, by their numbers, why
 	// they wait; nil: nobody knows.
 	explain Explainer
+	sites   Sites
 }
 
 // NewServer makes the server of a node that has not been run yet: it handles
@@ -76,6 +77,8 @@ func (s *Server) Handler() http.Handler {
 	unary(mux, "QueueReroute", s.reroute)
 	unary(mux, "QueueEdit", s.edit)
 	unary(mux, "QueueResume", s.resume)
+	unary(mux, "SiteList", s.siteList)
+	unary(mux, "SiteOrder", s.siteOrder)
 	mux.Handle("/v1/Events", connect.NewServerStreamHandler("/v1/Events", s.events, api.ServerOptions()...))
 	return mux
 }
@@ -102,7 +105,7 @@ func coded(err error) error {
 		return err
 	case errors.Is(err, queue.ErrNotFound):
 		code = connect.CodeNotFound
-	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrUnsettled), errors.Is(err, queue.ErrDiskFull), errors.Is(err, queue.ErrNoMap),
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrUnsettled), errors.Is(err, queue.ErrDiskFull), errors.Is(err, queue.ErrNoMap), errors.Is(err, queue.ErrNoteHere),
 		errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrUnknownOutcome), errors.Is(err, cluster.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
 		code = connect.CodeUnavailable
 	case errors.Is(err, queue.ErrStale), errors.Is(err, queue.ErrTooNew), errors.Is(err, queue.ErrRefused):

@@ -1,6 +1,9 @@
 package config
 
-import "strconv"
+import (
+	"regexp"
+	"strconv"
+)
 
 // Site is a rule about sites: the first whose condition holds says what a site
 // is given. Zero: no limit.
@@ -20,6 +23,20 @@ type Site struct {
 	// MessagesPerConnection and RecipientsPerMessage are the most of each.
 	MessagesPerConnection int `yaml:"messages_per_connection"`
 	RecipientsPerMessage  int `yaml:"recipients_per_message"`
+	// Replies say what follows from servers' answers.
+	Replies []SiteReply `yaml:"replies"`
+}
+
+// SiteReply is a pattern of negative replies, and what follows for a time: the
+// first that matches counts.
+type SiteReply struct {
+	// Match is a regular expression, tried on "421 4.7.0 Too many connections".
+	Match string `yaml:"match"`
+	// Do is suspend, connections (no more than To) or slow (by Factor).
+	Do     string   `yaml:"do"`
+	To     int      `yaml:"to"`
+	Factor float64  `yaml:"factor"`
+	For    Duration `yaml:"for"`
 }
 
 func (c *checker) sites() {
@@ -45,8 +62,29 @@ func (c *checker) sites() {
 				c.faultAt(path+"."+key, "a limit is a number above 0", "leave it away where there is none")
 			}
 		}
+		c.replies(path, s.Replies)
 		if s.PerNode > 0 && s.Connections > 0 && s.PerNode > s.Connections {
 			c.faultAt(path+".per_node", "a node cannot have more connections than all nodes together", "per_node: "+strconv.Itoa(s.Connections)+" at most")
+		}
+	}
+}
+
+func (c *checker) replies(path string, list []SiteReply) {
+	for i := range list {
+		r := &list[i]
+		at := path + ".replies[" + strconv.Itoa(i) + "]"
+		if _, err := regexp.Compile(r.Match); err != nil || r.Match == "" {
+			c.faultAt(at+".match", strconv.Quote(r.Match)+" is no pattern of replies", `write a regular expression, as match: "^421 .*too many"`)
+		}
+		c.choice(at+".do", r.Do, "suspend", "connections", "slow")
+		if r.For <= 0 {
+			c.faultAt(at+".for", "for how long?", "write for: 30m")
+		}
+		if (r.Do == "connections") != (r.To > 0) {
+			c.faultAt(at+".to", "to goes with do: connections, and is a number above 0", "write do: connections, to: 2")
+		}
+		if (r.Do == "slow") != (r.Factor > 0) || r.Factor >= 1 {
+			c.faultAt(at+".factor", "factor goes with do: slow, and lies between 0 and 1", "write do: slow, factor: 0.5")
 		}
 	}
 }

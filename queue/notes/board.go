@@ -65,6 +65,8 @@ type sheet struct {
 	// folded meanwhile.
 	read    bool
 	touched map[string]bool
+	// sure: what was read, or asked for, is what the leader knew.
+	sure bool
 }
 
 // own is a note of this node, or the end of one.
@@ -142,6 +144,20 @@ func (b *Board) Changed() <-chan struct{} {
 func (b *Board) changeLocked() {
 	close(b.changed)
 	b.changed = make(chan struct{})
+}
+
+// Known reports whether all notes are known that were on record when this node
+// started.
+func (b *Board) Known() bool {
+	shards := b.o.Shards()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, id := range shards {
+		if s := b.sheets[id]; s == nil || !s.sure {
+			return false
+		}
+	}
+	return len(shards) > 0
 }
 
 // Fold takes over what this node's replica of a shard has just applied.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quorumta/queue/call"
+	"quorumta/queue/clock"
 	"quorumta/queue/event"
 	"quorumta/queue/state"
 	"quorumta/queue/state/notes"
@@ -19,6 +20,7 @@ const (
 	// that are not on record are tried again; tidyEvery how often the leader
 	// of a shard looks for what has ended, and for what belongs elsewhere.
 	every     = time.Second
+	soon      = 100 * time.Millisecond // while not all is known
 	tidyEvery = 10 * time.Second
 	// tryTime bounds one question, and one more try to record.
 	tryTime = 3 * time.Second
@@ -108,6 +110,10 @@ func (b *Board) Run(ctx context.Context) {
 			tidied = now
 			b.tidy(ctx)
 		}
+		if !b.Known() {
+			clock.Pause(ctx, soon)
+			continue
+		}
 		select {
 		case <-ctx.Done():
 		case <-b.stir:
@@ -129,13 +135,17 @@ func (b *Board) refresh(ctx context.Context) {
 			continue
 		}
 		b.mu.Lock()
-		read := b.sheetLocked(shard).read
+		read, sure, led := b.sheetLocked(shard).read, b.sheetLocked(shard).sure, b.o.Led(shard)
 		b.mu.Unlock()
-		if read {
-			continue
+		if !read || !sure && led {
+			if all, err := b.read(shard); err == nil {
+				b.take(shard, all)
+				sure = sure || led && b.o.Led(shard)
+				b.trust(shard, sure)
+			}
 		}
-		if all, err := b.read(shard); err == nil {
-			b.take(shard, all)
+		if !sure && !led { // this replica may be behind
+			asking.Go(func() { b.ask(ctx, shard) })
 		}
 	}
 	asking.Wait()
@@ -168,9 +178,18 @@ func (b *Board) ask(ctx context.Context, shard uint16) {
 		}
 		if node == leader {
 			b.seen(shard, began)
+			b.trust(shard, true)
 		}
 		return
 	}
+}
+
+// trust notes whether what is known of a shard is what its leader knew.
+func (b *Board) trust(shard uint16, sure bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.sheetLocked(shard)
+	s.sure = s.sure || sure
 }
 
 // seen forgets the notes of this node that were on record before the leader of

@@ -13,7 +13,7 @@ const (
 	term       = 4 * time.Second
 	hesitation = term
 	// keen is how long a node counts as one that uses rates after it did.
-	keen = 3 * time.Second
+	keen = time.Second
 	// idle is after what time a permit that nobody uses is not renewed.
 	idle = 10 * time.Second
 )

@@ -100,6 +100,14 @@ type users struct {
 	active  map[string]int
 	most    int
 	seconds float64 // of connections
+	by      map[string]float64
+}
+
+// used are the seconds of connections that a node has had.
+func (u *users) used(name string) float64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.by[name]
 }
 
 func (u *users) use(name, key string, limit, wanted int, hold time.Duration) {
@@ -118,6 +126,7 @@ func (u *users) use(name, key string, limit, wanted int, hold time.Duration) {
 				u.mu.Lock()
 				defer u.mu.Unlock()
 				u.seconds += lasts.Seconds()
+				u.by[name] += lasts.Seconds()
 				u.active[name]--
 				p.Ended(u.active[name])
 			})
@@ -131,7 +140,7 @@ func (u *users) use(name, key string, limit, wanted int, hold time.Duration) {
 // limit, and little less.
 func TestALimitHoldsWhileItsLeaderMoves(t *testing.T) {
 	inTown(t, 3, func(w *town) {
-		u := &users{w: w, active: map[string]int{}}
+		u := &users{w: w, active: map[string]int{}, by: map[string]float64{}}
 		for _, name := range w.names {
 			w.running.Go(func() { u.use(name, "site", 10, 20, time.Second) })
 		}
@@ -148,21 +157,20 @@ func TestALimitHoldsWhileItsLeaderMoves(t *testing.T) {
 // What one node does not want the others get.
 func TestWhatOneDoesNotWantOthersGet(t *testing.T) {
 	inTown(t, 3, func(w *town) {
-		u := &users{w: w, active: map[string]int{}}
+		u := &users{w: w, active: map[string]int{}, by: map[string]float64{}}
 		w.running.Go(func() { u.use("n1", "site", 10, 1, time.Second) })
 		w.running.Go(func() { u.use("n2", "site", 10, 20, time.Second) })
-		time.Sleep(10 * time.Second)
-		u.mu.Lock()
-		if u.active["n2"] < 8 || u.most > 10 {
-			t.Errorf("%v", u.active)
+		before := u.used("n2")
+		time.Sleep(20 * time.Second)
+		if mean := (u.used("n2") - before) / 20; mean < 6.5 || u.most > 10 {
+			t.Errorf("%.1f in the mean, %d at most", mean, u.most)
 		}
-		u.mu.Unlock()
 		w.running.Go(func() { u.use("n3", "site", 10, 20, time.Second) })
-		time.Sleep(10 * time.Second)
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		if u.active["n2"] > 6 || u.active["n3"] < 3 || u.most > 10 {
-			t.Errorf("%v", u.active)
+		time.Sleep(5 * time.Second)
+		before = u.used("n3")
+		time.Sleep(20 * time.Second)
+		if mean := (u.used("n3") - before) / 20; mean < 3 || mean > 6 || u.most > 10 {
+			t.Errorf("%.1f in the mean, %d at most", mean, u.most)
 		}
 	})
 }

@@ -3,6 +3,8 @@ package rules
 import (
 	"fmt"
 	"log/slog"
+	"regexp"
+	"time"
 
 	"quorumta/delivery/limit"
 	"quorumta/internal/config"
@@ -24,7 +26,7 @@ func Sites(f *config.File, log *slog.Logger) (limit.Rules, error) {
 			return nil, fmt.Errorf("site rule %s: %w", s.Name, err)
 		}
 		all = append(all, site{c, limit.Rule{
-			Name: s.Name, Connections: s.Connections, PerNode: s.PerNode,
+			Name: s.Name, Patterns: patterns(s.Replies), Connections: s.Connections, PerNode: s.PerNode,
 			MessagesPerMinute: s.MessagesPerMinute, MessagesPerHour: s.MessagesPerHour, RecipientsPerMinute: s.RecipientsPerMinute,
 			MessagesPerConnection: s.MessagesPerConnection, RecipientsPerMessage: s.RecipientsPerMessage,
 		}, s.Per == "address"})
@@ -52,4 +54,16 @@ func Sites(f *config.File, log *slog.Logger) (limit.Rules, error) {
 		}
 		return rule, address
 	}, nil
+}
+
+// patterns compiles what a rule says of replies, which was checked.
+func patterns(list []config.SiteReply) []limit.Pattern {
+	var all []limit.Pattern
+	for _, r := range list {
+		all = append(all, limit.Pattern{
+			Match: regexp.MustCompile(r.Match), For: time.Duration(r.For),
+			Suspend: r.Do == "suspend", Connections: r.To, Factor: r.Factor,
+		})
+	}
+	return all
 }
