@@ -130,7 +130,7 @@ type expanded struct {
 }
 
 // routeAll asks the routers about recipients.
-func (d *Deliverer) routeAll(ctx context.Context, m *state.Message, recipients []uint32) routing {
+func (d *Deliverer) routeAll(ctx context.Context, office recipient.Opener, m *state.Message, recipients []uint32) routing {
 	var all routing
 	type place struct {
 		router, target, handling, domain string
@@ -139,8 +139,9 @@ func (d *Deliverer) routeAll(ctx context.Context, m *state.Message, recipients [
 	groups, endings := map[place]int{}, map[string]int{}
 	rules := d.rules.Load()
 	rewrites := rules.Outgoing.Forwards()
+	fields := recipient.Header(office, &m.Accepted)
 	for _, n := range recipients {
-		q := recipient.Request(m, n)
+		q := recipient.Request(m, n, fields)
 		decision := d.leaving(rules.Router.Route(ctx, q), q.Facts, m.Accepted.ID)
 		handling := m.Handling(n).And(decision.Handling)
 		switch decision.Kind {
@@ -203,15 +204,18 @@ func unrouted(n uint32, decision *route.Decision) outcome.Verdict {
 // into the lanes of their sites. What goes nowhere is settled at once. It reports
 // whether others have come in the place of some.
 func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message, due []uint32, read time.Time) (expanded bool) {
+	q := d.offices.get(key.Office)
+	if q == nil {
+		return false
+	}
 	asked := len(due)
 	due = d.clerk.Free(m, due)
-	all := d.routeAll(ctx, m, due)
+	all := d.routeAll(ctx, q, m, due)
 	if ctx.Err() != nil {
 		return false
 	}
 	waiting := asked - len(due)
-	q := d.offices.get(key.Office)
-	if q != nil {
+	if q = d.offices.get(key.Office); q != nil {
 		for _, e := range all.ended {
 			// In parts, for the report of each has a size that can be sent.
 			for part := range slices.Chunk(e.verdicts, d.o.Limits.Recipients) {

@@ -147,7 +147,7 @@ func (d *Deliverer) attempt(j *window.Job, plan *window.Plan) *attempt {
 func (w *worker) reroute(ctx context.Context, a *attempt) bool {
 	ctx, span := w.d.part(ctx, "dns")
 	defer span.End()
-	all := w.d.routeAll(ctx, a.Message, a.recipients)
+	all := w.d.routeAll(ctx, a.office, a.Message, a.recipients)
 	if len(all.groups) != 1 || len(all.ended) > 0 || len(all.expanded) > 0 || all.groups[0].target.Key != w.lane.Site.Key() {
 		return false
 	}

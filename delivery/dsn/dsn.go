@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quorumta/internal/mail"
+	"quorumta/internal/mail/header"
 	"quorumta/queue/event"
 	"quorumta/queue/state"
 )
@@ -153,7 +154,7 @@ func (b *Builder) Build(kind Kind, m *state.Message, rcpts []Status, content io.
 	if r.returned, err = r.read(content); err != nil {
 		return nil, fmt.Errorf("write a report on %s: %w", m.Accepted.ID, err)
 	}
-	r.header = fields(r.returned.text)
+	r.header = header.Texts(r.returned.text)
 	for _, status := range rcpts {
 		if r.wanted(status) {
 			r.rcpts = append(r.rcpts, r.complete(status))

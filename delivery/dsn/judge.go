@@ -115,33 +115,3 @@ func (r *report) language() string {
 	}
 	return fallback
 }
-
-// fields are those of a header, unfolded, by name in lower case.
-func fields(header []byte) map[string]string {
-	all := map[string]string{}
-	last := ""
-	for line := range strings.Lines(strings.ToValidUTF8(string(header), "?")) {
-		line = strings.TrimRight(line, "\r\n")
-		switch {
-		case line == "":
-			return all // what follows is the body
-		case line[0] == ' ' || line[0] == '\t':
-			if last != "" {
-				all[last] = strings.TrimSpace(all[last] + " " + strings.TrimSpace(line))
-			}
-			continue
-		}
-		name, value, ok := strings.Cut(line, ":")
-		name, value = strings.ToLower(strings.TrimRight(name, " \t")), strings.TrimSpace(value)
-		last = name
-		switch before, again := all[name]; {
-		case !ok:
-			last = ""
-		case again && before != "":
-			all[name] = before + ", " + value
-		default:
-			all[name] = value
-		}
-	}
-	return all
-}

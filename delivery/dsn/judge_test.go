@@ -242,14 +242,6 @@ func TestOverlongLines(t *testing.T) {
 	}
 }
 
-func TestFields(t *testing.T) {
-	got := fields([]byte("Subject: a\r\n b\r\nX:1\r\nx: 2\r\nno field\r\n more\r\nY :  \r\n\r\nZ: body\r\n"))
-	want := map[string]string{"subject": "a b", "x": "1, 2", "y": ""}
-	if len(got) != len(want) || got["subject"] != want["subject"] || got["x"] != want["x"] {
-		t.Errorf("got %q", got)
-	}
-}
-
 // A report that nobody asked for costs no reading: most deliveries are such.
 func TestNothingIsReadForNobody(t *testing.T) {
 	m := testMessage(mail.Recipient{Address: address("a@far.example")})

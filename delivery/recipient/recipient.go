@@ -9,10 +9,11 @@ import (
 	"quorumta/queue/state"
 )
 
-// Request asks for a recipient's route.
-func Request(m *state.Message, n uint32) route.Request {
+// Request asks for a recipient's route. fields is what Header gives.
+func Request(m *state.Message, n uint32, fields func() (map[string]string, error)) route.Request {
 	r := &m.Recipients[n]
 	q := route.Request{Facts: Facts(m, n), Hosts: m.Hosts, Item: r.Item}
+	q.Facts.Header = fields
 	for _, a := range m.Ancestors(n) {
 		ancestor := route.Ancestor{Address: m.Recipients[a].Address}
 		if e := m.Recipients[a].Expansion; e != nil {

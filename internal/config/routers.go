@@ -90,7 +90,7 @@ func (c *checker) routers() {
 	for i := range c.file.Routers {
 		r, path := &c.file.Routers[i], "routers["+strconv.Itoa(i)+"]"
 		c.name(path, r.Name, names)
-		c.condition(path+".if", r.If, RouterFacts()...)
+		c.condition(path+".if", r.If, RouterConditions()...)
 		c.security(path, r)
 		if r.kinds() != 1 {
 			c.faultAt(path, "a router has one of hosts, mx, accept, redirect and copy", "write hosts: [mail1.example:25], mx: {}, accept: TRANSPORT, redirect: {files: [/etc/aliases]} or copy: EXPRESSION")

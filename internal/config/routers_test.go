@@ -29,6 +29,8 @@ func TestRouterFaults(t *testing.T) {
 		`{name: r, redirect: {data: '"x"', qualify_domain: "a b"}}`: `"a b" is not a domain`,
 		`{name: r, redirect: {data: '"x"', pipe_transport: pipe}}`:  `there is no transport pipe`,
 		`{name: r, redirect: {data: '"x"', file_transport: boxes}}`: `transport boxes needs hosts`,
+		`{name: r, mx: {}, address_data: 'header["x"]'}`:            `header is not known here`,
+		`{name: r, mx: {}, if: has(header.x)}`:                      `write "x" in header`,
 		`{name: r, copy: journal}`:                                  `unknown name journal`,
 		`{name: r, mx: {}, errors_to: owner}`:                       `unknown name owner`,
 		`{name: r, mx: {}, headers_add: ['"X: 1"', x]}`:             `unknown name x`,

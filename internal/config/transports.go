@@ -133,6 +133,9 @@ func (c *checker) transports() {
 // transports may look at.
 func RouterFacts() []string { return []string{"client", "sender", "rcpt", "message"} }
 
+// RouterConditions are those of the conditions of routers.
+func RouterConditions() []string { return append(RouterFacts(), "header") }
+
 // settings checks those of a transport's kind.
 func (c *checker) settings(path string, t *Transport) {
 	if t.SMTP != nil {

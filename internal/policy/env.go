@@ -36,6 +36,9 @@ type Env struct {
 type scope struct {
 	env   *cel.Env
 	names []string
+	// content are groups of names for which the message's content is read: they
+	// are known only to expressions that say so.
+	content []string
 }
 
 // identifier is a name that needs no quoting after "nets.".
@@ -96,6 +99,7 @@ func NewEnv(nets map[string][]netip.Prefix, lists map[string][]string) (*Env, er
 	if e.conditions, err = extend(base, names, factVariables); err != nil {
 		return nil, err
 	}
+	e.conditions.content = []string{"from", "header"}
 	if e.messages, err = extend(base, names, messageVariables); err != nil {
 		return nil, err
 	}

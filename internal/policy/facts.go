@@ -16,7 +16,7 @@ import (
 // sender.address; rcpt.local, rcpt.domain, rcpt.address, rcpt.prefix,
 // rcpt.suffix, rcpt.data; message.size, message.recipients, message.report;
 // nets.NAME and lists.NAME; on its way out also from.local, from.domain,
-// from.address. Domains are in lower case.
+// from.address; for routers header["x-team"]. Domains are in lower case.
 type Facts struct {
 	ClientIP   netip.Addr
 	ClientName string
@@ -35,9 +35,19 @@ type Facts struct {
 	Recipients int
 	// Report: the message is a report that we made ourselves.
 	Report bool
-	// Author finds the address in the header's From, null if it has none. It is
-	// asked only where an expression uses from; nil where there is no header.
+	Fields
+}
+
+// Fields is what expressions may ask of a message's header. Each is asked only
+// where an expression uses it, for the header has to be read for that; nil where
+// there is no header.
+type Fields struct {
+	// Author finds the address in From, null if there is none.
 	Author func() mail.Address
+	// Header finds the fields by names in lower case, each unfolded; of a field that
+	// occurs several times, all with ", " between them. An error is that of the
+	// expression.
+	Header func() (map[string]string, error)
 }
 
 // variable is a name that an expression may use.
@@ -69,6 +79,7 @@ var factVariables = []variable{
 	{"from.local", cel.StringType},
 	{"from.domain", cel.StringType},
 	{"from.address", cel.StringType},
+	{"header", cel.MapType(cel.StringType, cel.StringType)},
 }
 
 // activation shows Facts to the interpreter as they are, without a map.
@@ -101,6 +112,8 @@ func (f *activation) ResolveName(name string) (any, bool) {
 			author = f.Author()
 		}
 		return addressPart(author, name[len("from."):]), true
+	case "header":
+		return f.header(), true
 	case "rcpt.prefix":
 		return types.String(f.Prefix), true
 	case "rcpt.suffix":
@@ -113,6 +126,17 @@ func (f *activation) ResolveName(name string) (any, bool) {
 		return addressPart(f.Sender, name[len("sender."):]), true
 	}
 	return nil, false
+}
+
+func (f *activation) header() any {
+	fields := map[string]string{}
+	if f.Header != nil {
+		var err error
+		if fields, err = f.Header(); err != nil {
+			return types.WrapErr(err)
+		}
+	}
+	return newFieldMap(fields)
 }
 
 // Parent implements interpreter.Activation.

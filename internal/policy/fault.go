@@ -104,6 +104,10 @@ func (w *nameWalk) walk(e ast.Expr, local []string) {
 		w.walk(c.Result(), inner)
 	case ast.IdentKind, ast.SelectKind:
 		path, root := selection(e)
+		if e.Kind() == ast.SelectKind && e.AsSelect().IsTestOnly() && len(w.content) > 0 && slices.Equal(path[:len(path)-1], []string{"header"}) {
+			w.fault(root, fmt.Sprintf("a field that is not there is \"\": write %q in header", path[1]))
+			return
+		}
 		if root == nil {
 			w.walk(e.AsSelect().Operand(), local)
 			return
@@ -141,8 +145,10 @@ func (w *nameWalk) check(root ast.Expr, path []string) {
 	known := slices.Contains(w.names, name) || slices.Contains(w.names, group)
 	what := ""
 	switch {
-	case known && group == contentGroup && w.outOfReach(group):
+	case known && group == "from" && w.outOfReach(group):
 		what = fmt.Sprintf("%s is not known here; it is read from the header when a message goes out", name)
+	case known && group == "header" && w.outOfReach(group):
+		what = "header is not known here; it is read where routers ask for it, and for reports"
 	case known && w.outOfReach(group):
 		what = fmt.Sprintf("%s is not known here; only %s, nets and lists are", name, strings.Join(w.groups, ", "))
 	case known || w.typeName(group):
@@ -150,16 +156,16 @@ func (w *nameWalk) check(root ast.Expr, path []string) {
 	default:
 		what = fmt.Sprintf("unknown name %s", name) + w.suggest(name, group)
 	}
-	at := w.info.GetStartLocation(root.ID())
-	w.faults = append(w.faults, Fault{at.Line(), at.Column() + 1, what})
+	w.fault(root, what)
 }
 
-// contentGroup is known only where an expression asks for it: the header is
-// read for it.
-const contentGroup = "from"
+func (w *nameWalk) fault(at ast.Expr, what string) {
+	where := w.info.GetStartLocation(at.ID())
+	w.faults = append(w.faults, Fault{where.Line(), where.Column() + 1, what})
+}
 
 func (w *nameWalk) outOfReach(group string) bool {
-	if group == contentGroup {
+	if slices.Contains(w.content, group) {
 		return !slices.Contains(w.groups, group)
 	}
 	return len(w.groups) > 0 && group != "nets" && group != "lists" && !slices.Contains(w.groups, group)
@@ -198,7 +204,7 @@ func (w *nameWalk) roots() []string {
 	var roots []string
 	for _, known := range w.names {
 		root, _, _ := strings.Cut(known, ".")
-		if !slices.Contains(roots, root) && (root != contentGroup || slices.Contains(w.groups, root)) {
+		if !slices.Contains(roots, root) && (!slices.Contains(w.content, root) || slices.Contains(w.groups, root)) {
 			roots = append(roots, root)
 		}
 	}

@@ -141,10 +141,10 @@ func TestAuthorIsKnownOnlyOnTheWayOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := 0
-	f := &Facts{Sender: mail.Address{Local: "a", Domain: "x"}, Author: func() mail.Address {
+	f := &Facts{Sender: mail.Address{Local: "a", Domain: "x"}, Fields: Fields{Author: func() mail.Address {
 		asked++
 		return mail.Address{Local: "b", Domain: "corp.example"}
-	}}
+	}}}
 	if ok, err := c.Eval(f); !ok || err != nil || asked != 1 {
 		t.Errorf("%v, %v, asked %d times", ok, err, asked)
 	}

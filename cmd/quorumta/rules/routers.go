@@ -53,7 +53,7 @@ func (c *compiler) text(expr string) *policy.Text {
 
 func router(f *config.File, r *config.Router) (route.Router, error) {
 	c := compiler{env: f.Env()}
-	condition, err := c.env.Condition(r.If)
+	condition, err := c.env.Condition(r.If, config.RouterConditions()...)
 	c.err = errors.Join(c.err, err)
 	out := route.Router{
 		Name: r.Name, If: condition, Hosts: r.Hosts, MX: r.MX != nil, Accept: r.Accept,

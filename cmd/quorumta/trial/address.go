@@ -16,6 +16,7 @@ import (
 	"quorumta/internal/config"
 	"quorumta/internal/dns"
 	"quorumta/internal/mail"
+	"quorumta/internal/mail/header"
 	"quorumta/internal/policy"
 )
 
@@ -36,11 +37,22 @@ type who struct {
 	Helo     string `help:"What the client has called itself."`
 	Listener string `help:"The listener's name."`
 	Size     int64  `help:"The message's size, in bytes."`
+	// Header are lines of it, whole fields.
+	Header []string `help:"A field of the header, Name: value; again for more." placeholder:"FIELD" sep:"none"`
 }
 
 // facts are those of a recipient, the null address for none.
 func (w *who) facts(to mail.Address) (*policy.Facts, error) {
 	f := &policy.Facts{Login: w.Login, Helo: w.Helo, Listener: w.Listener, Size: w.Size, Recipients: 1, Rcpt: to}
+	var text strings.Builder
+	for _, field := range w.Header {
+		name, _, ok := strings.Cut(field, ":")
+		if !ok || !header.IsName(name) {
+			return nil, console.UsageError{Text: "--header " + field + ": Name: value is expected"}
+		}
+		text.WriteString(field + "\r\n")
+	}
+	f.Header = func() (map[string]string, error) { return header.Texts([]byte(text.String())), nil }
 	var err error
 	if w.Client != "" {
 		if f.ClientIP, err = netip.ParseAddr(w.Client); err != nil {

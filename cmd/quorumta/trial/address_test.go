@@ -26,6 +26,7 @@ routers:
   - {name: void, if: rcpt.local == "void", redirect: {data: '":blackhole:"'}}
   - {name: robots, if: client.ip in nets.inside && sender.domain == "robot.example", accept: nowhere, address_data: rcpt.suffix}
   - {name: local, if: rcpt.domain in lists.ours, accept: nowhere, headers_remove: [X-*], address_data: rcpt.local}
+  - {name: team, if: 'header["x-team"] == "sales"', accept: nowhere}
   - {name: internet, mx: {}, tls: require}
 `
 
@@ -73,6 +74,7 @@ func TestAddress(t *testing.T) {
           void: skipped, if: rcpt.local == "void" is false
           robots: skipped, if: client.ip in nets.inside && sender.domain == "robot.example" is false
           local: skipped, if: rcpt.domain in lists.ours is false
+          team: skipped, if: header["x-team"] == "sales" is false
           internet: accepted
           → delivered by transport smtp, TLS: require
               mx1.far.example [2001:db8::1]:25 group 0
@@ -84,6 +86,7 @@ func TestAddress(t *testing.T) {
 		"one of several fails": {addressCmd{Address: "mixed@corp.example"}, 2, "    later@corp.example\n"},
 		"a null MX":            {addressCmd{Address: "x@null.far.example"}, 2, "takes no mail (null MX)\n"},
 		"by sender and client": {addressCmd{Address: "ann@corp.example", who: who{Sender: "x@robot.example", Client: "10.1.2.3"}}, 0, "  robots: accepted\n  → delivered by transport nowhere\n"},
+		"by the header":        {addressCmd{Address: "ann@far.example", who: who{Header: []string{"X-Other: 1", "X-Team: sales"}}}, 0, "  team: accepted\n  → delivered by transport nowhere\n"},
 		"what is said":         {addressCmd{Address: "ann@corp.example"}, 0, "  aliases: declined, nothing is said of this address\n"},
 		"data":                 {addressCmd{Address: "ann@corp.example"}, 0, "  local: accepted\n  → delivered by transport nowhere\n    removes X-*\n    data ann\n"},
 		"a list": {addressCmd{Address: "list@corp.example"}, 2, `    errors to <owner@corp.example>
@@ -125,7 +128,7 @@ func TestAddressAsJSON(t *testing.T) {
 func TestAddressRefuses(t *testing.T) {
 	path := routedFile(t)
 	for name, c := range map[string]addressCmd{
-		"no address": {Address: "a b"}, "null": {}, "client": {Address: "a@b.example", who: who{Client: "x"}}, "sender": {Address: "a@b.example", who: who{Sender: "x y"}},
+		"no address": {Address: "a b"}, "null": {}, "client": {Address: "a@b.example", who: who{Client: "x"}}, "sender": {Address: "a@b.example", who: who{Sender: "x y"}}, "header": {Address: "a@b.example", who: who{Header: []string{"X Team: 1"}}},
 	} {
 		c.Config = path
 		if err := c.Run(t.Context(), console.Streams{Out: t.Output(), Err: t.Output()}); console.Status(err) != console.ExitUsage {
@@ -140,8 +143,9 @@ func TestExpressions(t *testing.T) {
 		`rcpt.domain in lists.ours`:                      "true\n",
 		`client.ip in nets.inside && client.login == ""`: "false\n",
 		`"<" + rcpt.address + "> " + sender.local`:       "<ann@corp.example> robot\n",
-		`rcpt.size`:                "!unknown name rcpt.size",
-		`rcpt.local.split("@")[3]`: "!evaluate",
+		`header.subject + "."`:                           ".\n",
+		`rcpt.size`:                                      "!unknown name rcpt.size",
+		`rcpt.local.split("@")[3]`:                       "!evaluate",
 	} {
 		var out bytes.Buffer
 		c := expressionCmd{Expression: expr, Rcpt: "ann@corp.example", Config: path, who: who{Sender: "robot@x.example", Client: "192.0.2.1"}}

@@ -32,10 +32,10 @@ func (c *expressionCmd) Run(s console.Streams) error {
 		return err
 	}
 	var result any
-	condition, wrong := f.Env().Condition(c.Expression)
+	condition, wrong := f.Env().Condition(c.Expression, config.RouterConditions()...)
 	if wrong == nil {
 		result, err = condition.Eval(facts)
-	} else if text, other := f.Env().Text(c.Expression); other == nil {
+	} else if text, other := f.Env().Text(c.Expression, config.RouterConditions()...); other == nil {
 		result, err = text.Eval(facts)
 	} else {
 		return wrong
