@@ -10,9 +10,11 @@ import (
 	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 
 	"quorumta/internal/mail"
+	"quorumta/internal/rewrite"
 	"quorumta/queue"
 )
 
@@ -41,6 +43,9 @@ func (s *session) Data(r io.Reader) error {
 	}
 	if h.received > s.server.limits.Load().Received {
 		return s.refused(t, looping.reply())
+	}
+	if err := s.rewriteSender(rewrite.EnvelopeFrom); err != nil {
+		return s.refused(t, err)
 	}
 	id, err := s.store(t, head, r, *buf, &h)
 	if err != nil {
@@ -171,6 +176,10 @@ func (s *session) accepted(t *transaction, id mail.MessageID) {
 		slog.Int64("size", t.size),
 		slog.Int("shard", int(id.Shard())),
 		slog.String("rule", strings.Join(t.rules, ",")),
+	}
+	if t.given != t.envelope.From {
+		attrs = append(attrs, slog.String("from_given", t.given.String()))
+		t.trace.span.SetAttributes(attribute.String("smtp.from.given", t.given.String()))
 	}
 	if c := t.trace.span.SpanContext(); c.HasTraceID() {
 		attrs = append(attrs, slog.String("trace", c.TraceID().String()))

@@ -18,6 +18,7 @@ import (
 	"quorumta/internal/mail"
 	"quorumta/internal/mailauth/returnpath"
 	"quorumta/internal/policy"
+	"quorumta/internal/rewrite"
 	"quorumta/queue"
 )
 
@@ -65,6 +66,8 @@ type Policy struct {
 	// Rcpt are the rules of the stage rcpt; without an accepting one nothing
 	// is relayed.
 	Rcpt []policy.Rule
+	// Rewrites change addresses of the envelope.
+	Rewrites rewrite.Rules
 	// Trusted names the net whose clients' traceparent fields are believed;
 	// "" means nobody's.
 	Trusted string

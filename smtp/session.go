@@ -11,6 +11,7 @@ import (
 	"quorumta/internal/mail"
 	"quorumta/internal/mailauth/returnpath"
 	"quorumta/internal/policy"
+	"quorumta/internal/rewrite"
 	"quorumta/queue/event"
 	"quorumta/smtp/wire"
 )
@@ -33,11 +34,13 @@ type transaction struct {
 	announced int64 // SIZE
 	policy    *Policy
 	rules     []string
-	began     time.Time
-	verdicts  []verdict
-	trace     *traced // nil until the header is known
-	accepted  bool
-	size      int64
+	// given is the sender as the client has said it.
+	given    mail.Address
+	began    time.Time
+	verdicts []verdict
+	trace    *traced // nil until the header is known
+	accepted bool
+	size     int64
 }
 
 func newSession(s *Server, listener string, c *wire.Conn, addr netip.Addr) *session {
@@ -85,9 +88,14 @@ func (s *session) Mail(from string, opts *gosmtp.MailOptions) error {
 			// RFC 8689, section 4.1: to be kept for as long as the message.
 			RequireTLS: opts.RequireTLS,
 		},
+		given:     sender,
 		announced: opts.Size,
 		policy:    s.server.policy.Load(),
 		began:     s.server.o.Now(),
+	}
+	if err := s.rewriteSender(rewrite.SMTP); err != nil {
+		s.tx = nil
+		return err
 	}
 	return nil
 }
@@ -109,7 +117,9 @@ func (s *session) Rcpt(to string, opts *gosmtp.RcptOptions) error {
 		recipient.Address = s.server.o.Postmaster
 	} else {
 		var err error
+		known := len(s.tx.rules)
 		if rule, err = s.take(&recipient); err != nil {
+			s.tx.rules = s.tx.rules[:known] // nothing was decided
 			return err
 		}
 	}
@@ -128,6 +138,9 @@ func (s *session) isPostmaster(a mail.Address) bool {
 // address that this stands for; the original recipient (RFC 3461, section 4.2)
 // keeps what the client has said.
 func (s *session) take(r *mail.Recipient) (string, error) {
+	if err := s.rewriteRecipient(r, rewrite.SMTP); err != nil {
+		return "", err
+	}
 	facts := s.facts(r.Address)
 	to, accepted, err := s.tx.policy.Returns.In(facts, s.server.o.Now())
 	if err != nil {
@@ -139,10 +152,13 @@ func (s *session) take(r *mail.Recipient) (string, error) {
 		}
 		r.Address, facts.Rcpt = to, to
 	}
-	if accepted {
-		return "srs", nil
+	rule := "srs"
+	if !accepted {
+		if rule, err = s.decide(facts); err != nil {
+			return "", err
+		}
 	}
-	return s.decide(facts)
+	return rule, s.rewriteRecipient(r, rewrite.EnvelopeTo)
 }
 
 // notReturned is what a client is told whose recipient is no reverse-path of

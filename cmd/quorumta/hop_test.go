@@ -41,12 +41,18 @@ func (l letter) Data(r io.Reader) error {
 // keep runs letters until the test ends and returns where.
 func keep(t *testing.T, l *letters) string {
 	t.Helper()
+	server := gosmtp.NewServer(l)
+	server.Domain = "last.example"
+	return listen(t, server)
+}
+
+// listen runs a server until the test ends and returns where.
+func listen(t *testing.T, server *gosmtp.Server) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := gosmtp.NewServer(l)
-	server.Domain = "last.example"
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	t.Cleanup(func() {

@@ -107,6 +107,9 @@ func policyOf(f *config.File) (smtp.Policy, error) {
 	if p.Returns, err = rules.Returns(f); err != nil {
 		return p, err
 	}
+	if p.Rewrites, err = rules.Rewrites(f); err != nil {
+		return p, err
+	}
 	for _, r := range f.Policy.RCPT {
 		c, err := f.Env().Condition(r.If)
 		if err != nil {

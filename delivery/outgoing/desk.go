@@ -2,14 +2,19 @@ package outgoing
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"mime"
 	"strings"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"quorumta/internal/mail"
 	"quorumta/internal/mail/header"
 	"quorumta/internal/policy"
+	"quorumta/internal/rewrite"
 )
 
 // desk is one letter being prepared.
@@ -21,6 +26,10 @@ type desk struct {
 	header header.Header
 	skip   int64
 	err    error
+	// arrived is the header as it came, where rewrite was asked, and changed says
+	// that it did.
+	arrived header.Header
+	changed bool
 	// broken is why the ARC chain that came with it does not hold.
 	broken error
 }
@@ -51,6 +60,27 @@ func (d *desk) load() error {
 		d.err = tooLong(d.err)
 	}
 	return d.err
+}
+
+// rewrite has the addresses in the header rewritten, and names the rules in the
+// attempt's span. A rule that cannot be used has the message wait.
+func (d *desk) rewrite(ctx context.Context, rules rewrite.Rules) error {
+	if !rules.In(rewrite.Headers) {
+		return nil
+	}
+	if err := d.load(); err != nil {
+		return err
+	}
+	d.arrived = d.header
+	changed, names, err := rules.Header(d.Facts, d.header, d.UTF8)
+	if err != nil {
+		return unusable(err)
+	}
+	d.header, d.changed = changed, len(names) > 0
+	if d.changed {
+		trace.SpanFromContext(ctx).SetAttributes(attribute.StringSlice("rewrite.rules", names))
+	}
+	return nil
 }
 
 // facts are what expressions see: the letter's, and the header's author.

@@ -11,11 +11,14 @@ import (
 	"quorumta/internal/mail"
 	"quorumta/internal/mailauth/returnpath"
 	"quorumta/internal/policy"
+	"quorumta/internal/rewrite"
 )
 
 // Rules say what is done to messages on their way out; safe for concurrent use.
 // Nil changes nothing.
 type Rules struct {
+	// Rewrites change addresses in the header, before all else.
+	Rewrites rewrite.Rules
 	// Sign are the signatures; each whose condition holds is made.
 	Sign []Signer
 	// Seal are the seals; the first whose condition holds is made.
@@ -140,6 +143,9 @@ func (r *Rules) content(ctx context.Context, l Letter) (Form, error) {
 	var last *seal
 	if r != nil {
 		var err error
+		if err = d.rewrite(ctx, r.Rewrites); err != nil {
+			return Form{}, err
+		}
 		if list, err = r.signing(&d); err != nil {
 			return Form{}, err
 		}
@@ -172,7 +178,11 @@ func (r *Rules) content(ctx context.Context, l Letter) (Form, error) {
 		}
 		f.Signatures, f.BrokenChain = len(list), d.broken
 	}
-	f.head = append(f.head, d.header.Bytes()...)
+	head := d.header.Bytes()
+	if !edited && !signed && !d.changed {
+		head = head[:min(int64(len(head)), d.skip)] // without the empty line, if there was none
+	}
+	f.head = append(f.head, head...)
 	f.Size = int64(len(f.head)) + l.Size - f.skip
 	if !signed {
 		f.Content = io.MultiReader(bytes.NewReader(f.head), d.source)

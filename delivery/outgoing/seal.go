@@ -45,6 +45,9 @@ func (r *Rules) sealing(d *desk) (*seal, error) {
 			continue
 		}
 		made := &seal{chosen: c, Sealer: s, chain: arc.Read(d.header), arrived: d.header}
+		if d.arrived != nil {
+			made.arrived = d.arrived
+		}
 		if !made.chain.Sealable() {
 			return nil, nil
 		}

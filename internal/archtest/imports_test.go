@@ -13,8 +13,8 @@ import (
 // always import its own subpackages.
 var arrows = map[string][]string{
 	"cmd":                {"*"},
-	"smtp":               {"queue", "queue/event", "queue/state", "internal/mail", "internal/policy", "internal/dns", "internal/mailauth", "internal/mailauth/"},
-	"delivery":           {"delivery/", "queue", "queue/event", "queue/state", "internal/mail", "internal/policy", "internal/dns", "internal/tlspolicy", "internal/mailauth", "internal/mailauth/", "internal/mail/header"},
+	"smtp":               {"queue", "queue/event", "queue/state", "internal/mail", "internal/policy", "internal/rewrite", "internal/dns", "internal/mailauth", "internal/mailauth/"},
+	"delivery":           {"delivery/", "queue", "queue/event", "queue/state", "internal/mail", "internal/policy", "internal/rewrite", "internal/dns", "internal/tlspolicy", "internal/mailauth", "internal/mailauth/", "internal/mail/header"},
 	"queue":              {"queue/", "cluster", "internal/mail"},
 	"queue/state":        {"queue/event", "queue/event/codec", "internal/mail"},
 	"queue/event":        {"internal/mail"},
@@ -23,6 +23,7 @@ var arrows = map[string][]string{
 	"internal/mail":      {},
 	"internal/mailauth":  {"internal/mail", "internal/mail/header", "internal/dns", "internal/policy"},
 	"internal/policy":    {"internal/mail"},
+	"internal/rewrite":   {"internal/mail", "internal/mail/header", "internal/policy"},
 	"internal/dns":       {"internal/mail"},
 	"internal/tlspolicy": {"internal/mail", "internal/dns"},
 	"internal/config":    {"internal/mail", "internal/policy"},

@@ -49,6 +49,7 @@ func (c *checker) check() {
 	c.tlsReports()
 	c.retries()
 	c.dsn()
+	c.rewrites()
 	c.outgoing()
 	c.choice("in_doubt", f.InDoubt, "retry", "hold")
 	c.choice("log.format", f.Log.Format, "json", "text")

@@ -42,8 +42,10 @@ type File struct {
 	DSN         DSN         `yaml:"dsn"`
 	// Freeze is about messages that the relay holds itself.
 	Freeze Freeze `yaml:"freeze"`
-	DKIM   []DKIM `yaml:"dkim"`
-	ARC    []ARC  `yaml:"arc"`
+	// Rewrites are rules for addresses, in the envelope and the header.
+	Rewrites []Rewrite `yaml:"rewrites"`
+	DKIM     []DKIM    `yaml:"dkim"`
+	ARC      []ARC     `yaml:"arc"`
 	// SRS and BATV are nil where reverse-paths stay as they are.
 	SRS        *SRS       `yaml:"srs"`
 	BATV       *BATV      `yaml:"batv"`

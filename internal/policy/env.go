@@ -28,8 +28,8 @@ type Env struct {
 	lists map[string]nameSet
 	// conditions is the environment of Condition, messages that of
 	// MessageCondition, reports that of ReportCondition, sites that of
-	// SiteCondition.
-	conditions, messages, reports, sites scope
+	// SiteCondition, addresses that of AddressCondition and AddressText.
+	conditions, messages, reports, sites, addresses scope
 }
 
 // scope is a CEL environment and the names that it knows.
@@ -106,7 +106,10 @@ func NewEnv(nets map[string][]netip.Prefix, lists map[string][]string) (*Env, er
 	if e.reports, err = extend(base, names, reportVariables); err != nil {
 		return nil, err
 	}
-	e.sites, err = extend(base, names, siteVariables)
+	if e.sites, err = extend(base, names, siteVariables); err != nil {
+		return nil, err
+	}
+	e.addresses, err = extend(base, names, addressVariables())
 	return e, err
 }
 

@@ -36,7 +36,11 @@ func Outgoing(f *config.File, keys *outgoing.Keys, lookup arc.Lookup) (*outgoing
 	if err != nil {
 		return nil, err
 	}
-	r := &outgoing.Rules{Returns: returns}
+	rewrites, err := Rewrites(f)
+	if err != nil {
+		return nil, err
+	}
+	r := &outgoing.Rules{Rewrites: rewrites, Returns: returns}
 	for i := range f.DKIM {
 		d := &f.DKIM[i]
 		s := outgoing.Signer{
