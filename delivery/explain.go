@@ -45,6 +45,7 @@ const (
 	ForTurn    = "connection" // other mail is before it, or the site's limit is reached
 	ForHost    = "host"       // its host is known to be bad
 	ForTime    = "time"       // the retry rule's next attempt
+	ForDate    = "date"       // its sender wants it released later (RFC 4865)
 	ForSweep   = "sweep"      // the scheduler will find it
 )
 
@@ -98,6 +99,8 @@ func (x *explanation) of(n uint32) Waiting {
 	case x.ordered(&w, job):
 	case job >= 0:
 		x.inLane(&w, x.jobs[job].Lane.Site)
+	case r.FirstFailed.IsZero() && r.Due.After(now) && r.Due.Equal(x.m.Accepted.Due):
+		w.For, w.Until = ForDate, r.Due
 	case r.Due.After(now):
 		w.For, w.Until = ForTime, r.Due
 		x.bad(&w, r)

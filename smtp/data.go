@@ -121,6 +121,7 @@ func (s *session) store(t *transaction, head []byte, r io.Reader, buf []byte, h 
 				Subject:  h.subject,
 				Trace:    t.trace.event(),
 				Rules:    t.rules,
+				Release:  t.release,
 			})
 		}
 		if err != nil {
@@ -180,6 +181,9 @@ func (s *session) accepted(t *transaction, id mail.MessageID) {
 	if t.given != t.envelope.From {
 		attrs = append(attrs, slog.String("from_given", t.given.String()))
 		t.trace.span.SetAttributes(attribute.String("smtp.from.given", t.given.String()))
+	}
+	if !t.release.IsZero() {
+		attrs = append(attrs, slog.Time("release", t.release.UTC()))
 	}
 	if c := t.trace.span.SpanContext(); c.HasTraceID() {
 		attrs = append(attrs, slog.String("trace", c.TraceID().String()))

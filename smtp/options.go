@@ -90,6 +90,10 @@ type Listener struct {
 	// PROXY header, version 1 or 2, which is believed. "" means that nobody's
 	// header is.
 	Proxy string
+	// Hold is for how long clients of the net HoldFrom may have messages held
+	// back (RFC 4865), whole seconds; zero: nobody may.
+	Hold     time.Duration
+	HoldFrom string
 }
 
 // TLSMode says what a listener does about TLS.

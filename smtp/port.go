@@ -14,6 +14,7 @@ import (
 	"github.com/pires/go-proxyproto"
 
 	"quorumta/smtp/wire"
+	"quorumta/smtp/wire/parameter"
 )
 
 const (
@@ -54,6 +55,8 @@ func (p *port) limit(l *Limits) {
 		Backend:       p,
 		RequireTLS:    p.TLS == TLSRequire,
 		MayRequireTLS: s.o.Queue.MayWishTLS,
+		Offers:        p.offers,
+		Now:           s.o.Now,
 		MaxMessage:    l.Message,
 		MaxRecipients: l.Recipients,
 		MaxCommand:    l.CommandLine,
@@ -245,6 +248,15 @@ type peerKey struct{}
 
 func withPeer(ctx context.Context, a netip.Addr) context.Context {
 	return context.WithValue(ctx, peerKey{}, a)
+}
+
+// offers is what the client of a connection is offered beyond the usual.
+func (p *port) offers(ctx context.Context) parameter.Offers {
+	addr, _ := ctx.Value(peerKey{}).(netip.Addr)
+	if p.Hold <= 0 || !p.server.policy.Load().Env.In(addr, p.HoldFrom) {
+		return parameter.Offers{}
+	}
+	return parameter.Offers{Hold: p.Hold}
 }
 
 // NewSession implements wire.Backend.

@@ -31,7 +31,8 @@ type session struct {
 // transaction is one mail transaction, from MAIL on.
 type transaction struct {
 	envelope  mail.Envelope
-	announced int64 // SIZE
+	announced int64     // SIZE
+	release   time.Time // HOLDFOR, HOLDUNTIL; zero: at once
 	policy    *Policy
 	rules     []string
 	// given is the sender as the client has said it.
@@ -90,6 +91,7 @@ func (s *session) Mail(from string, opts *gosmtp.MailOptions) error {
 		},
 		given:     sender,
 		announced: opts.Size,
+		release:   s.conn.Wishes().Release,
 		policy:    s.server.policy.Load(),
 		began:     s.server.o.Now(),
 	}

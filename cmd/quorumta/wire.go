@@ -171,9 +171,13 @@ func (n *node) wireSMTP() error {
 		return err
 	}
 	for _, l := range f.Listeners {
-		o.Listeners = append(o.Listeners, smtp.Listener{
+		listener := smtp.Listener{
 			Name: l.Name, Address: l.Address, TLS: smtp.TLSMode(l.TLS), Config: shown.server(l.Certificate), Proxy: l.Proxy,
-		})
+		}
+		if r := l.FutureRelease; r != nil {
+			listener.Hold, listener.HoldFrom = time.Duration(r.Max), r.From
+		}
+		o.Listeners = append(o.Listeners, listener)
 	}
 	n.smtp, err = smtp.New(o)
 	return err

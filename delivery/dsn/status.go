@@ -18,6 +18,9 @@ func (r *report) status(d detail) []byte {
 	w.field("Original-Envelope-Id", r.m.Accepted.Envelope.EnvID)
 	w.field("Reporting-MTA", "dns; "+r.Hostname)
 	w.field("Arrival-Date", r.m.At.UTC().Format(dateFormat))
+	if released := r.m.Released(); released.After(r.m.At) {
+		w.field("Future-Release-Request", "until; "+released.UTC().Format(time.RFC3339)) // RFC 4865
+	}
 	w.field("X-Quorumta-Id", string(r.m.Accepted.ID))
 	for _, s := range r.rcpts {
 		w.line("")

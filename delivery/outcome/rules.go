@@ -104,7 +104,7 @@ func (r Rules) schedule(a *Attempt, v *Verdict, now time.Time) {
 		if plan.Warnings != nil {
 			warnings = plan.Warnings
 		}
-		v.warnings = warnings.Passed(a.Message.At, now)
+		v.warnings = warnings.Passed(a.Message.Released(), now)
 	}
 }
 

@@ -175,6 +175,7 @@ func (c *checker) listeners() {
 		if l.Proxy != "" && c.file.Nets[l.Proxy] == nil {
 			c.faultAt(path+".proxy", "there is no net "+l.Proxy, "proxy names one of nets:")
 		}
+		c.futureRelease(path+".future_release", l.FutureRelease)
 	}
 }
 

@@ -124,6 +124,15 @@ type Listener struct {
 	// Certificate names the one that is shown to who asks for no name that is
 	// known; "" means that of TLS.
 	Certificate string `yaml:"certificate"`
+	// FutureRelease is who may have messages held back, and for how long.
+	FutureRelease *FutureRelease `yaml:"future_release"`
+}
+
+// FutureRelease is RFC 4865 at a listener.
+type FutureRelease struct {
+	// From names the net of those who are offered it.
+	From string   `yaml:"from"`
+	Max  Duration `yaml:"max"`
 }
 
 // Limits bound what clients may do.

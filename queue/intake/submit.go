@@ -27,6 +27,8 @@ type Submission struct {
 	Rules    []string
 	// Cause is the message that a report is about; "" for all others.
 	Cause mail.MessageID
+	// Release is when it is first tried; zero: at once.
+	Release time.Time
 }
 
 // admit has the message accepted by its shard. It fails with errElsewhere if

@@ -360,7 +360,7 @@ func (u *Upload) refusal(err error) error {
 }
 
 // accepted is the message as it is proposed. Its due time is given at the
-// leader.
+// leader, unless it is to be released later.
 func (u *Upload) accepted(s Submission) *event.Accepted {
 	p := u.at
 	a := &event.Accepted{
@@ -375,6 +375,9 @@ func (u *Upload) accepted(s Submission) *event.Accepted {
 		Trace:     s.Trace,
 		Rules:     s.Rules,
 		Cause:     s.Cause,
+	}
+	if !s.Release.IsZero() {
+		a.Due = s.Release.UTC().Truncate(time.Millisecond)
 	}
 	p.digest.Sum(a.Digest[:0])
 	if p.parts == 0 {

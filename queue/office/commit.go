@@ -110,7 +110,11 @@ func (o *Office) announce(g event.Group, at time.Time) (others bool) {
 		case *event.Accepted:
 			// What was decoded shares its memory with more than the id.
 			id := mail.MessageID(strings.Clone(string(cmp.Or(ev.ID, g.ID))))
-			if ev.Due.After(at) || !o.arrivals.add(state.DueRow{Due: at, ID: id}) {
+			due := at
+			if !ev.Due.IsZero() {
+				due = ev.Due
+			}
+			if due.After(at) || !o.arrivals.add(state.DueRow{Due: due, ID: id}) {
 				others = true
 			}
 		default:

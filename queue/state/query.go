@@ -102,6 +102,15 @@ func assemble(r Reader, id mail.MessageID, rows [][]byte) *loaded {
 	return l
 }
 
+// Released is when delivery began, or will: when it was accepted, or the later
+// time that its sender asked for. Delays count from then on.
+func (m *Message) Released() time.Time {
+	if m.Accepted.Due.After(m.At) {
+		return m.Accepted.Due
+	}
+	return m.At
+}
+
 // DueAt lists the recipients that may be claimed at the time now.
 func (m *Message) DueAt(now time.Time) []uint32 {
 	var list []uint32

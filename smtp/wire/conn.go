@@ -13,6 +13,8 @@ import (
 	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
+
+	"quorumta/smtp/wire/parameter"
 )
 
 var (
@@ -51,9 +53,10 @@ type hello struct {
 
 // transaction is what the wire must know of the mail transaction.
 type transaction struct {
-	open       bool // MAIL was accepted
-	utf8       bool // MAIL had SMTPUTF8
-	recipients int  // accepted
+	open       bool             // MAIL was accepted
+	utf8       bool             // MAIL had SMTPUTF8
+	recipients int              // accepted
+	wishes     parameter.Wishes // of the newest MAIL
 }
 
 // wait is what the connection waits for.
@@ -84,6 +87,10 @@ func NewConn(ctx context.Context, conn net.Conn, o *Options) *Conn {
 	c.gate = gate{conn: conn, between: true}
 	return c
 }
+
+// Wishes are what MAIL said that is not in MailOptions; they are there from the
+// session's Mail on.
+func (c *Conn) Wishes() parameter.Wishes { return c.tx.wishes }
 
 // Context ends when the server gives the connection up.
 func (c *Conn) Context() context.Context { return c.ctx }

@@ -1,11 +1,14 @@
 package wire
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
+
+	"quorumta/smtp/wire/parameter"
 )
 
 // Backend makes sessions.
@@ -30,6 +33,11 @@ type Options struct {
 	// MayRequireTLS says whether senders may demand REQUIRETLS (RFC 8689) now;
 	// it is offered over TLS alone. Nil: they may not.
 	MayRequireTLS func() bool
+	// Offers says what the client of a connection, whose context is given, is
+	// offered of what not every client is. Nil: nothing.
+	Offers func(context.Context) parameter.Offers
+	// Now is the wall clock; nil: time.Now.
+	Now func() time.Time
 	// MaxMessage is the largest content in bytes, announced by SIZE.
 	MaxMessage int64
 	// MaxRecipients is announced by LIMITS; further ones get 452 4.5.3.
@@ -74,6 +82,20 @@ func (o *Options) minRate() int64 {
 }
 
 func (o *Options) mayRequireTLS() bool { return o.MayRequireTLS != nil && o.MayRequireTLS() }
+
+func (o *Options) offers(ctx context.Context) parameter.Offers {
+	if o.Offers == nil {
+		return parameter.Offers{}
+	}
+	return o.Offers(ctx)
+}
+
+func (o *Options) now() time.Time {
+	if o.Now == nil {
+		return time.Now()
+	}
+	return o.Now()
+}
 
 func (o *Options) log() *slog.Logger {
 	if o.Log != nil {

@@ -101,7 +101,7 @@ func (c *Conn) extensions() []string {
 	if c.tls != nil && c.o.mayRequireTLS() {
 		list = append(list, "REQUIRETLS") // RFC 8689, section 2: over TLS only
 	}
-	return list
+	return append(list, c.o.offers(c.ctx).Extensions(c.o.now())...)
 }
 
 func (c *Conn) mail(arg string) {
@@ -121,7 +121,7 @@ func (c *Conn) mail(arg string) {
 		c.give(501, 5, 5, 4, "Syntax: MAIL FROM:<address> [parameters]")
 		return
 	}
-	opts, refused := parameter.Mail(rest)
+	opts, wishes, refused := parameter.Mail(rest, c.o.offers(c.ctx), c.o.now())
 	switch {
 	case refused != nil:
 		c.refuse(refused)
@@ -136,11 +136,12 @@ func (c *Conn) mail(arg string) {
 		c.refuse(tooBig.reply())
 		return
 	}
+	c.tx.wishes = wishes
 	if err := c.session.Mail(from, opts); err != nil {
 		c.refuse(err)
 		return
 	}
-	c.tx = transaction{open: true, utf8: opts.UTF8}
+	c.tx = transaction{open: true, utf8: opts.UTF8, wishes: wishes}
 	c.gate.set(false, c.conn)
 	c.give(250, 2, 1, 0, "Ok")
 }

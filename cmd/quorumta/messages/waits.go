@@ -19,6 +19,7 @@ var waitsFor = map[string]string{
 	"connection": "waits for a connection",
 	"host":       "waits for its host, which is known to be bad",
 	"time":       "waits for its next attempt",
+	"date":       "waits for the time that its sender wants it released at",
 	"sweep":      "is due",
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
 )
@@ -52,19 +53,25 @@ func isKeyword(s string) bool {
 	return s != ""
 }
 
-// Mail reads the parameters of MAIL; an error is what the client is told.
-func Mail(s string) (*gosmtp.MailOptions, *gosmtp.SMTPError) {
+// Mail reads the parameters of MAIL, said at the time now by a client with the
+// offers; an error is what it is told.
+func Mail(s string, offers Offers, now time.Time) (*gosmtp.MailOptions, Wishes, *gosmtp.SMTPError) {
+	var wishes Wishes
 	list, refused := parse(s)
 	if refused != nil {
-		return nil, refused
+		return nil, wishes, refused
 	}
 	opts := &gosmtp.MailOptions{}
 	for _, p := range list {
-		if refused := mailOption(opts, p); refused != nil {
-			return nil, refused
+		refused := mailOption(opts, p)
+		if refused == &faults[unknown] {
+			refused = offers.wish(&wishes, p, now)
+		}
+		if refused != nil {
+			return nil, wishes, refused
 		}
 	}
-	return opts, nil
+	return opts, wishes, nil
 }
 
 func mailOption(opts *gosmtp.MailOptions, p parameter) *gosmtp.SMTPError {

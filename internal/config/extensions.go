@@ -1,0 +1,17 @@
+package config
+
+import "time"
+
+// futureRelease checks who may have messages held back, and for how long: whole
+// seconds, which RFC 4865, section 4, gives nine digits.
+func (c *checker) futureRelease(path string, r *FutureRelease) {
+	if r == nil {
+		return
+	}
+	if c.file.Nets[r.From] == nil {
+		c.faultAt(path+".from", "there is no net "+r.From, "from names one of nets: whose clients may have messages held back")
+	}
+	if most := time.Duration(r.Max); most < time.Second || most >= 1e9*time.Second {
+		c.faultAt(path+".max", "a message is held back for 1s at least, and for less than 31 years", "max: 30d")
+	}
+}
