@@ -145,6 +145,53 @@ func TestNobodyIsTold(t *testing.T) {
 	})
 }
 
+// TestErrorsOfTheLastRouter: the router that delivers has the last word on who is
+// told of failures, ours and others', as on the reverse-path: not a list that the
+// recipient came from, and not the postmaster where nobody is to be told.
+func TestErrorsOfTheLastRouter(t *testing.T) {
+	for _, c := range []struct{ name, to, from, told string }{
+		{"named", `"manager@m.example"`, "MAIL FROM:<manager@m.example>", "manager"},
+		{"nobody", `""`, "MAIL FROM:<>", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := open(t, nil)
+				h.rules(func(r *Rules) {
+					r.DSN.DoubleBounces, r.DSN.Postmaster = true, mail.Address{Local: "postmaster", Domain: "p.example"}
+					r.Router = table(t, h.world,
+						errorsTo(t, alias(t, "list", `"ann@a.example, bad@a.example"`), `"owner@o.example"`),
+						errorsTo(t, internet(), fmt.Sprintf(`rcpt.domain == "a.example" ? %s : sender.address`, c.to)))
+				})
+				a := h.remote("a.example")
+				a.reply = func(line string) string {
+					if strings.HasPrefix(line, "RCPT TO:<bad") {
+						return "550 5.1.1 unknown"
+					}
+					return ""
+				}
+				others := map[string]*remote{}
+				for name, domain := range map[string]string{"owner": "o.example", "manager": "m.example", "sender": "sender.example", "postmaster": "p.example"} {
+					others[name] = h.remote(domain)
+				}
+				h.submit(nil, "list@l.example")
+				h.waitEmpty()
+				if l := a.got(); len(l) != 1 || !strings.HasPrefix(l[0].from, c.from) {
+					t.Errorf("the member got %+v", l)
+				}
+				for name, r := range others {
+					want := 0
+					if name == c.told {
+						want = 1
+					}
+					if got := r.got(); len(got) != want {
+						t.Errorf("%s has %d reports, not %d: %+v", name, len(got), want, got)
+					}
+				}
+			})
+		})
+	}
+}
+
 // TestExpandedReport: one who wants to know is told that an alias was expanded,
 // once, and of nobody's success (RFC 3461, section 5.2.7.3 c).
 func TestExpandedReport(t *testing.T) {

@@ -133,13 +133,12 @@ var details = []detail{{800, 100, true}, {160, 30, true}, {0, 10, false}}
 // errTooLarge means that a report of so many recipients fits no event.
 var errTooLarge = errors.New("write a report: too many recipients for one report")
 
-// Build writes the report about the recipients, who have the same Addressee, to
+// Build writes the report to the Addressee that the recipients have in common, to
 // be put into queue.Outcome.Report; content is the message's, read only as far as
 // it is returned, and left out where it is empty. The report is nil, without an
 // error, where nobody wants one: there is no addressee, NOTIFY of none of the
 // recipients asks for it, or a rule is against it.
-func (b *Builder) Build(kind Kind, m *state.Message, rcpts []Status, content io.Reader) (*event.Accepted, error) {
-	to := b.Addressee(kind, m, rcpts[0].N)
+func (b *Builder) Build(kind Kind, to mail.Address, m *state.Message, rcpts []Status, content io.Reader) (*event.Accepted, error) {
 	if to.IsNull() {
 		return nil, nil
 	}

@@ -35,6 +35,11 @@ func builder() *Builder {
 	}
 }
 
+// reportOn builds a report to who is told about the first of the recipients.
+func reportOn(b *Builder, kind Kind, m *state.Message, list []Status, content io.Reader) (*event.Accepted, error) {
+	return b.Build(kind, b.Addressee(kind, m, list[0].N, mail.Handling{}), m, list, content)
+}
+
 func address(s string) mail.Address {
 	a, err := mail.ParseAddress(s)
 	if err != nil {
@@ -212,7 +217,7 @@ func TestReports(t *testing.T) {
 			if test.edit != nil {
 				test.edit(b, m)
 			}
-			got, err := b.Build(test.kind, m, test.status, strings.NewReader(content))
+			got, err := reportOn(b, test.kind, m, test.status, strings.NewReader(content))
 			if err != nil || got == nil {
 				t.Fatal(got, err)
 			}
@@ -240,14 +245,14 @@ func TestNobodyWantsIt(t *testing.T) {
 		{Failure, never, false}, {Delay, never, false}, {Success, never, false},
 		{Failure, all, true}, {Delay, all, true}, {Success, all, true},
 	} {
-		got, err := b.Build(test.kind, testMessage(test.rcpt), []Status{{N: 0}}, strings.NewReader(content))
+		got, err := reportOn(b, test.kind, testMessage(test.rcpt), []Status{{N: 0}}, strings.NewReader(content))
 		if err != nil || (got != nil) != test.want {
 			t.Errorf("kind %d, NOTIFY %d: got %v, %v", test.kind, test.rcpt.Notify, got, err)
 		}
 	}
 	m := testMessage(all)
 	m.Accepted.Envelope.From = mail.Address{}
-	if got, err := b.Build(Failure, m, []Status{{N: 0}}, strings.NewReader(content)); got != nil || err != nil {
+	if got, err := reportOn(b, Failure, m, []Status{{N: 0}}, strings.NewReader(content)); got != nil || err != nil {
 		t.Errorf("a report to the null sender: %v, %v", got, err)
 	}
 }
@@ -272,7 +277,7 @@ func TestReturn(t *testing.T) {
 	} {
 		b, m := builder(), testMessage(mail.Recipient{Address: address("a@far.example")})
 		b.Return, m.Accepted.Envelope.Return, m.Accepted.Size = test.def, test.ret, int64(len(test.content))
-		got, err := b.Build(test.kind, m, []Status{refused(0)}, strings.NewReader(test.content))
+		got, err := reportOn(b, test.kind, m, []Status{refused(0)}, strings.NewReader(test.content))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -285,10 +290,10 @@ func TestReturn(t *testing.T) {
 func TestContentThatCannotBeRead(t *testing.T) {
 	b, m := builder(), testMessage(mail.Recipient{Address: address("a@far.example")})
 	broken := iotest.ErrReader(errors.New("gone"))
-	if _, err := b.Build(Failure, m, []Status{refused(0)}, broken); err == nil {
+	if _, err := reportOn(b, Failure, m, []Status{refused(0)}, broken); err == nil {
 		t.Error("no error")
 	}
-	got, err := b.Build(Failure, m, []Status{refused(0)}, strings.NewReader(""))
+	got, err := reportOn(b, Failure, m, []Status{refused(0)}, strings.NewReader(""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +313,7 @@ func TestManyRecipients(t *testing.T) {
 			s.Reply.Text = strings.Repeat("very long ", 500)
 			status = append(status, s)
 		}
-		got, err := builder().Build(Failure, testMessage(rcpts...), status, strings.NewReader(content))
+		got, err := reportOn(builder(), Failure, testMessage(rcpts...), status, strings.NewReader(content))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -353,7 +358,7 @@ func FuzzBuild(f *testing.F) {
 		m := testMessage(mail.Recipient{Address: address("a@far.example"), Original: orcpt})
 		m.Accepted.Envelope.EnvID, m.Accepted.Envelope.UTF8, m.Accepted.Envelope.Return = envID, utf8, mail.ReturnFull
 		m.Accepted.Subject, m.Accepted.HeaderID, m.Accepted.Size = subject, subject, int64(len(content))
-		got, err := builder().Build(Failure, m, []Status{{Host: host, Reply: mail.Reply{Code: 550, Enhanced: text, Text: text}}}, strings.NewReader(content))
+		got, err := reportOn(builder(), Failure, m, []Status{{Host: host, Reply: mail.Reply{Code: 550, Enhanced: text, Text: text}}}, strings.NewReader(content))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -378,7 +383,7 @@ func TestRequireTLS(t *testing.T) {
 	m.Accepted.Envelope.Return = mail.ReturnFull
 	for _, required := range []bool{false, true} {
 		m.Accepted.Envelope.RequireTLS = required
-		got, err := builder().Build(Failure, m, []Status{refused(0)}, strings.NewReader(content))
+		got, err := reportOn(builder(), Failure, m, []Status{refused(0)}, strings.NewReader(content))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,14 +29,15 @@ type Rule struct {
 	Use string
 }
 
-// Addressee is who is told about the failure of a recipient: whom a router has
-// named, the sender, or, where there is none, the postmaster. It is the null
-// Address where nobody is: a report never goes to a null reverse-path (RFC 5321,
-// section 6.1), and what fails at the postmaster ends there.
-func (b *Builder) Addressee(kind Kind, m *state.Message, n int) mail.Address {
+// Addressee is who is told about the n-th recipient, of which routers have said
+// something: the reverse-path that its mail goes out with, or, where the message
+// has no sender, the postmaster. It is the null Address where nobody is: a report
+// never goes to a null reverse-path (RFC 5321, section 6.1), and what fails at the
+// postmaster ends there.
+func (b *Builder) Addressee(kind Kind, m *state.Message, n int, said mail.Handling) mail.Address {
 	sender := m.Accepted.Envelope.From
-	if to := m.Handling(uint32(n)).ReturnPath(sender); !sender.IsNull() || !to.IsNull() {
-		return to
+	if !sender.IsNull() {
+		return said.ReturnPath(sender)
 	}
 	if kind == Failure && b.DoubleBounces && m.Recipients[n].Address != b.Postmaster {
 		return b.Postmaster

@@ -12,7 +12,6 @@ import (
 	"quorumta/internal/policy"
 	"quorumta/queue/event"
 	"quorumta/queue/state"
-	"quorumta/queue/state/roster"
 )
 
 func condition(t *testing.T, expr string) *policy.ReportCondition {
@@ -37,7 +36,7 @@ func quiet(b *Builder) *bytes.Buffer {
 
 func build(t *testing.T, b *Builder, kind Kind, m *state.Message, content string, status ...Status) *event.Accepted {
 	t.Helper()
-	got, err := b.Build(kind, m, status, strings.NewReader(content))
+	got, err := reportOn(b, kind, m, status, strings.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,14 +142,13 @@ func TestErrorAddress(t *testing.T) {
 		if c.from == "" {
 			m.Accepted.Envelope.From = mail.Address{}
 		}
-		m.Recipients = append(m.Recipients, state.Recipient{Recipient: m.Recipients[0].Recipient, Origin: state.Origin{Parent: 1}})
-		m.Recipients[0].Expansion = &roster.Expansion{Handling: mail.Handling{Errors: c.errors}}
-		got, to := build(t, b, Failure, m, content, refused(1)), ""
-		if got != nil {
-			to = got.Envelope.Recipients[0].Address.String()
+		to := b.Addressee(Failure, m, 0, mail.Handling{Errors: c.errors})
+		if to.IsNull() != (c.want == "") || !to.IsNull() && to != address(c.want) {
+			t.Errorf("%s: told %s, want %q", name, to, c.want)
 		}
-		if to != c.want {
-			t.Errorf("%s: told %q, want %q", name, to, c.want)
+		got, err := b.Build(Failure, to, m, []Status{refused(0)}, strings.NewReader(content))
+		if err != nil || (got == nil) != to.IsNull() || got != nil && got.Envelope.Recipients[0].Address != to {
+			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
 }
@@ -246,7 +244,7 @@ func TestOverlongLines(t *testing.T) {
 func TestNothingIsReadForNobody(t *testing.T) {
 	m := testMessage(mail.Recipient{Address: address("a@far.example")})
 	content := strings.NewReader("Subject: s\r\n\r\n")
-	if report, err := builder().Build(Success, m, []Status{{}}, content); report != nil || err != nil || content.Len() != len("Subject: s\r\n\r\n") {
+	if report, err := reportOn(builder(), Success, m, []Status{{}}, content); report != nil || err != nil || content.Len() != len("Subject: s\r\n\r\n") {
 		t.Errorf("%+v, %v, %d bytes left", report, err, content.Len())
 	}
 }

@@ -54,9 +54,21 @@ type Attempt struct {
 // Envelope is the message's as it goes on and as errors are reported: where
 // routers have named an address for errors, it is that one's, and what the sender
 // wished of reports is not passed on (RFC 3461, section 5.2.7.1).
-func (a *Attempt) Envelope() *mail.Envelope {
+func (a *Attempt) Envelope() *mail.Envelope { return a.envelope(a.Handling) }
+
+// said is what routers have said of a recipient, the one that delivers last: what
+// fails without having been routed knows of those alone that have put it in the
+// place of others.
+func (a *Attempt) said(n uint32) mail.Handling {
+	if a.Handling.IsZero() {
+		return a.Message.Handling(n)
+	}
+	return a.Handling
+}
+
+func (a *Attempt) envelope(said mail.Handling) *mail.Envelope {
 	e := &a.Message.Accepted.Envelope
-	path := a.Handling.ReturnPath(e.From)
+	path := said.ReturnPath(e.From)
 	if path == e.From {
 		return e
 	}

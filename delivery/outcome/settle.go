@@ -256,7 +256,7 @@ func (s *settlement) addressed(kind dsn.Kind, which func(*Verdict) bool) [][]Ver
 	var lists [][]Verdict
 	index := map[mail.Address]int{}
 	for _, v := range s.choose(which) {
-		to := s.DSN.Addressee(kind, s.a.Message, int(v.Recipient))
+		to := s.addressee(kind, v.Recipient)
 		i, ok := index[to]
 		if !ok {
 			i = len(lists)
@@ -305,23 +305,29 @@ func (s *settlement) status(v *Verdict) dsn.Status {
 	}
 }
 
-// report builds a report; nil where nobody wants one. Content that cannot be
-// read is left out.
+// addressee is who is told of a recipient: the one place where that is decided.
+func (s *settlement) addressee(kind dsn.Kind, n uint32) mail.Address {
+	return s.DSN.Addressee(kind, s.a.Message, int(n), s.a.said(n))
+}
+
+// report builds the report to the addressee that the listed have in common; nil
+// where nobody wants one. Content that cannot be read is left out.
 func (s *settlement) report(kind dsn.Kind, list []dsn.Status) (*event.Accepted, error) {
+	n := uint32(list[0].N)
+	to, m := s.addressee(kind, n), s.a.reported(n)
 	content := &lazyContent{open: s.a.Content}
-	m := s.a.reported()
-	report, err := s.DSN.Build(kind, m, list, content)
+	report, err := s.DSN.Build(kind, to, m, list, content)
 	content.close()
 	if err == nil || content.err == nil {
 		return report, err
 	}
-	return s.DSN.Build(kind, m, list, emptyReader{})
+	return s.DSN.Build(kind, to, m, list, emptyReader{})
 }
 
 // reported is the message as reports are made of it: whoever is to be told is its
 // sender.
-func (a *Attempt) reported() *state.Message {
-	e := a.Envelope()
+func (a *Attempt) reported(n uint32) *state.Message {
+	e := a.envelope(a.said(n))
 	if e == &a.Message.Accepted.Envelope {
 		return a.Message
 	}
