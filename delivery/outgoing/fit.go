@@ -36,6 +36,7 @@ func (l *Letter) Fit(sevenBit bool, how egress.Convert) error {
 		return unfit(how, err)
 	}
 	if plan != nil {
+		l.stored = l.Open
 		l.Content, l.Open, l.Size = plan.Reader(l.Content), reopen(plan, l.Open), plan.Size()
 	}
 	return nil

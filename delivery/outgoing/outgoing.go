@@ -54,6 +54,10 @@ type Letter struct {
 	// UTF8: the message may have UTF-8 in its header (RFC 6531).
 	UTF8 bool
 	Now  time.Time
+
+	// stored opens the content as it is stored, where Fit has converted it; else
+	// it is nil.
+	stored func() (io.ReadCloser, error)
 }
 
 // Form is the form in which a message goes out.

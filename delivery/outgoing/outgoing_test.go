@@ -21,6 +21,7 @@ import (
 
 	msgauth "github.com/emersion/go-msgauth/dkim"
 
+	"quorumta/delivery/egress"
 	"quorumta/internal/mail"
 	"quorumta/internal/mail/header"
 	"quorumta/internal/mailauth/arc"
@@ -56,6 +57,15 @@ func (s *store) letter() Letter {
 // prepare checks that a form says its size, and that it opens again alike.
 func prepare(t *testing.T, r *Rules, l Letter) (Form, string) {
 	t.Helper()
+	f, got := form(t, r, l)
+	if int64(len(got)) != f.Size {
+		t.Errorf("its size is %d, not %d", len(got), f.Size)
+	}
+	return f, got
+}
+
+func form(t *testing.T, r *Rules, l Letter) (Form, string) {
+	t.Helper()
 	f, err := r.Prepare(t.Context(), l)
 	if err != nil {
 		t.Fatal(err)
@@ -64,9 +74,6 @@ func prepare(t *testing.T, r *Rules, l Letter) (Form, string) {
 	got, err := io.ReadAll(f.Content)
 	if err != nil {
 		t.Fatal(err)
-	}
-	if int64(len(got)) != f.Size {
-		t.Errorf("its size is %d, not %d", len(got), f.Size)
 	}
 	for range 2 {
 		again, err := f.Open()
@@ -386,6 +393,106 @@ func TestSealed(t *testing.T) {
 	l.Remove = []string{"From"}
 	if f, got := prepare(t, r, l); strings.Contains(got, "ARC-") || f.Signatures != 0 {
 		t.Errorf("a message whose From was taken out: %q", got)
+	}
+}
+
+// TestSealedOverConversion: what a server does not take is converted before the
+// seal is made, which says of the earlier chain what was found on arrival, not
+// that we have broken it, and is over what goes out.
+func TestSealedOverConversion(t *testing.T) {
+	folder, record := keys(t)
+	lookup := func(context.Context, string) ([]string, error) { return []string{record}, nil }
+	sealer := Sealer{Signer: signer(t, folder), Servers: []string{"mx.corp.example"}, Lookup: lookup}
+	sealer.If, sealer.Domain = nil, text(t, `"corp.example"`)
+	sealer.Sign = []string{"DKIM-Signature"}
+	r := &Rules{Sign: []Signer{signer(t, folder)}, Seal: []Sealer{sealer}}
+	const top = "From: A <a@corp.example>\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
+	long := "X-Long:" + strings.Repeat(" a", 600) + "\r\n" // repaired, though it stays the same to a relaxed signature
+	for name, c := range map[string]struct {
+		text, changed string
+		form          canon.Form
+		how           egress.Convert
+	}{
+		"small":   {top + "\r\nGr\u00fc\u00dfe\r\n", "Content-Transfer-Encoding: quoted-printable\r\n", canon.Relaxed, egress.Convert{}},
+		"large":   {top + "\r\n" + strings.Repeat("Gr\u00fc\u00dfe, Gr\u00fc\u00dfe.\r\n", 10000), "Content-Transfer-Encoding: quoted-printable\r\n", canon.Simple, egress.Convert{}},
+		"repairs": {long + top + "\r\n" + strings.Repeat("x", 3000) + "\r\n", "Content-Transfer-Encoding: quoted-printable\r\n", canon.Simple, egress.Convert{LongLines: egress.LinesRepair}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first := *r
+			first.Seal = []Sealer{sealer}
+			first.Seal[0].Canon.Body = c.form
+			_, arrived := prepare(t, &first, (&store{content: c.text}).letter())
+			converted := func(content string) (Form, string) {
+				l := (&store{content: content}).letter()
+				if err := l.Fit(true, c.how); err != nil {
+					t.Fatal(err)
+				}
+				return form(t, r, l) // its size is about right
+			}
+			f, got := converted(arrived)
+			if f.BrokenChain != nil || !strings.HasPrefix(got, "ARC-Seal: i=2;") || !strings.Contains(got[:200], "cv=pass") || !strings.Contains(got, c.changed) {
+				t.Fatalf("%v: %.2000s", f.BrokenChain, got)
+			}
+			in := bufio.NewReader(strings.NewReader(got))
+			h, err := header.Read(in, maxHeader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := canon.NewBody(canon.Relaxed)
+			if _, err := in.WriteTo(body); err != nil {
+				t.Fatal(err)
+			}
+			chain := arc.Read(h)
+			if status, why, err := chain.Verify(t.Context(), h, body.Sum(), lookup, time.Now()); status != arc.Pass || err != nil {
+				t.Errorf("what went out: %s, %v, %v", status, why, err)
+			}
+			// What was broken before is not mended by it.
+			if f, got := converted(strings.Replace(arrived, "\r\n\r\n", "\r\n\r\nmore ", 1)); f.BrokenChain == nil || !strings.Contains(got, "cv=fail") {
+				t.Error("a broken chain is sealed as a good one")
+			}
+			l := (&store{content: arrived}).letter()
+			if err := l.Fit(true, c.how); err != nil {
+				t.Fatal(err)
+			}
+			if lost := errors.New("lost"); l.stored == nil {
+				t.Error("it is not converted")
+			} else {
+				for _, after := range []int{0, len(arrived) - 3} {
+					l.Content, _ = l.Open()
+					l.stored = func() (io.ReadCloser, error) {
+						return io.NopCloser(io.MultiReader(strings.NewReader(arrived[:after]), iotest.ErrReader(lost))), nil
+					}
+					if _, err := r.Prepare(t.Context(), l); !errors.Is(err, lost) {
+						t.Errorf("content that cannot be read after %d octets: %v", after, err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestChainTakenOut: without the fields of the chain that it came with a message
+// begins a new one.
+func TestChainTakenOut(t *testing.T) {
+	folder, record := keys(t)
+	lookup := func(context.Context, string) ([]string, error) { return []string{record}, nil }
+	sealer := Sealer{Signer: signer(t, folder), Servers: []string{"mx.corp.example"}, Lookup: lookup}
+	sealer.If, sealer.Domain = nil, text(t, `"corp.example"`)
+	r := &Rules{Seal: []Sealer{sealer}}
+	_, arrived := prepare(t, r, (&store{content: content}).letter())
+	for remove, want := range map[string]string{"ARC-*": "ARC-Seal: i=1;", "ARC-Message-Signature": ""} {
+		l := (&store{content: arrived}).letter()
+		l.Remove = []string{remove}
+		f, got := prepare(t, r, l)
+		if want == "" {
+			if !strings.Contains(got, "cv=fail") || f.BrokenChain == nil {
+				t.Errorf("without %s: %v\n%s", remove, f.BrokenChain, got)
+			}
+			continue
+		}
+		if !strings.HasPrefix(got, want) || !strings.Contains(got, "cv=none") || strings.Contains(got, "i=2") {
+			t.Errorf("without %s:\n%s", remove, got)
+		}
 	}
 }
 

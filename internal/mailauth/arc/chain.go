@@ -147,15 +147,24 @@ type temporary struct{ error }
 
 func (t temporary) Unwrap() error { return t.error }
 
+// Shape is the state of the chain by its structure alone, which Pass says is whole;
+// why tells what is wrong with one that fails.
+func (c *Chain) Shape() (s Status, why error) {
+	switch {
+	case c.broken != nil:
+		return Fail, c.broken
+	case len(c.sets) == 0:
+		return None, nil
+	}
+	return Pass, nil
+}
+
 // Verify is the state of the chain of a message with the header h and the body's
 // hash in the form Body (RFC 8617, section 5.2). why tells what is wrong with
 // one that fails. The error is a failure to look up a key, for now.
 func (c *Chain) Verify(ctx context.Context, h header.Header, bodyHash []byte, lookup Lookup, now time.Time) (s Status, why, err error) {
-	switch {
-	case c.broken != nil:
-		return Fail, c.broken, nil
-	case len(c.sets) == 0:
-		return None, nil, nil
+	if s, why = c.Shape(); s != Pass {
+		return s, why, nil
 	}
 	why = c.verify(ctx, h, bodyHash, lookup, now)
 	var t temporary
