@@ -2,6 +2,7 @@ package route
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,6 +26,9 @@ type Redirect struct {
 	// Commands and Paths name transports for items "|command" and "/file"; ""
 	// where these are not allowed.
 	Commands, Paths string
+	// Rewrite is what rules make of an address that comes in a recipient's place,
+	// and their names, none where it stays; nil where there are no rules.
+	Rewrite func(*policy.Facts, mail.Address) (mail.Address, []string, error)
 	// Unseen: the recipient itself goes on, and gets its mail beside the others.
 	Unseen bool
 }
@@ -96,12 +100,18 @@ func lookupKeys(whole, stripped mail.Address) []string {
 
 // expand makes a decision of items.
 func (w *walk) expand(r *router, f *policy.Facts, items []aliases.Item, where string) Decision {
-	d := Decision{Kind: Expand, Router: r.Name, Reply: mail.Reply{Text: where}}
+	d := Decision{Kind: Expand, Router: r.Name}
 	dropped := false
+	var by []string
 	for _, item := range items {
 		switch item.Kind {
 		case aliases.Address:
-			d.Into = append(d.Into, Child{Address: r.Redirect.qualified(item.Address, w.Facts.Rcpt)})
+			a, rules, err := r.Redirect.address(item.Address, w.Facts)
+			if err != nil {
+				return deferred(r.Name, "4.3.5", "router "+r.Name+", "+where+": "+err.Error())
+			}
+			by = append(by, rules...)
+			d.Into = append(d.Into, Child{Address: a})
 		case aliases.Command:
 			if r.Redirect.Commands == "" {
 				return deferred(r.Name, "4.3.5", "router "+r.Name+", "+where+": commands are not allowed")
@@ -118,6 +128,10 @@ func (w *walk) expand(r *router, f *policy.Facts, items []aliases.Item, where st
 			return deferred(r.Name, "4.3.5", "router "+r.Name+", "+where+": an item stands alone that stands among others")
 		}
 	}
+	if d.Reply.Text = where; len(by) > 0 {
+		slices.Sort(by)
+		d.Reply.Text += ", rewritten by " + strings.Join(slices.Compact(by), ", ")
+	}
 	switch {
 	case len(d.Into) == 0 && (!dropped || r.Redirect.Unseen):
 		return declined(r.Name, where+" names nobody")
@@ -125,6 +139,16 @@ func (w *walk) expand(r *router, f *policy.Facts, items []aliases.Item, where st
 		d.Into = append(d.Into, Child{Address: w.Facts.Rcpt, Self: true})
 	}
 	return d
+}
+
+// address is one of the list in a recipient's place, complete and rewritten, and
+// by which rules.
+func (r *Redirect) address(a mail.Address, f *policy.Facts) (mail.Address, []string, error) {
+	a = r.qualified(a, f.Rcpt)
+	if r.Rewrite == nil {
+		return a, nil, nil
+	}
+	return r.Rewrite(f, a)
 }
 
 // qualified completes an address of the list in the place of another.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"quorumta/internal/config"
+	"quorumta/internal/mail"
+	"quorumta/internal/policy"
 	"quorumta/internal/rewrite"
 )
 
@@ -24,4 +26,27 @@ func Rewrites(f *config.File) (rewrite.Rules, error) {
 		all = append(all, rule)
 	}
 	return all, nil
+}
+
+// recipients asks the rules about an address that comes in a recipient's place;
+// nil where none is for such. What a list names may need SMTPUTF8: so may what
+// becomes of it, and the transport sees to that.
+func recipients(all rewrite.Rules) func(*policy.Facts, mail.Address) (mail.Address, []string, error) {
+	if !all.In(rewrite.EnvelopeTo) {
+		return nil
+	}
+	return func(f *policy.Facts, a mail.Address) (mail.Address, []string, error) {
+		steps, err := all.Rewrite(f, a, rewrite.EnvelopeTo, true)
+		if err != nil {
+			return a, nil, err
+		}
+		var by []string
+		for _, step := range steps {
+			if step.Address != a {
+				by = append(by, step.Rule)
+			}
+			a = step.Address
+		}
+		return a, by, nil
+	}
 }

@@ -25,8 +25,15 @@ func Routers(f *config.File, o route.Options, log *slog.Logger) (*route.Table, e
 			log.Warn("aliases: " + path + ":" + fault.String())
 		}
 	}}
+	rewrites, err := Rewrites(f)
+	if err != nil {
+		return nil, err
+	}
 	for i := range f.Routers {
 		r, err := router(f, &f.Routers[i])
+		if x := f.Routers[i].Redirect; err == nil && r.Redirect != nil && (x == nil || x.Rewrite == nil || *x.Rewrite) {
+			r.Redirect.Rewrite = recipients(rewrites)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("router %s: %w", f.Routers[i].Name, err)
 		}

@@ -21,4 +21,7 @@ type Redirect struct {
 	// PipeTransport and FileTransport are for items "|command" and "/file".
 	PipeTransport string `yaml:"pipe_transport"`
 	FileTransport string `yaml:"file_transport"`
+	// Rewrite, unless false: the rules for addresses are asked about those that
+	// come in the recipient's place.
+	Rewrite *bool `yaml:"rewrite"`
 }
