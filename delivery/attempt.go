@@ -15,6 +15,7 @@ import (
 	"quorumta/delivery/recipient"
 	"quorumta/delivery/route"
 	"quorumta/delivery/site"
+	"quorumta/delivery/sorting"
 	"quorumta/delivery/transport"
 	"quorumta/internal/mail"
 	"quorumta/internal/policy"
@@ -132,7 +133,7 @@ func (a *attempt) prepare(ctx context.Context, content io.Reader, peer transport
 	accepted := &a.Message.Accepted
 	l := outgoing.Letter{
 		Content: content, Open: a.Content, Size: accepted.Size,
-		Facts: a.Facts(0), From: a.Envelope().From, Forwarded: forwarded(a.Message, a.recipients[0]), Delivers: a.Delivers, Top: a.traceparent(),
+		Facts: a.Facts(0), From: a.Envelope().From, Forwarded: sorting.Forwarded(a.Message, a.recipients[0]), Delivers: a.Delivers, Top: a.traceparent(),
 		Add: a.Handling.Add, Remove: a.Handling.Remove, UTF8: accepted.Envelope.UTF8, Now: a.d.o.Now(),
 	}
 	err := l.Fit(peer.SevenBit, a.way.Conversion())
@@ -140,17 +141,6 @@ func (a *attempt) prepare(ctx context.Context, content io.Reader, peer transport
 		a.form, err = a.d.rules.Load().Outgoing.Prepare(ctx, l)
 	}
 	return err
-}
-
-// forwarded reports whether a recipient stands in the place of another address:
-// its mail goes on from here, though its sender did not send it there. One in its
-// own place, as beside a copy, does not.
-func forwarded(m *state.Message, n uint32) bool {
-	if m.Recipients[n].Parent == 0 {
-		return false
-	}
-	list := m.Ancestors(n)
-	return m.Recipients[list[len(list)-1]].Address != m.Recipients[n].Address
 }
 
 // Open implements transport.Source.

@@ -206,7 +206,7 @@ func New(o Options) (*Deliverer, error) {
 	d.records, d.forget = context.WithCancel(context.Background())
 	var err error
 	d.meters, err = meters.New(o.Meter)
-	if err = errors.Join(err, observe(o.Meter, d.window, &d.offices.paused, d.memory.Len)); err != nil {
+	if err = errors.Join(err, meters.Observe(o.Meter, d.load)); err != nil {
 		return nil, err
 	}
 	d.clerk = clerk.New(clerk.Options{

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"quorumta/delivery/explain"
 	"quorumta/delivery/retry"
 	"quorumta/queue"
 )
@@ -26,25 +27,25 @@ func TestExplain(t *testing.T) {
 		began := time.Now()
 		time.Sleep(2 * time.Second)
 		second := h.submit(nil, "2@dead.example")
-		explain := func() map[uint32]Waiting {
+		told := func() map[uint32]explain.Waiting {
 			all, ok := h.delivery.Explain(id)
 			if !ok {
 				t.Fatal("not known")
 			}
-			byN := map[uint32]Waiting{}
+			byN := map[uint32]explain.Waiting{}
 			for _, w := range all {
 				byN[w.Recipient] = w
 			}
 			return byN
 		}
-		got := explain()
-		if w := got[0]; w.For != ForTime || w.Rule != "test" || w.Step != "F 10h 2h" || w.Until.Sub(began).Round(time.Minute) != 2*time.Hour || w.Expires.Sub(began).Round(time.Minute) != 10*time.Hour {
+		got := told()
+		if w := got[0]; w.For != explain.ForTime || w.Rule != "test" || w.Step != "F 10h 2h" || w.Until.Sub(began).Round(time.Minute) != 2*time.Hour || w.Expires.Sub(began).Round(time.Minute) != 10*time.Hour {
 			t.Errorf("greylisted: %+v", w)
 		}
-		if w := got[1]; w.For != ForHost || !strings.Contains(w.Why, "dead.example 192.0.2.2:25 has failed since 2000-01-01T00:00:") || !strings.Contains(w.Why, "connection refused") {
+		if w := got[1]; w.For != explain.ForHost || !strings.Contains(w.Why, "dead.example 192.0.2.2:25 has failed since 2000-01-01T00:00:") || !strings.Contains(w.Why, "connection refused") {
 			t.Errorf("of a bad host: %+v", w)
 		}
-		if w := got[2]; w.For != ForAnswer || w.Rule != "" || !w.Expires.IsZero() {
+		if w := got[2]; w.For != explain.ForAnswer || w.Rule != "" || !w.Expires.IsZero() {
 			t.Errorf("under way: %+v", w)
 		}
 		if _, there := got[3]; there && len(h.remote("alive.example").got()) > 0 {
@@ -52,13 +53,13 @@ func TestExplain(t *testing.T) {
 		}
 		synctest.Wait()
 		all, _ := h.delivery.Explain(second)
-		if len(all) != 1 || all[0].For != ForSite || all[0].Until.IsZero() || !strings.Contains(all[0].Why, "dead.example: connection refused") {
+		if len(all) != 1 || all[0].For != explain.ForSite || all[0].Until.IsZero() || !strings.Contains(all[0].Why, "dead.example: connection refused") {
 			t.Errorf("of a site that rests: %+v", all)
 		}
 		if err := h.Operate(t.Context(), queue.ActHold, id, "me", "for a look"); err != nil {
 			t.Fatal(err)
 		}
-		if w := explain()[0]; w.For != ForRelease || !strings.Contains(w.Why, "for a look") {
+		if w := told()[0]; w.For != explain.ForRelease || !strings.Contains(w.Why, "for a look") {
 			t.Errorf("held: %+v", w)
 		}
 		if _, ok := h.delivery.Explain("00000000000000000000"); ok {

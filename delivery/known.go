@@ -11,6 +11,7 @@ import (
 	"quorumta/delivery/outcome"
 	"quorumta/delivery/retry"
 	"quorumta/delivery/route"
+	"quorumta/delivery/sorting"
 	"quorumta/internal/mail"
 	"quorumta/internal/tlspolicy"
 	"quorumta/queue"
@@ -119,17 +120,17 @@ func (d *Deliverer) agree(a *attempt, verdicts []outcome.Verdict) {
 // due. Who has come to the end of a rule's time gets a last try, unless the hosts
 // have, too: then there is one for all in each interval (Exim's
 // delay_after_cutoff).
-func (d *Deliverer) bad(q *queue.Office, m *state.Message, g group) (wait []outcome.Verdict, try []uint32) {
-	f, ok := d.memory.Together(hostKeys(g.target.Hosts))
+func (d *Deliverer) bad(q *queue.Office, m *state.Message, g sorting.Group) (wait []outcome.Verdict, try []uint32) {
+	f, ok := d.memory.Together(hostKeys(g.Target.Hosts))
 	now := d.o.Now()
 	rules := d.rules.Load().Retry
 	if !ok || now.Sub(f.First) < d.o.Limits.Patience || !f.Next.After(now) || f.Past && rules.Options().TryAfterCutoff {
-		return nil, g.recipients
+		return nil, g.Recipients
 	}
-	for _, n := range g.recipients {
+	for _, n := range g.Recipients {
 		r := &m.Recipients[n]
 		plan := rules.Plan(retry.Error{
-			Recipient: r.Address, Sender: m.Accepted.Envelope.From, Kind: f.Kind, Reply: f.Reply, MX: !g.target.Named,
+			Recipient: r.Address, Sender: m.Accepted.Envelope.From, Kind: f.Kind, Reply: f.Reply, MX: !g.Target.Named,
 			Since: f.First, FirstFailed: r.FirstFailed, Now: now,
 		})
 		if plan.Expired && !plan.Past {
@@ -137,7 +138,7 @@ func (d *Deliverer) bad(q *queue.Office, m *state.Message, g group) (wait []outc
 			continue
 		}
 		wait = append(wait, outcome.Verdict{
-			Recipient: n, What: outcome.Deferred, Kind: f.Kind, Reply: f.Reply, Router: g.router, Wait: f.Next.Add(q.Now().Sub(now)),
+			Recipient: n, What: outcome.Deferred, Kind: f.Kind, Reply: f.Reply, Router: g.Router, Wait: f.Next.Add(q.Now().Sub(now)),
 		})
 	}
 	return wait, try
@@ -145,12 +146,12 @@ func (d *Deliverer) bad(q *queue.Office, m *state.Message, g group) (wait []outc
 
 // spare puts off those recipients of a group whose site is known to be bad, and
 // returns those who are to be tried.
-func (d *Deliverer) spare(q *queue.Office, m *state.Message, g group) []uint32 {
+func (d *Deliverer) spare(q *queue.Office, m *state.Message, g sorting.Group) []uint32 {
 	wait, try := d.bad(q, m, g)
 	if len(wait) > 0 {
 		a := d.newAttempt(q, m, nil)
-		a.goes(g.router, g.target, &g.handling)
-		a.Host, a.IP = g.target.Hosts[0].Name, g.target.Hosts[0].Addr.String()
+		a.goes(g.Router, g.Target, &g.Handling)
+		a.Host, a.IP = g.Target.Hosts[0].Name, g.Target.Hosts[0].Addr.String()
 		d.record(a, wait)
 	}
 	return try

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"quorumta/delivery/explain"
 	"quorumta/delivery/limit"
 	"quorumta/delivery/order"
 	"quorumta/queue"
@@ -60,7 +61,7 @@ func TestWhatIsSuspendedWaits(t *testing.T) {
 					t.Fatalf("%s; %d messages", story, len(a.got()))
 				}
 				why, _ := h.delivery.Explain(id)
-				if want := string(tt.subject) + " " + order.Name(tt.name) + " is suspended by op: test"; len(why) != 1 || why[0].For != ForOrder || why[0].Why != want {
+				if want := string(tt.subject) + " " + order.Name(tt.name) + " is suspended by op: test"; len(why) != 1 || why[0].For != explain.ForOrder || why[0].Why != want {
 					t.Errorf("explained by %+v, want %q", why, want)
 				}
 				began := time.Now()
@@ -131,7 +132,7 @@ func TestAnswersTeach(t *testing.T) {
 		second := h.submit(nil, "2@a.example")
 		h.waitFor("it waits, and is told why", func() bool {
 			why, _ := h.delivery.Explain(second)
-			return len(why) == 1 && why[0].For == ForOrder && strings.Contains(why[0].Why, "rule all suspends the site for its answer 421 4.7.0 please slow down")
+			return len(why) == 1 && why[0].For == explain.ForOrder && strings.Contains(why[0].Why, "rule all suspends the site for its answer 421 4.7.0 please slow down")
 		})
 		h.waitEmpty()
 		if took := time.Since(began); took < time.Hour || took > 2*time.Hour {

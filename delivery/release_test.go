@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"quorumta/delivery/explain"
 	"quorumta/delivery/retry"
 	"quorumta/queue"
 )
@@ -30,7 +31,7 @@ func TestRelease(t *testing.T) {
 			t.Fatalf("before its time: %s", story)
 		}
 		all, _ := h.delivery.Explain(id)
-		if len(all) != 1 || all[0].For != ForDate || !all[0].Until.Equal(release) || !all[0].Expires.IsZero() {
+		if len(all) != 1 || all[0].For != explain.ForDate || !all[0].Until.Equal(release) || !all[0].Expires.IsZero() {
 			t.Errorf("%+v", all)
 		}
 		time.Sleep(2 * time.Second)
@@ -38,7 +39,7 @@ func TestRelease(t *testing.T) {
 		if story := h.story(id); story != "accepted claimed[0] deferred[0] 450" {
 			t.Fatalf("at its time: %s", story)
 		}
-		if all, _ = h.delivery.Explain(id); len(all) != 1 || all[0].For != ForTime || all[0].Expires.Sub(release).Round(time.Minute) != 10*time.Hour {
+		if all, _ = h.delivery.Explain(id); len(all) != 1 || all[0].For != explain.ForTime || all[0].Expires.Sub(release).Round(time.Minute) != 10*time.Hour {
 			t.Errorf("%+v", all)
 		}
 		h.waitFor("the warning", func() bool { return len(senders.got()) == 1 })

@@ -9,9 +9,9 @@ import (
 	"quorumta/delivery/recipient"
 	"quorumta/delivery/route"
 	"quorumta/delivery/site"
+	"quorumta/delivery/sorting"
 	"quorumta/delivery/window"
 	"quorumta/internal/mail"
-	"quorumta/internal/policy"
 	"quorumta/queue/event"
 	"quorumta/queue/state"
 )
@@ -98,106 +98,25 @@ func isDue(m *state.Message, n uint32, now time.Time) bool {
 	return r.Phase == state.Pending && !r.Due.After(now)
 }
 
-// routing is what the routers made of recipients.
-type routing struct {
-	// groups are recipients by site, in the order of the first of each.
-	groups []group
-	// ended are those that go nowhere, or not now, by what is said of them.
-	ended []ended
-	// expanded are those that others come in the place of.
-	expanded []expanded
-}
-
-// group is the recipients that go to one site by one router, and of which the
-// same is said.
-type group struct {
-	target     route.Target
-	router     string
-	handling   mail.Handling
-	recipients []uint32
-}
-
-// ended is recipients whose errors are told to the same address.
-type ended struct {
-	handling mail.Handling
-	verdicts []outcome.Verdict
-}
-
-// expanded is a recipient that others come in the place of.
-type expanded struct {
-	n        uint32
-	decision route.Decision
-}
-
 // routeAll asks the routers about recipients.
-func (d *Deliverer) routeAll(ctx context.Context, office recipient.Opener, m *state.Message, recipients []uint32) routing {
-	var all routing
-	type place struct {
-		router, target, handling, domain string
-		forwarded                        bool // which may go out with another reverse-path
-	}
-	groups, endings := map[place]int{}, map[string]int{}
-	rules := d.rules.Load()
-	rewrites := rules.Outgoing.Forwards()
-	fields := recipient.Header(office, &m.Accepted)
-	for _, n := range recipients {
-		q := recipient.Request(m, n, fields)
-		decision := d.leaving(rules.Router.Route(ctx, q), q.Facts, m.Accepted.ID)
-		handling := m.Handling(n).And(decision.Handling)
-		switch decision.Kind {
-		case route.Deliver:
-			decision.Target.Secure(ctx, rules.TLS, &m.Accepted.Envelope)
-			key := place{router: decision.Router, target: decision.Target.Key, handling: handling.Key(), forwarded: rewrites && forwarded(m, n)}
-			if way := decision.Target.Way; way != nil && way.Limits.OneDomain {
-				key.domain = q.Facts.Rcpt.Domain
-			}
-			i, ok := groups[key]
-			if !ok {
-				i = len(all.groups)
-				groups[key] = i
-				all.groups = append(all.groups, group{target: decision.Target, router: decision.Router, handling: handling})
-			}
-			all.groups[i].recipients = append(all.groups[i].recipients, n)
-		case route.Expand:
-			all.expanded = append(all.expanded, expanded{n, decision})
-		default:
-			rules.TLS.Bogus(decision.Bogus)
-			i, ok := endings[handling.Key()]
-			if !ok {
-				i = len(all.ended)
-				endings[handling.Key()] = i
-				all.ended = append(all.ended, ended{handling: handling})
-			}
-			all.ended[i].verdicts = append(all.ended[i].verdicts, unrouted(n, &decision))
+func (d *Deliverer) routeAll(ctx context.Context, office recipient.Opener, m *state.Message, recipients []uint32) sorting.Places {
+	r := d.rules.Load()
+	rules := sorting.Rules{Router: r.Router, TLS: r.TLS, Forwards: r.Outgoing.Forwards(), Leaving: d.sites.Leaving}
+	return rules.Sort(ctx, office, m, recipients)
+}
+
+// unrouted are the verdicts on recipients that go nowhere, or not now.
+func unrouted(list []sorting.One) []outcome.Verdict {
+	verdicts := make([]outcome.Verdict, len(list))
+	for i := range list {
+		x := &list[i].Decision
+		v := outcome.Verdict{Recipient: list[i].N, What: outcome.Deferred, Kind: event.ErrorRouting, Reply: x.Reply, Router: x.Router}
+		if x.Kind == route.Fail {
+			v.What = outcome.Failed
 		}
+		verdicts[i] = v
 	}
-	return all
-}
-
-// leaving adds to where a recipient's mail goes how it leaves for it; it waits
-// where it cannot.
-func (d *Deliverer) leaving(x route.Decision, facts *policy.Facts, id mail.MessageID) route.Decision {
-	if x.Kind != route.Deliver {
-		return x
-	}
-	target, err := d.sites.Leaving(x.Target, facts, id)
-	if err != nil {
-		return route.Decision{Kind: route.Defer, Router: x.Router, Reply: mail.Reply{Code: 451, Enhanced: "4.3.5", Text: err.Error()}}
-	}
-	x.Target = target
-	return x
-}
-
-// unrouted is the verdict on a recipient that goes nowhere, or not now.
-func unrouted(n uint32, decision *route.Decision) outcome.Verdict {
-	v := outcome.Verdict{
-		Recipient: n, What: outcome.Deferred, Kind: event.ErrorRouting,
-		Reply: decision.Reply, Router: decision.Router,
-	}
-	if decision.Kind == route.Fail {
-		v.What = outcome.Failed
-	}
-	return v
+	return verdicts
 }
 
 // place routes recipients of a message that was read at a time, and puts them
@@ -216,38 +135,38 @@ func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message,
 	}
 	waiting := asked - len(due)
 	if q = d.offices.get(key.Office); q != nil {
-		for _, e := range all.ended {
+		for _, e := range all.Ended {
 			// In parts, for the report of each has a size that can be sent.
-			for part := range slices.Chunk(e.verdicts, d.o.Limits.Recipients) {
+			for part := range slices.Chunk(e.List, d.o.Limits.Recipients) {
 				a := d.newAttempt(q, m, nil)
-				a.Handling = e.handling
-				d.record(a, part)
+				a.Handling = e.Handling
+				d.record(a, unrouted(part))
 			}
 		}
-		expanded = d.expandAll(q, m, all.expanded)
+		expanded = d.expandAll(q, m, all.Expanded)
 	}
 	sender := m.Accepted.Envelope.From.String()
 	var ordered *site.Site
-	for i := range all.groups {
-		g := &all.groups[i]
+	for i := range all.Groups {
+		g := &all.Groups[i]
 		s := d.site(*g, m)
 		if d.clerk.Waits(s) {
 			ordered = s
-			waiting += len(g.recipients)
+			waiting += len(g.Recipients)
 			continue
 		}
 		if q != nil {
-			g.recipients = d.spare(q, m, *g)
+			g.Recipients = d.spare(q, m, *g)
 		}
 		var plan *window.Plan
 		if len(m.Recipients) <= d.o.Limits.Recipients { // what waits must not hold large ones
-			plan = &window.Plan{Message: m, Target: g.target, Router: g.router, At: read}
+			plan = &window.Plan{Message: m, Target: g.Target, Router: g.Router, At: read}
 		}
 		var handling *mail.Handling
-		if !g.handling.IsZero() {
-			handling = &g.handling
+		if !g.Handling.IsZero() {
+			handling = &g.Handling
 		}
-		for list := g.recipients; len(list) > 0; {
+		for list := g.Recipients; len(list) > 0; {
 			n := min(len(list), s.Recipients(d.o.Limits.Recipients))
 			j := &window.Job{Key: key, Sender: sender, Recipients: list[:n:n], Handling: handling, Plan: plan}
 			if d.window.Add(j, s) {
@@ -263,6 +182,6 @@ func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message,
 }
 
 // site is where a group of recipients goes.
-func (d *Deliverer) site(g group, m *state.Message) *site.Site {
-	return d.sites.Reach(g.target, site.Origin{Router: g.router, Domain: m.Recipients[g.recipients[0]].Address.Domain})
+func (d *Deliverer) site(g sorting.Group, m *state.Message) *site.Site {
+	return d.sites.Reach(g.Target, site.Origin{Router: g.Router, Domain: m.Recipients[g.Recipients[0]].Address.Domain})
 }

@@ -1,44 +1,22 @@
 package delivery
 
 import (
-	"context"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"quorumta/delivery/meters"
 	"quorumta/delivery/outcome"
-	"quorumta/delivery/window"
 )
 
-// observe reports what the window holds whenever metrics are read.
-func observe(m metric.Meter, w *window.Window, paused *atomic.Int64, failures func() int) error {
-	gauges := []struct {
-		name, text string
-		value      func(window.Load) int
-	}{
-		{"quorumta_delivery_jobs", "Jobs in the window.", func(l window.Load) int { return l.Jobs }},
-		{"quorumta_delivery_waiting", "Jobs that wait for a connection.", func(l window.Load) int { return l.Waiting }},
-		{"quorumta_delivery_connections", "Connections open or being opened.", func(l window.Load) int { return l.Workers }},
-		{"quorumta_delivery_offices_paused", "Shards whose mail this node may not deliver now, though it leads them.",
-			func(window.Load) int { return int(paused.Load()) }},
-		{"quorumta_delivery_failures_known", "Hosts and addresses that are known to fail, at whatever node.", func(window.Load) int { return failures() }},
-		{"quorumta_delivery_sites_suspended", "Sites that refuse and rest.", func(l window.Load) int { return l.Suspended }},
+// load is what metrics tell of what is there now.
+func (d *Deliverer) load() meters.Load {
+	l := d.window.Load()
+	return meters.Load{
+		Jobs: l.Jobs, Waiting: l.Waiting, Connections: l.Workers, Suspended: l.Suspended,
+		Paused: int(d.offices.paused.Load()), Failures: d.memory.Len(),
 	}
-	for _, g := range gauges {
-		_, err := m.Int64ObservableGauge(g.name, metric.WithDescription(g.text),
-			metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-				o.Observe(int64(g.value(w.Load())))
-				return nil
-			}))
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // tell logs and counts what has been recorded, a line for each recipient.

@@ -148,12 +148,12 @@ func (w *worker) reroute(ctx context.Context, a *attempt) bool {
 	ctx, span := w.d.part(ctx, "dns")
 	defer span.End()
 	all := w.d.routeAll(ctx, a.office, a.Message, a.recipients)
-	if len(all.groups) != 1 || len(all.ended) > 0 || len(all.expanded) > 0 || all.groups[0].target.Key != w.lane.Site.Key() {
+	if len(all.Groups) != 1 || len(all.Ended) > 0 || len(all.Expanded) > 0 || all.Groups[0].Target.Key != w.lane.Site.Key() {
 		return false
 	}
-	g := all.groups[0]
+	g := all.Groups[0]
 	w.d.site(g, a.Message)
-	a.goes(g.router, g.target, &g.handling)
+	a.goes(g.Router, g.Target, &g.Handling)
 	return true
 }
 

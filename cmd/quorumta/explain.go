@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"quorumta/delivery"
+	"quorumta/delivery/explain"
 	"quorumta/internal/admin/api"
 	"quorumta/internal/mail"
 	"quorumta/queue/call"
@@ -15,7 +15,7 @@ const callExplain = "delivery.explain"
 
 // wireExplain has the commands told why messages wait, whichever node they ask.
 func (n *node) wireExplain() {
-	n.cluster.Handle(callExplain, call.Answer(func(_ context.Context, id mail.MessageID) ([]delivery.Waiting, error) {
+	n.cluster.Handle(callExplain, call.Answer(func(_ context.Context, id mail.MessageID) ([]explain.Waiting, error) {
 		all, _ := n.delivery.Explain(id)
 		return all, nil
 	}))
@@ -25,7 +25,7 @@ func (n *node) wireExplain() {
 			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 			defer cancel()
 			var err error
-			if all, err = call.Ask[mail.MessageID, []delivery.Waiting](ctx, n.cluster.Call, leader, callExplain, id); err != nil {
+			if all, err = call.Ask[mail.MessageID, []explain.Waiting](ctx, n.cluster.Call, leader, callExplain, id); err != nil {
 				n.log.DebugContext(ctx, "not told why a message waits", "id", id, "leader", leader, "error", err)
 			}
 		}
@@ -38,7 +38,7 @@ func (n *node) wireExplain() {
 }
 
 // waits is the stable form.
-func waits(w delivery.Waiting) *api.Waits {
+func waits(w explain.Waiting) *api.Waits {
 	out := &api.Waits{For: w.For, Why: w.Why, Rule: w.Rule, Step: w.Step}
 	if !w.Until.IsZero() {
 		out.Until = &api.Time{Time: w.Until}
