@@ -33,6 +33,31 @@ func (s *session) rewriteRecipient(r *mail.Recipient, in rewrite.Place) error {
 	return nil
 }
 
+// wanted is a recipient with the reports that are wanted of it.
+type wanted struct {
+	address mail.Address
+	notify  mail.Notify
+}
+
+// again reports whether rules have made a recipient, which the client had given
+// another address, one that is there already, or the other way round: the message
+// goes there once, as Exim has it, unless other reports are wanted of it.
+func (t *transaction) again(r *mail.Recipient, given mail.Address) bool {
+	if !t.policy.Rewrites.In(rewrite.SMTP | rewrite.EnvelopeTo) {
+		return false
+	}
+	key, changed := wanted{r.Address, r.Notify}, r.Address != given
+	before, known := t.named[key]
+	if known && (before || changed) {
+		return true
+	}
+	if t.named == nil {
+		t.named = map[wanted]bool{}
+	}
+	t.named[key] = changed
+	return false
+}
+
 // rewritten is what the rules for a place make of an address. Their names go on
 // record with those of the policy. A rule that cannot be used has the client try
 // again later, until somebody has mended it.

@@ -42,6 +42,8 @@ func TestRewritesTheEnvelope(t *testing.T) {
 	c.ask("RCPT TO:<b@early.example>", "250")
 	c.ask("RCPT TO:<c@example.org> ORCPT=rfc822;first@example.org", "250")
 	c.ask("RCPT TO:<d@inside.example>", "550 5.7.1")
+	c.ask("RCPT TO:<a@early.example>", "250") // the first, once more
+	c.ask("RCPT TO:<a@early.example> NOTIFY=SUCCESS", "250")
 	c.ask("RCPT TO:<broken@example.org>", "451 4.3.5")
 	c.ask("DATA", "354")
 	id := idOf(t, c.ask("To: a@example.org\r\n\r\nx\r\n.", "250"))
@@ -53,7 +55,8 @@ func TestRewritesTheEnvelope(t *testing.T) {
 	for _, r := range e.Envelope.Recipients {
 		got = append(got, r.Address.String()+" "+r.Original)
 	}
-	want := "a@inside.example rfc822;a@example.org, b@inside.example rfc822;b@early.example, c@inside.example rfc822;first@example.org"
+	want := "a@inside.example rfc822;a@example.org, b@inside.example rfc822;b@early.example, c@inside.example rfc822;first@example.org" +
+		", a@inside.example rfc822;a@early.example"
 	if strings.Join(got, ", ") != want {
 		t.Errorf("recipients %q\nnot %s", got, want)
 	}

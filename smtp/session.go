@@ -35,8 +35,10 @@ type transaction struct {
 	release   time.Time // HOLDFOR, HOLDUNTIL; zero: at once
 	policy    *Policy
 	rules     []string
-	// given is the sender as the client has said it.
+	// given is the sender as the client has said it, and named are the recipients
+	// where rules may make two the same: whether one was rewritten.
 	given    mail.Address
+	named    map[wanted]bool
 	began    time.Time
 	verdicts []verdict
 	trace    *traced // nil until the header is known
@@ -125,7 +127,9 @@ func (s *session) Rcpt(to string, opts *gosmtp.RcptOptions) error {
 			return err
 		}
 	}
-	s.tx.envelope.Recipients = append(s.tx.envelope.Recipients, recipient)
+	if !s.tx.again(&recipient, address) {
+		s.tx.envelope.Recipients = append(s.tx.envelope.Recipients, recipient)
+	}
 	s.tx.addRule(rule)
 	return nil
 }
