@@ -34,8 +34,10 @@ type worker struct {
 	conn transport.Conn
 	// carried counts the messages that went over conn.
 	carried int
-	// message is the one on its way: there is one at a time.
+	// message is the one on its way: there is one at a time. sent: it counts as one
+	// for the host; one that we gave up before its dot does not.
 	message transport.Message
+	sent    bool
 	// unsettled counts claims; it holds claimsAhead at most.
 	unsettled *semaphore.Weighted
 }
@@ -61,12 +63,17 @@ func (w *worker) run() {
 			w.d.window.Requeue(j) // it waits on without a connection
 			break
 		}
-		if !w.carryOut(j) {
+		w.sent = false
+		connected := w.carryOut(j)
+		if !w.sent {
+			w.lane.Site.Return(len(j.Recipients))
+		}
+		if !connected {
 			break
 		}
 		wait = 0
 		if w.conn != nil {
-			wait = w.d.o.Limits.Idle
+			wait = w.lane.Site.Idle(w.d.o.Limits.Idle)
 		}
 	}
 	w.leave()
@@ -172,6 +179,7 @@ func (w *worker) try(ctx context.Context, a *attempt, j *window.Job) bool {
 			failure = site.SessionFailure(w.conn.Peer(), err)
 		}
 		if reused && err != nil && !res.Dot && !ours(err) {
+			w.sent = false
 			w.leave()
 			continue
 		}
@@ -293,6 +301,7 @@ func (w *worker) send(ctx context.Context, a *attempt) (transport.Result, error)
 		w.message.Plain = w.message.Plain || r.Attempt > 0
 	}
 	res, err := w.conn.Send(ctx, &w.message)
+	w.sent = err == nil || res.Dot || !ours(err)
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())
 		a.damaged = errors.Is(err, queue.ErrDamaged)

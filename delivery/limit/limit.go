@@ -116,6 +116,15 @@ func (p *Pace) Take(r *Rule, part Part, recipients int, now time.Time, patience 
 	return wait, true
 }
 
+// Return gives back what Take gave for a message that was not sent.
+func (p *Pace) Return(r *Rule, recipients int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, rate := range p.ratesLocked(r) {
+		rate.take(-recipients)
+	}
+}
+
 // Ready reports whether a message could go within the time.
 func (p *Pace) Ready(r *Rule, part Part, now time.Time, within time.Duration) bool {
 	p.mu.Lock()
@@ -184,10 +193,15 @@ func (x rate) wait(part Part, recipients int, now time.Time) (time.Duration, boo
 	return time.Duration((need - b.tokens) / perSecond * float64(time.Second)), true
 }
 
+// take takes the right to one message of so many recipients; less than none give
+// it back.
 func (x rate) take(recipients int) {
-	if x.each {
+	switch {
+	case x.each:
 		x.bucket.tokens -= float64(recipients)
-		return
+	case recipients < 0:
+		x.bucket.tokens++
+	default:
+		x.bucket.tokens--
 	}
-	x.bucket.tokens--
 }

@@ -107,3 +107,31 @@ func TestReadyTellsWhatTakeDoes(t *testing.T) {
 		t.Error("ready without a part")
 	}
 }
+
+// What was taken and not used can be taken again, once.
+func TestReturn(t *testing.T) {
+	var p Pace
+	r, part, now := &Rule{MessagesPerMinute: 60, RecipientsPerMinute: 1200}, Part{1, 1}, time.Unix(1_700_000_000, 0)
+	p.Take(r, part, 1, now, time.Second)
+	now = now.Add(time.Hour) // all that may come at once is there
+	taken := func() (n int) {
+		for ; n < 100; n++ {
+			if wait, ok := p.Take(r, part, 15, now, time.Second); !ok || wait > 0 {
+				if ok {
+					p.Return(r, 15)
+				}
+				return n
+			}
+		}
+		return n
+	}
+	all := taken()
+	if all == 0 || all == 100 {
+		t.Fatalf("%d at once", all)
+	}
+	p.Return(r, 15)
+	p.Return(r, 15)
+	if again := taken(); again != 2 {
+		t.Errorf("%d could be taken again, 2 were given back", again)
+	}
+}

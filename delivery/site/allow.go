@@ -236,21 +236,27 @@ func (s *Site) Take(recipients int, patience time.Duration) (wait time.Duration,
 	if l == nil {
 		return 0, true
 	}
-	for _, a := range *l {
-		t := a.terms.Load()
-		if !a.keeps(t) {
-			return 0, false
-		}
-		if !t.rule.Rated() {
-			continue
-		}
-		w, ok := a.pace.Take(t.rule, t.part(), recipients, s.set.o.Now(), patience)
+	now := s.set.o.Now()
+	for i, a := range *l {
+		w, ok := a.take(recipients, now, patience)
 		if !ok {
+			(*l)[:i].giveBack(recipients)
 			return 0, false
 		}
 		wait = max(wait, w)
 	}
 	return wait, true
+}
+
+func (a *allowance) take(recipients int, now time.Time, patience time.Duration) (time.Duration, bool) {
+	t := a.terms.Load()
+	if !a.keeps(t) {
+		return 0, false
+	}
+	if !t.rule.Rated() {
+		return 0, true
+	}
+	return a.pace.Take(t.rule, t.part(), recipients, now, patience)
 }
 
 // Await takes the right as Take does, and waits as long as that says; no where
@@ -267,6 +273,21 @@ func (s *Site) Await(ctx context.Context, recipients int, patience time.Duration
 		return true
 	case <-ctx.Done():
 		return false
+	}
+}
+
+// Return gives back the right to a message that was not sent.
+func (s *Site) Return(recipients int) {
+	if l := s.allow.Load(); l != nil {
+		l.giveBack(recipients)
+	}
+}
+
+func (l allowances) giveBack(recipients int) {
+	for _, a := range l {
+		if t := a.terms.Load(); t.rule.Rated() {
+			a.pace.Return(t.rule, recipients)
+		}
 	}
 }
 
@@ -290,6 +311,22 @@ func (s *Site) Names() (key string, hosts []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.key, names(s.target.Hosts)
+}
+
+// scarceIdle is how long a connection may be idle where all nodes share what the
+// site gets: another node may be waiting for it.
+const scarceIdle = 250 * time.Millisecond
+
+// Idle is how long a connection may wait for the next message, most at most.
+func (s *Site) Idle(most time.Duration) time.Duration {
+	if l := s.allow.Load(); l != nil {
+		for _, a := range *l {
+			if t := a.terms.Load(); t.permit != nil && t.rule.Connections > 0 {
+				most = min(most, scarceIdle)
+			}
+		}
+	}
+	return most
 }
 
 // Messages is how many messages a connection carries, most at most.

@@ -73,6 +73,9 @@ func TestRulesLimitSites(t *testing.T) {
 		if one, two, three := s.Begin(), s.Begin(), s.Begin(); !one || !two || three || cluster.active != 2 {
 			t.Errorf("the cluster allows two, %d are noted", cluster.active)
 		}
+		if s.Idle(time.Minute) != scarceIdle || s.Idle(0) != 0 || other.Idle(time.Minute) != time.Minute {
+			t.Error("a connection that others may wait for is idle for long, or another one is not")
+		}
 		if s.Messages(100) != 7 || s.Messages(5) != 5 || s.Recipients(100) != 8 {
 			t.Error("messages of a connection, or recipients of a message, are not limited")
 		}

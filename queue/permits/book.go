@@ -82,7 +82,9 @@ func (b *book) give(node string, r report, nodes int, now time.Time) Grant {
 	if b.settled {
 		holders := b.keys[r.Key]
 		g.Connections = min(part(holders, h, r.Limit), r.Limit-others(holders, h, (*holder).connections))
-		g.Share = min(h.fairShare(holders), 1-others(holders, h, (*holder).share))
+		fair := h.fairShare(holders)
+		g.Share = min(fair, 1-others(holders, h, (*holder).share))
+		g.More = g.Share < fair-1e-9
 	}
 	g.Connections, g.Share, g.Nodes = max(g.Connections, 0), max(g.Share, 0), nodes
 	h.given, h.until = g, now.Add(term)

@@ -14,8 +14,8 @@ const (
 	callAsk  = "queue.permits"
 	callHeld = "queue.permits.held"
 	// pace is how often the leaders are asked; haste the least time between two
-	// questions when something is wanted at once.
-	pace  = 500 * time.Millisecond
+	// questions when something is wanted, or was given up, at once.
+	pace  = 250 * time.Millisecond
 	haste = 50 * time.Millisecond
 	// mostKeys bounds what is asked at once.
 	mostKeys = 2000

@@ -12,8 +12,9 @@ const (
 	// that reaches no leader waits after that.
 	term       = 4 * time.Second
 	hesitation = term
-	// keen is how long a node counts as one that uses rates after it did.
-	keen = time.Second
+	// keen is how long a node counts as one that uses rates, or wants connections,
+	// after it did.
+	keen = 600 * time.Millisecond
 	// idle is after what time a permit that nobody uses is not renewed.
 	idle = 10 * time.Second
 )
@@ -26,6 +27,8 @@ type Grant struct {
 	Share float64
 	// Nodes is among how many the rates may be divided at most.
 	Nodes int
+	// More: there is more for it as soon as others have let go of it.
+	More bool
 }
 
 // Permit is what this node holds of a limit; safe for concurrent use. Asking it
@@ -37,10 +40,11 @@ type Permit struct {
 	mu sync.Mutex
 	// limit is the whole of connections; 0: none.
 	limit int
-	// active are connections, wanted how many it would like to have; used is
-	// when rates were last used, seen when anything was asked.
-	active, wanted int
-	used, seen     time.Time
+	// active are connections, wanted how many it would like to have, as it last
+	// said at the time hungry; used is when rates were last used, seen when
+	// anything was asked.
+	active, wanted     int
+	hungry, used, seen time.Time
 	// held is what was given last, until then; office by whose leadership.
 	held   Grant
 	until  time.Time
@@ -52,7 +56,8 @@ type Permit struct {
 func (p *Permit) Connection(active, wanted int) bool {
 	p.mu.Lock()
 	now := p.desk.o.Now()
-	p.seen, p.active = now, active
+	p.seeLocked(now)
+	p.active = active
 	if p.limit == 0 {
 		p.mu.Unlock()
 		return true
@@ -61,7 +66,7 @@ func (p *Permit) Connection(active, wanted int) bool {
 	if may {
 		p.active++
 	} else {
-		p.wanted = max(p.wanted, wanted, active+1)
+		p.wanted, p.hungry = max(p.wanted, wanted, active+1), now
 	}
 	p.mu.Unlock()
 	if !may {
@@ -90,7 +95,8 @@ func (p *Permit) Rates() (share float64, nodes int) {
 	p.mu.Lock()
 	now := p.desk.o.Now()
 	fresh := now.Sub(p.used) > keen
-	p.used, p.seen = now, now
+	p.seeLocked(now)
+	p.used = now
 	g := p.grantLocked(now)
 	p.mu.Unlock()
 	if fresh {
@@ -106,12 +112,21 @@ func (p *Permit) Holds() (Grant, time.Time) {
 	return p.grantLocked(p.desk.o.Now()), p.until
 }
 
+// seeLocked notes that the permit is asked. One that was not for long was not
+// renewed: it has to ask first, and does not count as one without a leader.
+func (p *Permit) seeLocked(now time.Time) {
+	if now.Sub(p.seen) > idle && now.After(p.until) {
+		p.until = now
+	}
+	p.seen = now
+}
+
 // grantLocked is what the node may use now.
 func (p *Permit) grantLocked(now time.Time) Grant {
 	switch {
 	case now.Before(p.until):
 		return p.held
-	case now.Before(p.until.Add(hesitation)):
+	case now.Before(p.until.Add(hesitation)), now.Sub(p.seen) > idle:
 		return Grant{Nodes: p.held.Nodes}
 	}
 	return p.desk.fair(p.key, p.limit)
@@ -133,11 +148,16 @@ func (d *Desk) fair(key string, limit int) Grant {
 func (p *Permit) report(now time.Time) (report, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	holds := now.Before(p.until)
+	if now.Sub(p.hungry) > keen {
+		p.wanted = 0
+	}
 	r := report{
 		Key: p.key, Limit: p.limit, Active: p.active, Wanted: max(p.wanted, p.active), Rates: now.Sub(p.used) <= keen,
 	}
-	if holds {
+	if !r.Rates {
+		p.held.Share = 0 // given up: the others may have it from this word on
+	}
+	if now.Before(p.until) {
 		r.Connections, r.Share, r.LeftMS = p.held.Connections, p.held.Share, p.until.Sub(now).Milliseconds()
 	}
 	return r, p.active > 0 || now.Sub(p.seen) <= idle
@@ -150,6 +170,9 @@ func (p *Permit) take(g Grant, asked time.Time, office uint64) {
 	defer p.mu.Unlock()
 	if office < p.office || p.desk.o.Now().Sub(asked) >= term {
 		return
+	}
+	if g.More || g.Share < p.held.Share {
+		p.desk.wake() // to hear of more, or to say that it knows
 	}
 	p.held, p.until, p.office = g, asked.Add(term), office
 	if g.Connections >= p.wanted {

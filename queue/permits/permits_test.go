@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -175,6 +176,37 @@ func TestWhatOneDoesNotWantOthersGet(t *testing.T) {
 	})
 }
 
+// Who has nothing to send any more holds no connections, whatever it wanted
+// before.
+func TestWantsAreForgotten(t *testing.T) {
+	inTown(t, 2, func(w *town) {
+		one, two := w.desks["n1"].Permit("site", 10), w.desks["n2"].Permit("site", 10)
+		begun, others := 0, 0
+		for range 100 { // both want all
+			if one.Connection(others, 10) {
+				others++
+			}
+			if two.Connection(begun, 10) {
+				begun++
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if begun+others != 10 {
+			t.Fatalf("%d and %d of 10 connections", begun, others)
+		}
+		one.Ended(0)
+		for range 40 {
+			if two.Connection(begun, 10) {
+				begun++
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if begun != 10 {
+			t.Errorf("%d connections two seconds after the other had no use for any", begun)
+		}
+	})
+}
+
 // shares are what all nodes may use now of the rates.
 func (w *town) shares(key string, users ...string) (each []float64, total float64) {
 	for _, name := range users {
@@ -212,6 +244,57 @@ func TestRatesAreDivided(t *testing.T) {
 		}
 		if whole < 550 {
 			t.Errorf("the whole was given out %d times of 600", whole)
+		}
+	})
+}
+
+// What a node has no use for any more goes to the others at once, also while the
+// leader moves.
+func TestRatesFollowTheirUse(t *testing.T) {
+	inTown(t, 3, func(w *town) {
+		used, steps := 0.0, 0
+		users := w.names
+		for i := range 3000 {
+			time.Sleep(100 * time.Millisecond)
+			if i%30 == 0 {
+				w.lead(w.names[rand.IntN(3)])
+				users = []string{w.names[rand.IntN(3)]}
+				for _, name := range w.names {
+					if name != users[0] && rand.IntN(2) == 0 {
+						users = append(users, name)
+					}
+				}
+			}
+			_, total := w.shares("site", users...)
+			used += total
+			for _, name := range w.names {
+				if !slices.Contains(users, name) {
+					g, _ := w.desks[name].Permit("site", 0).Holds()
+					total += g.Share
+				}
+			}
+			if total > 1.0001 {
+				t.Fatalf("after %d: %v of the whole is held", i, total)
+			}
+			steps++
+		}
+		if mean := used / float64(steps); mean < 0.88 {
+			t.Errorf("%.2f of the whole could be used in the mean", mean)
+		}
+	})
+}
+
+// Who comes back to a site after long has no part before the leader has given it
+// one.
+func TestWhoComesBackAsksFirst(t *testing.T) {
+	inTown(t, 2, func(w *town) {
+		w.shares("site", "n2")
+		for range 300 {
+			w.shares("site", "n1")
+			time.Sleep(100 * time.Millisecond)
+		}
+		if each, total := w.shares("site", "n1", "n2"); total > 1.0001 {
+			t.Errorf("%v", each)
 		}
 	})
 }
