@@ -46,7 +46,7 @@ func (p *posting) Mail(from string, _ *gosmtp.MailOptions) error {
 }
 
 func (p *posting) Rcpt(to string, o *gosmtp.RcptOptions) error {
-	p.to, p.orcpt = to, o.OriginalRecipient
+	p.to, p.orcpt = strings.TrimSpace(p.to+" "+to), o.OriginalRecipient
 	return nil
 }
 

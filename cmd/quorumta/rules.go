@@ -28,10 +28,11 @@ type live struct {
 	// wires and reloads.
 	loaded   *config.File
 	resolver *dns.Resolver
-	// keys are those that sign; they outlive a reload.
-	keys   *outgoing.Keys
-	places *own.Places
-	memory *pressure.Gauge
+	// keys are those that sign, directories the lookups; they outlive a reload.
+	keys        *outgoing.Keys
+	directories *rules.Directories
+	places      *own.Places
+	memory      *pressure.Gauge
 	// security is what is known of TLS with others.
 	security *security.Security
 	// env are the nets and lists of the operator's expressions, grace is how
@@ -54,7 +55,16 @@ func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 			return r, err
 		}
 	}
-	if r.Router, err = rules.Routers(f, route.Options{Resolver: n.resolver, Own: n.places.Whose}, n.log); err != nil {
+	if n.directories == nil {
+		if n.directories, err = rules.NewDirectories(n.telemetry.Meter("lookup")); err != nil {
+			return r, err
+		}
+	}
+	tables, keepTables, err := n.directories.Open(f)
+	if err != nil {
+		return r, err
+	}
+	if r.Router, err = rules.Routers(f, route.Options{Resolver: n.resolver, Own: n.places.Whose}, tables, n.log); err != nil {
 		return r, err
 	}
 	if r.Transports, err = rules.Transports(f); err != nil {
@@ -80,6 +90,7 @@ func (n *node) rulesOf(f *config.File) (delivery.Rules, error) {
 	r.TLS = n.security.Checker(n.resolver)
 	n.security.Set(f, n.resolver)
 	n.resolver.Apply(names)
+	keepTables()
 	n.loaded = f
 	return r, nil
 }

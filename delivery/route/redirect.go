@@ -1,6 +1,7 @@
 package route
 
 import (
+	"context"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,9 +18,11 @@ type Redirect struct {
 	// under its local-part and under @domain, as a catch-all. With a prefix or a
 	// suffix that the router knows, first with it and then without.
 	Files []string
+	// Lookups are asked in order, as Files are.
+	Lookups []Lookup
 	// Key is what is looked up instead; nil: as above.
 	Key *policy.Text
-	// Data is a list of items, where there is no File.
+	// Data is a list of items, where there are no Files and no Lookups.
 	Data *policy.Text
 	// Qualify is the domain of items without one; "" for the recipient's.
 	Qualify string
@@ -33,11 +36,25 @@ type Redirect struct {
 	Unseen bool
 }
 
+// Lookup is a directory outside with its name.
+type Lookup struct {
+	Name string
+	// Table is asked from many goroutines. Find returns what is said of the first
+	// key of which something is; an error says that nobody can tell now.
+	Table interface {
+		Find(ctx context.Context, keys ...string) (values []string, key string, err error)
+	}
+}
+
 // redirect expands a recipient.
-func (w *walk) redirect(r *router, f *policy.Facts) Decision {
-	list, where, ok, err := w.list(r, f)
+func (w *walk) redirect(ctx context.Context, r *router, f *policy.Facts) Decision {
+	list, where, ok, err := w.list(ctx, r, f)
 	if err != nil {
-		return deferred(r.Name, "4.3.5", "router "+r.Name+": "+err.Error())
+		enhanced := "4.3.5"
+		if len(r.Redirect.Lookups) > 0 {
+			enhanced = "4.4.3" // directory server failure: RFC 3463, section 3.5
+		}
+		return deferred(r.Name, enhanced, "router "+r.Name+": "+err.Error())
 	}
 	if !ok {
 		return declined(r.Name, "nothing is said of this address")
@@ -63,7 +80,7 @@ func (w *walk) redirect(r *router, f *policy.Facts) Decision {
 }
 
 // list finds what is said of a recipient, and where.
-func (w *walk) list(r *router, f *policy.Facts) (list, where string, ok bool, err error) {
+func (w *walk) list(ctx context.Context, r *router, f *policy.Facts) (list, where string, ok bool, err error) {
 	if r.Redirect.Data != nil {
 		list, err = r.Redirect.Data.Eval(f)
 		return list, "data", strings.TrimSpace(list) != "", err
@@ -80,6 +97,12 @@ func (w *walk) list(r *router, f *policy.Facts) (list, where string, ok bool, er
 		_, e, ok, err := w.files.Lookup(path, keys...)
 		if err != nil || ok {
 			return e.Items, path + ":" + strconv.Itoa(e.Line), ok, err
+		}
+	}
+	for _, l := range r.Redirect.Lookups {
+		values, key, err := l.Table.Find(ctx, keys...)
+		if err != nil || len(values) > 0 {
+			return strings.Join(values, ", "), "lookup " + l.Name + ", " + key, err == nil, err
 		}
 	}
 	return "", "", false, nil

@@ -103,7 +103,7 @@ func (w *walk) decide(ctx context.Context, r *router, facts *policy.Facts) Decis
 	case r.Accept != "":
 		return Decision{Kind: Deliver, Router: r.Name, Target: local(r.Accept)}
 	case r.Redirect != nil:
-		return w.redirect(r, facts)
+		return w.redirect(ctx, r, facts)
 	case r.MX:
 		return w.orElse(ctx, r, w.byMX(ctx, r, facts.Rcpt.Domain))
 	}

@@ -26,6 +26,7 @@ var arrows = map[string][]string{
 	"internal/rewrite":   {"internal/mail", "internal/mail/header", "internal/policy"},
 	"internal/dns":       {"internal/mail"},
 	"internal/tlspolicy": {"internal/mail", "internal/dns"},
+	"internal/lookup":    {},
 	"internal/config":    {"internal/mail", "internal/policy"},
 	"internal/telemetry": {"internal/mail"},
 	"internal/pressure":  {},

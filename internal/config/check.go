@@ -42,6 +42,7 @@ func (c *checker) check() {
 	c.certificates()
 	c.limits()
 	c.rules()
+	c.lookups()
 	c.pools()
 	c.transports()
 	c.routers()

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"quorumta/internal/config/egress"
+	"quorumta/internal/config/lookups"
 	"quorumta/internal/config/value"
 	"quorumta/internal/policy"
 )
@@ -29,6 +30,8 @@ type File struct {
 	Listeners    []Listener    `yaml:"listeners"`
 	Limits       Limits        `yaml:"limits"`
 	Policy       Policy        `yaml:"policy"`
+	// Lookups are questions to directories outside.
+	Lookups []lookups.Lookup `yaml:"lookups"`
 	// Pools are addresses that mail leaves from.
 	Pools []egress.Pool `yaml:"pools"`
 	// Transports are beside "smtp", which is there anyway.
@@ -113,36 +116,12 @@ type Admin struct {
 	Metrics string `yaml:"metrics"`
 }
 
-// Listener is a port for mail.
-type Listener struct {
-	Name    string `yaml:"name"`
-	Address string `yaml:"address"`
-	// TLS is off, offer, require or implicit.
-	TLS string `yaml:"tls"`
-	// Proxy names the net whose PROXY headers are believed and demanded.
-	Proxy string `yaml:"proxy"`
-	// Certificate names the one that is shown to who asks for no name that is
-	// known; "" means that of TLS.
-	Certificate string `yaml:"certificate"`
-	// FutureRelease is who may have messages held back, and for how long.
-	FutureRelease *FutureRelease `yaml:"future_release"`
-}
-
-// FutureRelease is RFC 4865 at a listener.
-type FutureRelease struct {
-	// From names the net of those who are offered it.
-	From string   `yaml:"from"`
-	Max  Duration `yaml:"max"`
-}
-
-// Limits bound what clients may do.
-type Limits struct {
-	Message     Size `yaml:"message"`
-	Recipients  int  `yaml:"recipients"`
-	Connections int  `yaml:"connections"`
-	PerClient   int  `yaml:"per_client"`
-	Received    int  `yaml:"received"`
-}
+// What clients are offered, and may do.
+type (
+	Listener      = value.Listener
+	FutureRelease = value.FutureRelease
+	Limits        = value.Limits
+)
 
 // Policy holds the rules of each stage.
 type Policy struct {

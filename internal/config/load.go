@@ -108,6 +108,9 @@ func (f *File) resolve(dir string) {
 		}
 	}
 	f.DNS.resolve(dir)
+	for i := range f.Lookups {
+		f.Lookups[i].Resolve(dir)
+	}
 	for i := range f.Routers {
 		f.Routers[i].resolve(dir)
 	}

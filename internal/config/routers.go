@@ -160,9 +160,16 @@ func (c *checker) redirect(path string, r *Router) {
 		return
 	}
 	path += ".redirect"
-	if (len(x.Files) == 0) == (x.Data == "") {
-		c.faultAt(path, "a redirect has either files or data", "write files: [/etc/aliases], or data: '\"info@new.example\"'")
+	kinds := 0
+	for _, is := range []bool{len(x.Files) > 0, len(x.Lookups) > 0, x.Data != ""} {
+		if is {
+			kinds++
+		}
 	}
+	if kinds != 1 {
+		c.faultAt(path, "a redirect has either files, lookups or data", "write files: [/etc/aliases], lookups: [NAME], or data: '\"info@new.example\"'")
+	}
+	c.listed(path+".lookups", "lookup", x.Lookups, c.file.hasLookup)
 	for j, file := range x.Files {
 		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
 			c.faultAt(path+".files["+strconv.Itoa(j)+"]", "cannot read "+file, "paths are relative to the file")
@@ -174,7 +181,7 @@ func (c *checker) redirect(path string, r *Router) {
 	if x.Key != "" {
 		c.text(path+".key", x.Key)
 		if x.Data != "" {
-			c.faultAt(path+".key", "data is not looked up", "a key is for files")
+			c.faultAt(path+".key", "data is not looked up", "a key is for files and lookups")
 		}
 	}
 	if d := x.QualifyDomain; d != "" && !hostname.MatchString(strings.ToLower(d)) {

@@ -22,7 +22,7 @@ func TestRouterFaults(t *testing.T) {
 		`{name: r, mx: {}, host_find_failed: freeze}`:               `"freeze" is not possible`,
 		`{name: r, accept: nowhere, self: fail}`:                    `only hosts and mx find hosts`,
 		`{name: r, hosts: [a/mx/mx]}`:                               `"a/mx/mx" is not a host`,
-		`{name: r, redirect: {}}`:                                   `a redirect has either files or data`,
+		`{name: r, redirect: {}}`:                                   `a redirect has either files, lookups or data`,
 		`{name: r, redirect: {files: [none]}}`:                      `cannot read `,
 		`{name: r, redirect: {data: info}}`:                         `a constant text has quotes of its own`,
 		`{name: r, redirect: {data: '"x"', key: rcpt.local}}`:       `data is not looked up`,

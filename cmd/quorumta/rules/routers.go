@@ -12,13 +12,15 @@ import (
 	"quorumta/delivery/route"
 	"quorumta/delivery/route/aliases"
 	"quorumta/internal/config"
+	"quorumta/internal/lookup"
 	"quorumta/internal/policy"
 	"quorumta/internal/tlspolicy"
 )
 
 // Routers makes the table of a file's routers; o has the Resolver, and what else
-// is not said in the file. What is wrong in files with aliases is logged.
-func Routers(f *config.File, o route.Options, log *slog.Logger) (*route.Table, error) {
+// is not said in the file, tables its lookups. What is wrong in files with aliases
+// is logged.
+func Routers(f *config.File, o route.Options, tables map[string]*lookup.Table, log *slog.Logger) (*route.Table, error) {
 	o.Hostname = f.Hostname
 	o.Files = &aliases.Files{Now: time.Now, Told: func(path string, faults []aliases.Fault) {
 		for _, fault := range faults {
@@ -30,7 +32,7 @@ func Routers(f *config.File, o route.Options, log *slog.Logger) (*route.Table, e
 		return nil, err
 	}
 	for i := range f.Routers {
-		r, err := router(f, &f.Routers[i])
+		r, err := router(f, &f.Routers[i], tables)
 		if x := f.Routers[i].Redirect; err == nil && r.Redirect != nil && (x == nil || x.Rewrite == nil || *x.Rewrite) {
 			r.Redirect.Rewrite = recipients(rewrites)
 		}
@@ -58,7 +60,7 @@ func (c *compiler) text(expr string) *policy.Text {
 	return t
 }
 
-func router(f *config.File, r *config.Router) (route.Router, error) {
+func router(f *config.File, r *config.Router, tables map[string]*lookup.Table) (route.Router, error) {
 	c := compiler{env: f.Env()}
 	condition, err := c.env.Condition(r.If, config.RouterConditions()...)
 	c.err = errors.Join(c.err, err)
@@ -82,7 +84,7 @@ func router(f *config.File, r *config.Router) (route.Router, error) {
 	switch x := r.Redirect; {
 	case x != nil:
 		out.Redirect = &route.Redirect{
-			Files: x.Files, Key: c.text(x.Key), Data: c.text(x.Data), Qualify: strings.ToLower(x.QualifyDomain),
+			Files: x.Files, Lookups: named(x.Lookups, tables), Key: c.text(x.Key), Data: c.text(x.Data), Qualify: strings.ToLower(x.QualifyDomain),
 			Commands: x.PipeTransport, Paths: x.FileTransport,
 		}
 	case r.Copy != "":

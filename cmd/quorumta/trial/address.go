@@ -180,7 +180,15 @@ func newTrial(f *config.File, warnings io.Writer) (*trial, error) {
 		return nil, err
 	}
 	log := slog.New(slog.NewTextHandler(warnings, nil))
-	t.table, err = rules.Routers(f, route.Options{Resolver: t.resolver}, log)
+	directories, err := rules.NewDirectories(noop.NewMeterProvider().Meter(""))
+	if err != nil {
+		return nil, err
+	}
+	tables, _, err := directories.Open(f)
+	if err != nil {
+		return nil, err
+	}
+	t.table, err = rules.Routers(f, route.Options{Resolver: t.resolver}, tables, log)
 	return t, err
 }
 

@@ -10,9 +10,11 @@ type MX struct {
 	CheckSecondaryMX bool   `yaml:"check_secondary_mx"`
 }
 
-// Redirect is a file, or a text, with those who come in a recipient's place.
+// Redirect is files, lookups, or a text, with those who come in a recipient's place.
 type Redirect struct {
 	Files []string `yaml:"files"`
+	// Lookups are names of the section lookups.
+	Lookups []string `yaml:"lookups"`
 	// Key and Data are texts.
 	Key  string `yaml:"key"`
 	Data string `yaml:"data"`
