@@ -26,6 +26,8 @@ type Waiting struct {
 	// failure will be final; zero where nothing has failed yet.
 	Rule, Step string
 	Expires    time.Time
+	// Warns is when its sender will be told of the delay, zero if not.
+	Warns time.Time
 	// For is what it waits for, one of the constants below, until a time, if that
 	// is known, and Why.
 	For   string
@@ -60,8 +62,10 @@ type Case struct {
 	Parked *site.Site
 	Clerk  *clerk.Clerk
 	Memory *memory.Book
-	// Plan is what the retry rules say of a recipient's last failure.
-	Plan func(n uint32) retry.Plan
+	// Plan is what the retry rules say of a recipient's last failure; Warnings are
+	// those for mail about which the rules say nothing else.
+	Plan     func(n uint32) retry.Plan
+	Warnings retry.Warnings
 	// Order is the note under a key.
 	Order func(key string) Order
 }
@@ -130,17 +134,21 @@ func (c *Case) ordered(w *Waiting, job int) bool {
 	if key == "" {
 		return false
 	}
-	w.For, w.Why = ForOrder, key
 	o := c.Order(key)
-	w.Until = o.Until
+	w.For, w.Until, w.Why = ForOrder, o.Until, o.Words(key)
+	return true
+}
+
+// Words say who has mail wait by the order under a key, and why.
+func (o Order) Words(key string) string {
 	if subject, name, ok := order.Parse(key); ok {
-		w.Why = fmt.Sprintf("%s %s is suspended by %s: %s", subject, name, o.By, o.Why)
+		return fmt.Sprintf("%s %s is suspended by %s: %s", subject, name, o.By, o.Why)
 	}
 	var l order.Lesson
 	if strings.HasPrefix(key, order.Lessons) && json.Unmarshal([]byte(o.Value), &l) == nil {
-		w.Why = fmt.Sprintf("rule %s suspends the site for its answer %s", l.Rule, l.Reply)
+		return fmt.Sprintf("rule %s suspends the site for its answer %s", l.Rule, l.Reply)
 	}
-	return true
+	return key
 }
 
 // planned fills in what the retry rules said of the last failure.
@@ -152,6 +160,13 @@ func (c *Case) planned(w *Waiting, r *state.Recipient) {
 	w.Rule, w.Expires = plan.Rule, plan.Until
 	if plan.Step < len(plan.Steps) {
 		w.Step = plan.Steps[plan.Step].String()
+	}
+	warnings := c.Warnings
+	if plan.Warnings != nil {
+		warnings = plan.Warnings
+	}
+	if at, ok := warnings.Next(c.Message.Released(), r.Warned); ok && at.Before(plan.Until) {
+		w.Warns = at
 	}
 }
 

@@ -125,16 +125,25 @@ func (p *Pace) Return(r *Rule, recipients int) {
 	}
 }
 
-// Ready reports whether a message could go within the time.
-func (p *Pace) Ready(r *Rule, part Part, now time.Time, within time.Duration) bool {
+// Wait is how long a message to one recipient would have to wait now; ok is false
+// where the node has no part of the rates.
+func (p *Pace) Wait(r *Rule, part Part, now time.Time) (wait time.Duration, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, rate := range p.ratesLocked(r) {
-		if w, ok := rate.wait(part, 1, now); !ok || w > within {
-			return false
+		w, ok := rate.wait(part, 1, now)
+		if !ok {
+			return 0, false
 		}
+		wait = max(wait, w)
 	}
-	return true
+	return wait, true
+}
+
+// Ready reports whether a message could go within the time.
+func (p *Pace) Ready(r *Rule, part Part, now time.Time, within time.Duration) bool {
+	wait, ok := p.Wait(r, part, now)
+	return ok && wait <= within
 }
 
 // rate is a limit with its bucket.

@@ -80,13 +80,7 @@ func (s *Site) judgeLocked(origin Origin) {
 		return
 	}
 	s.judged = now
-	// What TLS must be like makes sites apart, and no difference to the hosts.
-	key := strings.TrimSuffix(s.key, policyOf(s.target).Class(names(s.target.Hosts)))
-	p := limit.Place{Key: key, Hosts: names(s.target.Hosts), Router: origin.Router, Domain: origin.Domain}
-	if w := s.target.Way; w != nil {
-		p.Key = strings.TrimSuffix(key, w.Key)
-		p.Address = source(s.target)
-	}
+	p := PlaceOf(s.target, origin)
 	var site, address *limit.Rule
 	if now.find != nil {
 		site, address = now.find(p)
@@ -110,6 +104,18 @@ func (s *Site) judgeLocked(origin Origin) {
 	if len(found) == 0 {
 		s.allow.Store(nil)
 	}
+}
+
+// PlaceOf is a target as rules see it.
+func PlaceOf(t route.Target, origin Origin) limit.Place {
+	// What TLS must be like makes sites apart, and no difference to the hosts.
+	key := strings.TrimSuffix(t.Key, policyOf(t).Class(names(t.Hosts)))
+	p := limit.Place{Key: key, Hosts: names(t.Hosts), Router: origin.Router, Domain: origin.Domain}
+	if w := t.Way; w != nil {
+		p.Key = strings.TrimSuffix(key, w.Key)
+		p.Address = source(t)
+	}
+	return p
 }
 
 // source is the address that the mail of a target leaves from; "" where the

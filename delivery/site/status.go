@@ -1,6 +1,10 @@
 package site
 
-import "time"
+import (
+	"time"
+
+	"quorumta/delivery/limit"
+)
 
 // Status is what a node knows of a site.
 type Status struct {
@@ -16,6 +20,33 @@ type Status struct {
 	// Suspended is until when it rests, zero if it does not, and Why.
 	Suspended time.Time
 	Why       Failure
+	// Used are the rules, and what is used of them.
+	Used []Used
+}
+
+// Used is how much this node uses of what a rule allows a site, or the address
+// that its mail leaves from.
+type Used struct {
+	Rule limit.Rule
+	// Connections are the node's own; what other nodes have of the rule is not
+	// known here.
+	Connections int
+	// Wait is how long a message has to wait for the rates; None: this node has no
+	// part of them now.
+	Wait time.Duration
+	None bool
+}
+
+func (a *allowance) used(now time.Time) Used {
+	t := a.terms.Load()
+	a.mu.Lock()
+	u := Used{Rule: *t.rule, Connections: a.active}
+	a.mu.Unlock()
+	if t.rule.Rated() {
+		wait, ok := a.pace.Wait(t.rule, t.part(), now)
+		u.Wait, u.None = wait, !ok
+	}
+	return u
 }
 
 // Status tells what is known of the site.
@@ -30,6 +61,7 @@ func (s *Site) Status() Status {
 		for _, a := range *l {
 			t := a.terms.Load()
 			x.Rules = append(x.Rules, t.rule.Name)
+			x.Used = append(x.Used, a.used(s.set.o.Now()))
 			if t.permit != nil && t.rule.Rated() {
 				x.Shared, x.Share = true, t.part().Share
 			}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -32,8 +33,7 @@ type Server struct {
 
 	ca     [32]byte
 	backup Backup
-	// explain says of the recipients of an open message, by their numbers, why
-	// they wait; nil: nobody knows.
+	// explain is nil where nobody knows.
 	explain Explainer
 	sites   Sites
 }
@@ -50,8 +50,15 @@ func NewServer(node *cluster.Node, q *queue.Queue, drain func()) *Server {
 }
 
 // Explainer says of the recipients of an open message, by their numbers, why they
-// wait. What it does not know it leaves out.
-type Explainer func(context.Context, mail.MessageID) map[uint32]*api.Waits
+// wait, and where their mail goes if that is asked for. What it does not know it
+// leaves out.
+type Explainer func(ctx context.Context, id mail.MessageID, routes bool) map[uint32]Explained
+
+// Explained is what an Explainer says of a recipient.
+type Explained struct {
+	Waits *api.Waits
+	Route json.RawMessage
+}
 
 // Explain has messages that are shown explained. It is called before Serve.
 func (s *Server) Explain(by Explainer) { s.explain = by }
@@ -197,9 +204,9 @@ func (s *Server) show(ctx context.Context, q *api.ShowRequest) (*api.Show, error
 	if m != nil {
 		open := message(m, time.Now())
 		if s.explain != nil {
-			for n, w := range s.explain(ctx, id) {
+			for n, x := range s.explain(ctx, id, q.Routes) {
 				if int(n) < len(open.Recipients) {
-					open.Recipients[n].Waits = w
+					open.Recipients[n].Waits, open.Recipients[n].Route = x.Waits, x.Route
 				}
 			}
 		}

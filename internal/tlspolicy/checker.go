@@ -44,7 +44,7 @@ func (c *Checker) Policy(ctx context.Context, d Demand) *Policy {
 	}
 	if d.STS && d.Domain != "" && c.STS != nil {
 		answer := c.STS.Policy(ctx, d.Domain)
-		p.fault = answer.Err
+		p.fault, p.fetched = answer.Err, answer.Fetched
 		if answer.Policy != nil && answer.Policy.Mode != mtasts.None {
 			p.sts = answer.Policy
 		}

@@ -3,6 +3,7 @@ package tlspolicy
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"quorumta/internal/tlspolicy/mtasts"
 )
@@ -71,6 +72,8 @@ type Policy struct {
 	checker *Checker
 	// sts is the domain's MTA-STS policy; nil: none.
 	sts *mtasts.Policy
+	// fetched is when the policy was, also one that demands nothing.
+	fetched time.Time
 	// fault is why there is none, or no newer one, though one was announced.
 	fault error
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"quorumta/internal/tlspolicy/dane"
 	"quorumta/internal/tlspolicy/mtasts"
@@ -87,5 +88,35 @@ func TestWithoutAChecker(t *testing.T) {
 	}
 	if cfg := rule.Config(nil); !cfg.InsecureSkipVerify || cfg.ServerName != "mx.example.com" || cfg.MinVersion != tls.VersionTLS12 {
 		t.Errorf("%+v", cfg)
+	}
+}
+
+// TestExplain: what each that has a say demands is told, and nothing of it is
+// counted.
+func TestExplain(t *testing.T) {
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	c := &Checker{
+		Now:   func() time.Time { return now },
+		Count: func(s tlsrpt.Session) { t.Errorf("counted: %+v", s) },
+	}
+	d := Demand{Mode: Try, STS: true, Domain: "example.com", DANE: DANEOn}
+	p := Policy{Demand: d, checker: c, sts: &mtasts.Policy{Mode: mtasts.Enforce, MX: []string{"mx1.example.com"}}, fetched: now.Add(-time.Hour)}
+	required := p
+	required.DANE = DANERequire
+	for _, x := range []struct {
+		p                    Policy
+		host, needs, refused string
+		why                  string
+	}{
+		{p, "mx1.example.com", "verified", "", "tls: try; DANE: on, not asked: the names of the hosts are not secured by DNSSEC; MTA-STS: example.com has a policy of mode enforce, fetched 1h0m0s ago, for mx1.example.com, which allows the host"},
+		{p, "mx2.example.com", "", "does not allow the host mx2", "which does not allow the host"},
+		{required, "mx1.example.com", "", "DANE is required", "DANE: require, not asked"},
+		{Policy{Demand: d, checker: c, fault: mtasts.ErrFetch}, "mx1.example.com", "opportunistic", "", "example.com has no policy (" + mtasts.ErrFetch.Error()},
+		{Policy{Demand: Demand{Mode: Require}}, "mx1.example.com", "encrypted", "", "tls: require; DANE: off; MTA-STS: off"},
+	} {
+		got := x.p.Explain(t.Context(), x.host, 25)
+		if got.Needs != x.needs || !strings.Contains(got.Refused, x.refused) || (x.refused == "") != (got.Refused == "") || !strings.Contains(strings.Join(got.Why, "; "), x.why) {
+			t.Errorf("%s by %+v: %+v", x.host, x.p.Demand, got)
+		}
 	}
 }

@@ -147,7 +147,8 @@ func tellTotals(s console.Streams, t *api.Totals) error {
 }
 
 type showCmd struct {
-	ID string `arg:"" help:"The message's id."`
+	ID     string `arg:"" help:"The message's id."`
+	Routes bool   `help:"Tell, too, where its mail goes now: router by router, host by host, with TLS, limits and orders. It asks the DNS."`
 	console.Target
 }
 
@@ -158,7 +159,7 @@ func (c *showCmd) Run(ctx context.Context, s console.Streams) error {
 		return console.UsageError{Text: fmt.Sprintf("%s: %v", c.ID, err)}
 	}
 	ask := func(client *api.Client, ctx context.Context) (*api.Show, error) {
-		return client.Show(ctx, api.ShowRequest{ID: id})
+		return client.Show(ctx, api.ShowRequest{ID: id, Routes: c.Routes})
 	}
 	return console.Ask(ctx, &c.Target, s, ask, func(show *api.Show) error { return tellMessage(s, id, show) })
 }

@@ -1,12 +1,14 @@
 package messages
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"quorumta/cmd/quorumta/console"
+	"quorumta/delivery/explain"
 	"quorumta/internal/admin/api"
 )
 
@@ -17,6 +19,7 @@ var waitsFor = map[string]string{
 	"routing":    "is being routed",
 	"site":       "waits for its site, which rests",
 	"connection": "waits for a connection",
+	"order":      "waits by an order",
 	"host":       "waits for its host, which is known to be bad",
 	"time":       "waits for its next attempt",
 	"date":       "waits for the time that its sender wants it released at",
@@ -30,6 +33,10 @@ func tellWaits(out io.Writer, m *api.Message) error {
 		w := r.Waits
 		if w == nil {
 			continue
+		}
+		route, err := routeLines(r.Route)
+		if err != nil {
+			return err
 		}
 		words := waitsFor[w.For]
 		if words == "" {
@@ -55,6 +62,10 @@ func tellWaits(out io.Writer, m *api.Message) error {
 			}
 			lines = append(lines, rule+"; a failure is final from "+at(w.Expires))
 		}
+		if w.Warns != nil {
+			lines = append(lines, "the sender is told of the delay at the first attempt after "+at(w.Warns))
+		}
+		lines = append(lines, route...)
 		for i, line := range lines {
 			begin := "<" + r.Address + "> "
 			if i > 0 {
@@ -66,6 +77,18 @@ func tellWaits(out io.Writer, m *api.Message) error {
 		}
 	}
 	return nil
+}
+
+// routeLines are where a recipient's mail goes, for people.
+func routeLines(raw json.RawMessage) ([]string, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	var t explain.Trace
+	if err := json.Unmarshal(raw, &t); err != nil {
+		return nil, fmt.Errorf("the route: %w", err)
+	}
+	return t.Lines(), nil
 }
 
 func at(t *api.Time) string { return t.Format(time.RFC3339) }

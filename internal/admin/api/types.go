@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"time"
 
 	"quorumta/internal/mail"
@@ -315,6 +316,9 @@ type Recipient struct {
 	Warned uint32 `json:"warned,omitempty"`
 	// Waits is why it waits, of a message that is shown.
 	Waits *Waits `json:"waits,omitempty"`
+	// Route is where its mail goes now and why, where that was asked for: a Trace
+	// of package delivery/explain.
+	Route json.RawMessage `json:"route,omitempty"`
 	// Doubts counts the attempts that ended in doubt.
 	Doubts uint32 `json:"doubts,omitempty"`
 }
@@ -331,11 +335,14 @@ type Waits struct {
 	Rule    string `json:"rule,omitempty"`
 	Step    string `json:"step,omitempty"`
 	Expires *Time  `json:"expires,omitempty"`
+	// Warns is when the sender will be told of the delay.
+	Warns *Time `json:"warns,omitempty"`
 }
 
-// ShowRequest asks for one message.
+// ShowRequest asks for one message; Routes: where its mail goes, too.
 type ShowRequest struct {
-	ID mail.MessageID `json:"id"`
+	ID     mail.MessageID `json:"id"`
+	Routes bool           `json:"routes,omitempty"`
 }
 
 // Show is a message and its history. Message is nil once it has ended.

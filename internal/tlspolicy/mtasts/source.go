@@ -88,6 +88,8 @@ type Answer struct {
 	// Policy is nil where the domain has none: mail goes as if there were no
 	// MTA-STS.
 	Policy *Policy
+	// Fetched is when the policy was.
+	Fetched time.Time
 	// Err says why there is no policy, or no newer one, though the domain has
 	// announced one; it wraps an error of this package.
 	Err error
@@ -104,7 +106,7 @@ func (s *Source) Policy(ctx context.Context, domain string) Answer {
 	if id != "" && !(ok && have.ID == id) {
 		var fresh Remembered
 		if fresh, err = s.once(ctx, domain, id); err == nil {
-			return Answer{Policy: &fresh.Policy}
+			return Answer{Policy: &fresh.Policy, Fetched: fresh.Fetched}
 		}
 	} else if !errors.Is(err, ErrBadRecord) {
 		err = nil // who publishes nothing has made no mistake
@@ -112,7 +114,7 @@ func (s *Source) Policy(ctx context.Context, domain string) Answer {
 	if !ok {
 		return Answer{Err: err}
 	}
-	return Answer{Policy: &have.Policy, Err: err}
+	return Answer{Policy: &have.Policy, Fetched: have.Fetched, Err: err}
 }
 
 // announced is the id that the domain's TXT record names; "" where there is
