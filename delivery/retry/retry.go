@@ -183,18 +183,12 @@ func (r *Rules) interval(s Step, since time.Duration) time.Duration {
 
 // rule is the one for the error.
 func (r *Rules) rule(e *Error) *Rule {
-	facts := &policy.Facts{Sender: e.Sender, Rcpt: e.Recipient}
 	for i := range r.rules {
-		rule := &r.rules[i]
-		if len(rule.Errors) > 0 && !slices.ContainsFunc(rule.Errors, func(p Pattern) bool { return p.matches(e) }) {
-			continue
-		}
-		holds, err := rule.If.Eval(facts)
-		if err != nil {
+		switch r.rules[i].says(e).Verdict {
+		case Fits:
+			return &r.rules[i]
+		case Broken:
 			return &Rule{Steps: ordinary}
-		}
-		if holds {
-			return rule
 		}
 	}
 	return &Rule{Steps: ordinary}

@@ -143,6 +143,14 @@ func TestChoiceOfRule(t *testing.T) {
 		if got != test.want {
 			t.Errorf("%+v: got %s, want %s", test.e, got, test.want)
 		}
+		all := r.Explain(test.e)
+		if last := all[len(all)-1]; test.want != "15m0s" && (last.Verdict != Fits || last.Rule != p.Rule) {
+			t.Errorf("%+v: %+v, but rule %s decides", test.e, all, p.Rule)
+		}
+	}
+	boom := r.Explain(Error{Sender: mail.Address{Local: "boom", Domain: "x"}, Recipient: x})
+	if len(boom) != 1 || boom[0].Verdict != Broken || boom[0].Why == "" {
+		t.Errorf("a condition that cannot be told: %+v", boom)
 	}
 }
 

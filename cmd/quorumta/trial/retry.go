@@ -29,6 +29,8 @@ type retryPlan struct {
 	Address string `json:"address"`
 	Sender  string `json:"sender"`
 	Error   string `json:"error"`
+	// Rules are what each rule says, in order, to the one that decides.
+	Rules []retry.Said `json:"rules"`
 	// Rule is "" where no rule fits and the usual steps hold.
 	Rule     string         `json:"rule"`
 	Steps    []string       `json:"steps"`
@@ -96,7 +98,7 @@ func (c *retryCmd) follow(all *retry.Rules, e retry.Error, now time.Time, warnin
 	first := all.Plan(e)
 	out := retryPlan{
 		Address: e.Recipient.String(), Sender: e.Sender.String(), Error: c.Error, Rule: first.Rule,
-		Steps: []string{}, Attempts: []retryAttempt{}, Warnings: []int64{},
+		Rules: append([]retry.Said{}, all.Explain(e)...), Steps: []string{}, Attempts: []retryAttempt{}, Warnings: []int64{},
 		FinalAfter: int64(first.Until.Sub(now) / time.Second),
 	}
 	for _, step := range first.Steps {
@@ -122,6 +124,13 @@ func (c *retryCmd) follow(all *retry.Rules, e retry.Error, now time.Time, warnin
 }
 
 func (c *retryCmd) tell(s console.Streams, p retryPlan) error {
+	for _, r := range p.Rules {
+		line := r.Rule + ": " + r.Verdict
+		if r.Why != "" {
+			line += ", " + r.Why
+		}
+		fmt.Fprintln(s.Out, line)
+	}
 	rule := "rule " + p.Rule
 	if p.Rule == "" {
 		rule = "no rule fits: the usual steps"

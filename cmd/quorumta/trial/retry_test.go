@@ -94,14 +94,16 @@ func TestRetryForPeople(t *testing.T) {
 	if err := c.Run(console.Streams{Out: &out, Err: &out}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"rule slow for lost_connection: F 2h 1h, G 2d 2h 2\n", "after 1h0m0s  F 2h 1h\n", "told of the delay at the first attempt after 4h0m0s\n", "a failure after 48h0m0s is final\n"} {
+	for _, want := range []string{
+		"never: passes, if: rcpt.domain == \"gone.example\" is false\ngreylisted: passes, errors: it is for rcpt_45x, mail_450\nslow: fits\nrule slow for lost_connection: F 2h 1h, G 2d 2h 2\n", "after 1h0m0s  F 2h 1h\n", "told of the delay at the first attempt after 4h0m0s\n", "a failure after 48h0m0s is final\n",
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
 	}
 	out.Reset()
 	c = retryCmd{Address: "gone.example", Error: "*", Config: path}
-	if err := c.Run(console.Streams{Out: &out, Err: &out}); err != nil || out.String() != "rule never for *: \nthe first failure is final\n" {
+	if err := c.Run(console.Streams{Out: &out, Err: &out}); err != nil || out.String() != "never: fits\nrule never for *: \nthe first failure is final\n" {
 		t.Errorf("%q, %v", out.String(), err)
 	}
 }
