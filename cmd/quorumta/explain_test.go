@@ -76,6 +76,15 @@ routers:
 		t.Errorf("%+v", trace)
 	}
 	must(t, "site", "resume", "127.0.0.1", "--config", c.Nodes[1].Config)
+	out := must(t, "test", "address", "a@them.example", "--sender", "me@us.example", "--config", c.Nodes[0].Config)
+	for _, want := range []string{"rest: accepted\n", "leaves EHLO out.us.example\n", "rule careful: 3 connections", "return path <me@us.example>\n", "retry rule hurry for refused, "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("test address has no %q in\n%s", want, out)
+		}
+	}
+	if out := must(t, "test", "retry", "a@them.example", "--error", "timeout", "--config", c.Nodes[0].Config); !strings.Contains(out, "hurry: passes, errors: it is for refused\n") {
+		t.Errorf("test retry: %s", out)
+	}
 	var plain api.Show
 	decode(t, must(t, "queue", "show", id, "--config", c.Nodes[2].Config, "--json"), &plain)
 	if r := plain.Message.Recipients[0]; r.Route != nil || r.Waits == nil {

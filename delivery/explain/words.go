@@ -43,18 +43,23 @@ func (t *Trace) Lines() []string {
 			add("        %s; %s", verdict, strings.Join(h.TLS.Why, "; "))
 		}
 	}
-	if t.Site != "" {
-		add("site %s", t.Site)
+	for i, line := range t.siteLines() {
+		if i == 0 {
+			add("site %s", t.Site)
+		}
+		add("    %s", line)
 	}
+	return lines
+}
+
+// siteLines are what holds for the site.
+func (t *Trace) siteLines() (lines []string) {
 	for _, x := range []struct{ name, text string }{
 		{"leaves", strings.Join(t.Leaves, ", ")}, {"waits by", t.Order}, {"rests", t.Rests},
 	} {
 		if x.text != "" {
-			add("    %s %s", x.name, x.text)
+			lines = append(lines, x.name+" "+x.text)
 		}
 	}
-	for _, l := range t.Limits {
-		add("    %s", l)
-	}
-	return lines
+	return append(lines, t.Limits...)
 }

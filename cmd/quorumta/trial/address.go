@@ -12,6 +12,9 @@ import (
 
 	"quorumta/cmd/quorumta/console"
 	"quorumta/cmd/quorumta/rules"
+	"quorumta/delivery/explain"
+	"quorumta/delivery/outgoing"
+	"quorumta/delivery/retry"
 	"quorumta/delivery/route"
 	"quorumta/internal/config"
 	"quorumta/internal/dns"
@@ -78,16 +81,11 @@ type answer struct {
 	Address string `json:"address"`
 	// Item is "|command" or "/file" where an alias has one.
 	Item string `json:"item,omitempty"`
-	// Steps are what the routers say, in order.
-	Steps []route.Step `json:"steps"`
-	// Result is deliver, expand, fail, defer, or duplicate for what has been
-	// answered above.
-	Result    string `json:"result"`
-	Router    string `json:"router,omitempty"`
-	Reply     string `json:"reply,omitempty"`
-	Transport string `json:"transport,omitempty"`
-	TLS       string `json:"tls,omitempty"`
-	Hosts     []host `json:"hosts,omitempty"`
+	// Trace is what the routers say, and what holds where the mail goes. Its Result
+	// is duplicate for what has been answered above.
+	explain.Trace
+	// Out is what becomes of the mail on its way out, and when that fails.
+	Out *prospects `json:"out,omitempty"`
 	// ErrorsTo is the address for errors, null where it is the sender's own.
 	ErrorsTo      *string  `json:"errors_to,omitempty"`
 	HeadersAdd    []string `json:"headers_add,omitempty"`
@@ -95,14 +93,6 @@ type answer struct {
 	Data          string   `json:"address_data,omitempty"`
 	// Into are those in its place.
 	Into []*answer `json:"into,omitempty"`
-}
-
-// host is an address of a host, in the order to be tried.
-type host struct {
-	Name    string `json:"name"`
-	Address string `json:"address"`
-	Port    uint16 `json:"port"`
-	Group   int    `json:"group"`
 }
 
 // Run prints the answer.
@@ -166,6 +156,11 @@ func (a *answer) each(f func(*answer)) {
 type trial struct {
 	table    *route.Table
 	resolver *dns.Resolver
+	tracer   explain.Tracer
+	retries  *retry.Rules
+	// outgoing is nil, and unprepared says why, where it cannot be had.
+	outgoing   *outgoing.Rules
+	unprepared error
 	// seen are the addresses that were answered.
 	seen map[string]bool
 }
@@ -188,28 +183,28 @@ func newTrial(f *config.File, warnings io.Writer) (*trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.table, err = rules.Routers(f, route.Options{Resolver: t.resolver}, tables, log)
-	return t, err
+	if t.table, err = rules.Routers(f, route.Options{Resolver: t.resolver}, tables, log); err != nil {
+		return nil, err
+	}
+	return t, t.trace(f, log)
 }
 
 // ask routes an address, and those that come in its place. above is what was
 // said of those that it is in the place of.
 func (t *trial) ask(ctx context.Context, q route.Request, above mail.Handling) *answer {
 	rcpt := q.Facts.Rcpt
-	a := &answer{Address: rcpt.String(), Item: q.Item, Steps: []route.Step{}}
-	d := t.table.Route(ctx, q)
-	a.Steps = append(a.Steps, d.Steps...)
-	a.Router, a.Result = d.Router, results[d.Kind]
+	a := &answer{Address: rcpt.String(), Item: q.Item}
+	var d route.Decision
+	a.Trace, d = t.tracer.Trace(ctx, q, &mail.Envelope{From: q.Facts.Sender})
 	said := above.And(d.Handling)
-	switch d.Kind {
-	case route.Deliver:
-		a.deliver(&d, said)
-	case route.Expand:
+	switch a.Result {
+	case "deliver":
+		a.say(said)
+		a.Out = t.prospects(ctx, q, said, len(a.Hosts) == 0)
+	case "expand":
 		for _, c := range d.Into {
 			a.Into = append(a.Into, t.child(ctx, q, c, d.Router, above, said))
 		}
-	default:
-		a.Reply = d.Reply.String()
 	}
 	return a
 }
@@ -218,7 +213,7 @@ func (t *trial) ask(ctx context.Context, q route.Request, above mail.Handling) *
 func (t *trial) child(ctx context.Context, of route.Request, c route.Child, router string, above, said mail.Handling) *answer {
 	key := c.Address.Key() + "\n" + c.Item
 	if (t.seen[key] && !c.Self) || len(t.seen) >= mostShown {
-		return &answer{Address: c.Address.String(), Item: c.Item, Steps: []route.Step{}, Result: "duplicate"}
+		return &answer{Address: c.Address.String(), Item: c.Item, Trace: explain.Trace{Steps: []route.Step{}, Result: "duplicate"}}
 	}
 	t.seen[key] = true
 	if c.Self {
@@ -230,17 +225,8 @@ func (t *trial) child(ctx context.Context, of route.Request, c route.Child, rout
 	return t.ask(ctx, route.Request{Facts: &facts, Item: c.Item, Ancestors: ancestors, Explain: true}, said)
 }
 
-// results are the words for decisions.
-var results = map[route.Kind]string{route.Deliver: "deliver", route.Expand: "expand", route.Fail: "fail", route.Defer: "defer"}
-
-func (a *answer) deliver(d *route.Decision, said mail.Handling) {
-	a.Transport = d.Target.Transport
-	if len(d.Target.Hosts) > 0 {
-		a.TLS = string(d.Target.TLS)
-	}
-	for _, h := range d.Target.Hosts {
-		a.Hosts = append(a.Hosts, host{h.Name, h.Addr.String(), h.Port, h.Group})
-	}
+// say notes what routers have said.
+func (a *answer) say(said mail.Handling) {
 	if said.Errors != nil {
 		to := said.Errors.String()
 		a.ErrorsTo = &to
@@ -256,26 +242,15 @@ func tell(w io.Writer, a *answer, indent string) error {
 		name += " = " + a.Item
 	}
 	fmt.Fprintf(&b, "%s%s\n", indent, name)
-	for _, s := range a.Steps {
-		line := s.Router + ": " + s.Verdict
-		if s.Why != "" {
-			line += ", " + s.Why
-		}
+	for _, line := range a.Lines() {
 		fmt.Fprintf(&b, "%s  %s\n", indent, console.OneLine(line))
 	}
 	switch a.Result {
 	case "deliver":
-		fmt.Fprintf(&b, "%s  → delivered by transport %s", indent, a.Transport)
-		if a.TLS != "" {
-			fmt.Fprintf(&b, ", TLS: %s", a.TLS)
-		}
-		b.WriteByte('\n')
-		for _, h := range a.Hosts {
-			fmt.Fprintf(&b, "%s      %s [%s]:%d group %d\n", indent, h.Name, h.Address, h.Port, h.Group)
-		}
 		a.tellSaid(&b, indent+"    ")
-	case "fail", "defer":
-		fmt.Fprintf(&b, "%s  → %ss: %s\n", indent, a.Result, console.OneLine(a.Reply))
+		for _, line := range a.Out.lines() {
+			fmt.Fprintf(&b, "%s    %s\n", indent, console.OneLine(line))
+		}
 	case "duplicate":
 		fmt.Fprintf(&b, "%s  → is a recipient already\n", indent)
 	case "expand":

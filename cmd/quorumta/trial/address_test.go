@@ -2,7 +2,10 @@ package trial
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,6 +81,7 @@ func TestAddress(t *testing.T) {
           internet: accepted
           → delivered by transport smtp, TLS: require
               mx1.far.example [2001:db8::1]:25 group 0
+                  TLS is encrypted; tls: require; DANE: on, not asked: the names of the hosts are not secured by DNSSEC; MTA-STS: far.example has no policy
               mx1.far.example [192.0.2.1]:25 group 0
               mx2.far.example [192.0.2.2]:25 group 1
 `},
@@ -102,6 +106,53 @@ func TestAddress(t *testing.T) {
 		got := strings.ReplaceAll(out.String(), filepath.Dir(path), "DIR")
 		if console.Status(err) != test.status || !strings.Contains(got, test.want) {
 			t.Errorf("%s: status %d, want %d\n%s", name, console.Status(err), test.status, got)
+		}
+	}
+}
+
+// TestWayOut: who signs, the return path, the retry rules by error, the limits and
+// the way out are told as well.
+func TestWayOut(t *testing.T) {
+	path := routedFile(t)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := `
+retry: [{name: quick, errors: [refused, timeout], if: 'rcpt.domain == "far.example"', steps: [F 1h 5m]}]
+sites: [{name: slow, if: 'site.hosts.exists(h, h == "mx1.far.example")', connections: 2}]
+dkim: [{name: corp, domain: '"corp.example"', selector: '"s1"', key: '"dkim.key"'}, {name: next, domain: '"corp.example"', selector: '"s2"', key: '"dkim.key"'}]
+batv: {if: 'sender.domain == "corp.example"', keys: {"1": batv.key}, key: "1"}
+`
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(text), "discard: {}}]", "discard: {}}, {name: out, smtp: {helo: '\"out.corp.example\"'}}]", 1)
+	changed = strings.Replace(changed, "mx: {}, tls: require}", "mx: {}, tls: require, transport: out}", 1)
+	for name, text := range map[string][]byte{
+		"quorumta.yaml": []byte(changed + more), "batv.key": []byte("secret\n"), "dkim.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
+	} {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	c := addressCmd{Address: "x@far.example", who: who{Sender: "ann@corp.example"}, Config: path}
+	if err := c.Run(t.Context(), console.Streams{Out: &out, Err: t.Output()}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"site mx1.far.example:25|mx2.far.example:25 out require helo=out.corp.example\n      leaves EHLO out.corp.example\n      rule slow: 2 connections\n",
+		"return path <prvs=1", "=ann@corp.example>\n", "signed: DKIM-Signature a=ed25519-sha256 d=corp.example s=s1\n    signed: DKIM-Signature a=ed25519-sha256 d=corp.example s=s2\n",
+		"retry rule quick for refused, refused_A, refused_MX, timeout, timeout_A", "F 1h 5m\n", "no retry rule, the usual steps for *: F 2h 15m, G 16h 1h 1.5, F 4d 6h\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
 		}
 	}
 }
