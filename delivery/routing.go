@@ -168,7 +168,7 @@ func (d *Deliverer) place(ctx context.Context, key window.Key, m *state.Message,
 		}
 		for list := g.Recipients; len(list) > 0; {
 			n := min(len(list), s.Recipients(d.o.Limits.Recipients))
-			j := &window.Job{Key: key, Sender: sender, Recipients: list[:n:n], Handling: handling, Plan: plan}
+			j := &window.Job{Key: key, Sender: sender, Priority: m.Accepted.Envelope.Priority, Recipients: list[:n:n], Handling: handling, Plan: plan}
 			if d.window.Add(j, s) {
 				d.startWorker(j.Lane)
 			}

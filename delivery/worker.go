@@ -289,8 +289,8 @@ func (w *worker) send(ctx context.Context, a *attempt) (transport.Result, error)
 	e := a.Envelope()
 	w.message = transport.Message{
 		ID: a.Message.Accepted.ID, From: a.form.From, Return: e.Return, EnvID: e.EnvID, EightBit: e.EightBit, UTF8: e.UTF8,
-		RequireTLS: e.RequireTLS,
-		Size:       a.form.Size, Content: a.form.Content, Again: a,
+		RequireTLS: e.RequireTLS, Priority: e.Priority,
+		Size: a.form.Size, Content: a.form.Content, Again: a,
 		BeforeDot:  a.lastLook,
 		Recipients: w.message.Recipients[:0],
 	}

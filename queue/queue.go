@@ -285,9 +285,9 @@ func (q *Queue) Begin(ctx context.Context, prefix func(mail.MessageID) []byte) (
 	return q.intake.Begin(ctx, prefix)
 }
 
-// MayWishTLS reports whether an envelope may say what its sender wishes of TLS
-// (RFC 8689): every member understands it.
-func (q *Queue) MayWishTLS() bool {
+// MayWish reports whether an envelope may say what its sender wishes of TLS (RFC
+// 8689), and how urgent the message is (RFC 6710): every member understands it.
+func (q *Queue) MayWish() bool {
 	wish := &event.Accepted{Envelope: mail.Envelope{RequireTLS: true}}
 	return q.mayPropose(event.Group{Events: []event.Event{wish}}) == nil
 }

@@ -47,6 +47,9 @@ func (s *session) Data(r io.Reader) error {
 	if err := s.rewriteSender(rewrite.EnvelopeFrom); err != nil {
 		return s.refused(t, err)
 	}
+	if err := s.prioritise(t, head); err != nil {
+		return s.refused(t, err)
+	}
 	id, err := s.store(t, head, r, *buf, &h)
 	if err != nil {
 		return s.refused(t, err)
@@ -93,7 +96,7 @@ func readHead(r io.Reader, buf []byte, h *header) ([]byte, error) {
 func (s *session) store(t *transaction, head []byte, r io.Reader, buf []byte, h *header) (mail.MessageID, error) {
 	at := s.server.o.Now()
 	upload, err := s.server.o.Queue.Begin(t.trace.ctx, func(id mail.MessageID) []byte {
-		return receivedField(s.server.o.Hostname, s.client, t.envelope.Recipients, s.cipher, id, at)
+		return receivedField(s.server.o.Hostname, s.client, &t.envelope, s.cipher, id, at)
 	})
 	if err != nil {
 		return "", err
@@ -113,7 +116,7 @@ func (s *session) store(t *transaction, head []byte, r io.Reader, buf []byte, h 
 			err = looping.reply()
 		case err == io.EOF:
 			// RFC 8689, section 4.1: beside REQUIRETLS the field is ignored.
-			t.envelope.TLSOptional = !t.envelope.RequireTLS && h.tlsOptional() && s.server.o.Queue.MayWishTLS()
+			t.envelope.TLSOptional = !t.envelope.RequireTLS && h.tlsOptional() && s.server.o.Queue.MayWish()
 			return upload.Commit(queue.Submission{
 				Envelope: t.envelope,
 				Client:   s.client,

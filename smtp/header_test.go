@@ -35,19 +35,19 @@ func TestReceivedField(t *testing.T) {
 	at := time.Date(2026, 11, 3, 8, 5, 0, 0, time.FixedZone("", 3600))
 	one := []mail.Recipient{{Address: mail.Address{Local: "b c", Domain: "example.org"}}}
 	for _, c := range []struct {
-		client     event.Client
-		recipients []mail.Recipient
-		cipher     string
-		want       string
+		client   event.Client
+		envelope mail.Envelope
+		cipher   string
+		want     string
 	}{
-		{event.Client{IP: "192.0.2.1", Name: "c.example", Helo: "h", Protocol: "ESMTPS"}, one, "TLS_AES_128_GCM_SHA256",
+		{event.Client{IP: "192.0.2.1", Name: "c.example", Helo: "h", Protocol: "ESMTPS"}, mail.Envelope{Recipients: one}, "TLS_AES_128_GCM_SHA256",
 			"Received: from h (c.example [192.0.2.1])\r\n\tby r.example with ESMTPS id ID\r\n\tfor <\"b c\"@example.org>\r\n\ttls TLS_AES_128_GCM_SHA256;\r\n\tTue, 3 Nov 2026 07:05:00 +0000\r\n"},
-		{event.Client{IP: "2001:db8::1", Helo: "[IPv6:2001:db8::1]", Protocol: "SMTP"}, append(one, one...), "",
+		{event.Client{IP: "2001:db8::1", Helo: "[IPv6:2001:db8::1]", Protocol: "SMTP"}, mail.Envelope{Recipients: append(one, one...)}, "",
 			"Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n\tby r.example with SMTP id ID;\r\n\tTue, 3 Nov 2026 07:05:00 +0000\r\n"},
-		{event.Client{Helo: "h", Protocol: "UTF8SMTP"}, nil, "",
-			"Received: from h (unknown)\r\n\tby r.example with UTF8SMTP id ID;\r\n\tTue, 3 Nov 2026 07:05:00 +0000\r\n"},
+		{event.Client{Helo: "h", Protocol: "UTF8SMTP"}, mail.Envelope{Priority: -3}, "",
+			"Received: from h (unknown)\r\n\tby r.example with UTF8SMTP id ID\r\n\tpriority -3;\r\n\tTue, 3 Nov 2026 07:05:00 +0000\r\n"},
 	} {
-		if got := string(receivedField("r.example", c.client, c.recipients, c.cipher, "ID", at)); got != c.want {
+		if got := string(receivedField("r.example", c.client, &c.envelope, c.cipher, "ID", at)); got != c.want {
 			t.Errorf("got %q\nwant %q", got, c.want)
 		}
 	}

@@ -66,6 +66,9 @@ type Policy struct {
 	// Rcpt are the rules of the stage rcpt; without an accepting one nothing
 	// is relayed.
 	Rcpt []policy.Rule
+	// Priorities say how urgent messages are, whatever their clients say: the first
+	// whose condition holds. They may look at the header.
+	Priorities []PriorityRule
 	// Rewrites change addresses of the envelope.
 	Rewrites rewrite.Rules
 	// Trusted names the net whose clients' traceparent fields are believed;
@@ -74,6 +77,13 @@ type Policy struct {
 	// Returns recognises the reverse-paths that mail went out with; nil: there is
 	// nothing about them.
 	Returns *returnpath.Rules
+}
+
+// PriorityRule says how urgent some messages are.
+type PriorityRule struct {
+	Name     string
+	If       *policy.Condition
+	Priority mail.Priority
 }
 
 // Listener is a port.
@@ -94,6 +104,9 @@ type Listener struct {
 	// back (RFC 4865), whole seconds; zero: nobody may.
 	Hold     time.Duration
 	HoldFrom string
+	// PriorityFrom is the net whose clients may say how urgent their messages are
+	// (RFC 6710); "" for nobody.
+	PriorityFrom string
 }
 
 // TLSMode says what a listener does about TLS.

@@ -54,7 +54,7 @@ func (p *port) limit(l *Limits) {
 		Hostname:      s.o.Hostname,
 		Backend:       p,
 		RequireTLS:    p.TLS == TLSRequire,
-		MayRequireTLS: s.o.Queue.MayWishTLS,
+		MayRequireTLS: s.o.Queue.MayWish,
 		Offers:        p.offers,
 		Now:           s.o.Now,
 		MaxMessage:    l.Message,
@@ -253,10 +253,13 @@ func withPeer(ctx context.Context, a netip.Addr) context.Context {
 // offers is what the client of a connection is offered beyond the usual.
 func (p *port) offers(ctx context.Context) parameter.Offers {
 	addr, _ := ctx.Value(peerKey{}).(netip.Addr)
-	if p.Hold <= 0 || !p.server.policy.Load().Env.In(addr, p.HoldFrom) {
-		return parameter.Offers{}
+	env := p.server.policy.Load().Env
+	var o parameter.Offers
+	if p.Hold > 0 && env.In(addr, p.HoldFrom) {
+		o.Hold = p.Hold
 	}
-	return parameter.Offers{Hold: p.Hold}
+	o.Priority = p.PriorityFrom != "" && env.In(addr, p.PriorityFrom) && p.server.o.Queue.MayWish()
+	return o
 }
 
 // NewSession implements wire.Backend.

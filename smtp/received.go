@@ -3,6 +3,7 @@ package smtp
 import (
 	"crypto/tls"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,23 +17,27 @@ import (
 //	Received: from helo (name [address])
 //		by hostname with ESMTPS id 01j…
 //		for <only@recipient>
-//		tls TLS_AES_128_GCM_SHA256;
+//		tls TLS_AES_128_GCM_SHA256
+//		priority 3;
 //		Mon, 23 Nov 2026 12:00:00 +0000
 //
-// The clause tls is that of RFC 8314, section 4.3. Recipients are named only
+// The clause tls is that of RFC 8314, section 4.3, priority that of RFC 6710. Recipients are named only
 // where there is one: the others must not learn of each other.
-func receivedField(hostname string, c event.Client, recipients []mail.Recipient, cipher string, id mail.MessageID, at time.Time) []byte {
+func receivedField(hostname string, c event.Client, e *mail.Envelope, cipher string, id mail.MessageID, at time.Time) []byte {
 	var b strings.Builder
 	b.WriteString("Received: from " + c.Helo + " (")
 	if c.Name != "" {
 		b.WriteString(c.Name + " ")
 	}
 	b.WriteString(literal(c.IP) + ")\r\n\tby " + hostname + " with " + c.Protocol + " id " + string(id))
-	if len(recipients) == 1 {
-		b.WriteString("\r\n\tfor <" + recipients[0].Address.String() + ">")
+	if len(e.Recipients) == 1 {
+		b.WriteString("\r\n\tfor <" + e.Recipients[0].Address.String() + ">")
 	}
 	if cipher != "" {
 		b.WriteString("\r\n\ttls " + cipher)
+	}
+	if e.Priority != 0 {
+		b.WriteString("\r\n\tpriority " + strconv.Itoa(int(e.Priority)))
 	}
 	b.WriteString(";\r\n\t" + at.UTC().Format("Mon, 2 Jan 2006 15:04:05 -0700") + "\r\n")
 	return []byte(b.String())

@@ -90,6 +90,7 @@ func (s *session) Mail(from string, opts *gosmtp.MailOptions) error {
 			UTF8:     opts.UTF8,
 			// RFC 8689, section 4.1: to be kept for as long as the message.
 			RequireTLS: opts.RequireTLS,
+			Priority:   s.conn.Wishes().Priority,
 		},
 		given:     sender,
 		announced: opts.Size,

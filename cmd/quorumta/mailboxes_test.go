@@ -29,6 +29,17 @@ func toBoxes(transport string) func(string, []byte) []byte {
 func TestLocalMailOutlivesTheNodeThatTookIt(t *testing.T) {
 	boxes := smtptest.DovecotMailboxes(t, "anna@them.example", "otto@them.example")
 	c := started(t, proc.Options{Nodes: 3, Edit: toBoxes("lmtp: {socket: " + boxes.Socket + "}")})
+	waitFor(t, "each node to lead a shard, so that it keeps mail that it takes", func(ctx context.Context) bool {
+		var s proc.Status
+		if c.Query(ctx, &s, "cluster", "status") != nil {
+			return false
+		}
+		leaders := map[string]bool{}
+		for _, shard := range s.Shards {
+			leaders[shard.Leader] = true
+		}
+		return len(leaders) == 3 && !leaders[""]
+	})
 	const each = 10
 	for i, n := range c.Nodes {
 		for k := range each {

@@ -10,7 +10,7 @@ import (
 )
 
 // reloaded are the keys that a reload takes over.
-var reloaded = []string{"nets", "lists", "limits", "policy", "pools", "lookups", "transports", "routers", "sites", "retry", "retry_limits", "dsn", "freeze", "rewrites", "dkim", "arc", "srs", "batv", "dns", "tls_reports", "log.level", "drain_grace"}
+var reloaded = []string{"nets", "lists", "limits", "policy", "priorities", "pools", "lookups", "transports", "routers", "sites", "retry", "retry_limits", "dsn", "freeze", "rewrites", "dkim", "arc", "srs", "batv", "dns", "tls_reports", "log.level", "drain_grace"}
 
 // onceRead are the keys that only a first start reads.
 var onceRead = []string{"cluster.members", "cluster.shards", "cluster.replicas"}

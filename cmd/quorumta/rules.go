@@ -121,6 +121,13 @@ func policyOf(f *config.File) (smtp.Policy, error) {
 	if p.Rewrites, err = rules.Rewrites(f); err != nil {
 		return p, err
 	}
+	for _, r := range f.Priorities {
+		c, err := f.Env().Condition(r.If, config.PriorityConditions()...)
+		if err != nil {
+			return p, fmt.Errorf("priority rule %s: %w", r.Name, err)
+		}
+		p.Priorities = append(p.Priorities, smtp.PriorityRule{Name: r.Name, If: c, Priority: mail.Priority(r.Priority)})
+	}
 	for _, r := range f.Policy.RCPT {
 		c, err := f.Env().Condition(r.If)
 		if err != nil {

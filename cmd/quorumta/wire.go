@@ -174,6 +174,7 @@ func (n *node) wireSMTP() error {
 		listener := smtp.Listener{
 			Name: l.Name, Address: l.Address, TLS: smtp.TLSMode(l.TLS), Config: shown.server(l.Certificate), Proxy: l.Proxy,
 		}
+		listener.PriorityFrom = l.Priority
 		if r := l.FutureRelease; r != nil {
 			listener.Hold, listener.HoldFrom = time.Duration(r.Max), r.From
 		}

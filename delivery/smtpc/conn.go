@@ -29,6 +29,7 @@ type Extensions struct {
 	Chunking   bool // RFC 3030
 	StartTLS   bool // RFC 3207
 	RequireTLS bool // RFC 8689
+	Priority   bool // RFC 6710
 	// Auth are the SASL mechanisms of AUTH (RFC 4954), as they were written.
 	Auth []string
 	// Size is the largest message the server takes (RFC 1870), in bytes; 0 if
@@ -285,6 +286,8 @@ func parseExtensions(lines []string) Extensions {
 			e.StartTLS = true
 		case "REQUIRETLS":
 			e.RequireTLS = true
+		case "MT-PRIORITY":
+			e.Priority = true
 		case "AUTH":
 			e.Auth = append(e.Auth, words[1:]...)
 		case "SIZE":

@@ -286,6 +286,9 @@ func (c *Conn) mailCommand(m *transport.Message) string {
 	if c.requireTLS(m) {
 		b.WriteString(" REQUIRETLS")
 	}
+	if c.ext.Priority && m.Priority != 0 {
+		b.WriteString(" MT-PRIORITY=" + strconv.Itoa(int(m.Priority)))
+	}
 	if c.ext.DSN {
 		switch m.Return {
 		case mail.ReturnHeaders:

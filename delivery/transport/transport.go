@@ -63,6 +63,8 @@ type Message struct {
 	UTF8       bool
 	// RequireTLS has it go to a server alone that promises the same (RFC 8689).
 	RequireTLS bool
+	// Priority is told to servers that understand it (RFC 6710).
+	Priority mail.Priority
 	// Size is the content's length in bytes.
 	Size    int64
 	Content io.Reader

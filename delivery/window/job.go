@@ -27,6 +27,7 @@ type Job struct {
 	Key
 	// Sender takes turns with the others at a site.
 	Sender     string
+	Priority   mail.Priority
 	Recipients []uint32
 	// Handling is what routers have said of the recipients; nil: nothing.
 	Handling *mail.Handling
@@ -55,7 +56,7 @@ const mostPlans = 1000
 type Lane struct {
 	Site *site.Site
 	// queue is what waits.
-	queue fair
+	queue ranks
 	// idle are the workers with an open connection and nothing to send, the
 	// one that began to wait last at the end.
 	idle []chan *Job

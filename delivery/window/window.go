@@ -151,7 +151,12 @@ func (w *Window) Add(j *Job, s *site.Site) (start bool) {
 	if !start && (l.queue.len() >= w.limits.Jobs/4 || w.waiting >= w.limits.Jobs) {
 		l.dropped = true
 		w.drops++
-		return false
+		less := l.queue.evict(j.Priority)
+		if less == nil {
+			return false
+		}
+		w.waiting--
+		w.doneLocked(less)
 	}
 	if w.waiting >= mostPlans {
 		j.Plan = nil
@@ -368,7 +373,7 @@ func (w *Window) Close() {
 			hand <- nil
 		}
 		l.idle = nil
-		l.queue = fair{}
+		l.queue = ranks{}
 	}
 	w.waiting = 0
 }

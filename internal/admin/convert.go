@@ -163,7 +163,7 @@ func tried(base api.Event, a event.Attempt, kind event.ErrorKind) api.Event {
 
 func born(e *event.Accepted) *api.Born {
 	b := &api.Born{
-		From: e.Envelope.From.String(), To: addresses(e.Envelope), Size: e.Size,
+		From: e.Envelope.From.String(), To: addresses(e.Envelope), Size: e.Size, Priority: int(e.Envelope.Priority),
 		Digest: hex.EncodeToString(e.Digest[:]), HeaderID: e.HeaderID, Subject: e.Subject,
 		Client: e.Client.IP, Helo: e.Client.Helo, Protocol: e.Client.Protocol,
 		Rules: e.Rules, Cause: e.Cause,

@@ -13,7 +13,7 @@ import (
 // always import its own subpackages.
 var arrows = map[string][]string{
 	"cmd":                {"*"},
-	"smtp":               {"queue", "queue/event", "queue/state", "internal/mail", "internal/policy", "internal/rewrite", "internal/dns", "internal/mailauth", "internal/mailauth/"},
+	"smtp":               {"queue", "queue/event", "queue/state", "internal/mail", "internal/mail/header", "internal/policy", "internal/rewrite", "internal/dns", "internal/mailauth", "internal/mailauth/"},
 	"delivery":           {"delivery/", "queue", "queue/event", "queue/state", "internal/mail", "internal/policy", "internal/rewrite", "internal/dns", "internal/tlspolicy", "internal/mailauth", "internal/mailauth/", "internal/mail/header"},
 	"queue":              {"queue/", "cluster", "internal/mail"},
 	"queue/state":        {"queue/event", "queue/event/codec", "internal/mail"},

@@ -42,6 +42,7 @@ func (c *checker) check() {
 	c.certificates()
 	c.limits()
 	c.rules()
+	c.priorities()
 	c.lookups()
 	c.pools()
 	c.transports()
@@ -177,6 +178,9 @@ func (c *checker) listeners() {
 			c.faultAt(path+".proxy", "there is no net "+l.Proxy, "proxy names one of nets:")
 		}
 		c.futureRelease(path+".future_release", l.FutureRelease)
+		if l.Priority != "" && c.file.Nets[l.Priority] == nil {
+			c.faultAt(path+".priority", "there is no net "+l.Priority, "priority names one of nets: whose clients may say how urgent a message is")
+		}
 	}
 }
 

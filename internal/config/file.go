@@ -30,6 +30,8 @@ type File struct {
 	Listeners    []Listener    `yaml:"listeners"`
 	Limits       Limits        `yaml:"limits"`
 	Policy       Policy        `yaml:"policy"`
+	// Priorities say how urgent messages are.
+	Priorities []value.Priority `yaml:"priorities"`
 	// Lookups are questions to directories outside.
 	Lookups []lookups.Lookup `yaml:"lookups"`
 	// Pools are addresses that mail leaves from.
@@ -102,22 +104,12 @@ type Triple struct {
 	CAKey string `yaml:"ca_key"`
 }
 
-// Pair is a certificate with its key.
-type Pair struct {
-	Cert string `yaml:"cert"`
-	Key  string `yaml:"key"`
-}
-
-// Admin is where commands and monitoring ask.
-type Admin struct {
-	Socket string `yaml:"socket"`
-	Listen string `yaml:"listen"`
-	// Metrics serves /metrics, /healthz and /readyz in the clear.
-	Metrics string `yaml:"metrics"`
-}
-
-// What clients are offered, and may do.
+// Small sections.
 type (
+	Pair          = value.Pair
+	Admin         = value.Admin
+	Keep          = value.Keep
+	Log           = value.Log
 	Listener      = value.Listener
 	FutureRelease = value.FutureRelease
 	Limits        = value.Limits
@@ -137,20 +129,6 @@ type Rule struct {
 	// Reply is what the client is told: "550 5.7.1 text"; "" for the
 	// verdict's own.
 	Reply Reply `yaml:"reply"`
-}
-
-// Keep says what is remembered and what is kept free.
-type Keep struct {
-	History  Duration `yaml:"history"`
-	FreeDisk Size     `yaml:"free_disk"`
-}
-
-// Log is how the node logs to standard error.
-type Log struct {
-	// Format is json or text.
-	Format string `yaml:"format"`
-	// Level is debug, info, warn or error.
-	Level string `yaml:"level"`
 }
 
 // The values that are written as one text.

@@ -22,7 +22,19 @@ type Envelope struct {
 	// TLSOptional: the header says TLS-Required: No, and there was no REQUIRETLS
 	// (RFC 8689, sections 3 and 4.1).
 	TLSOptional bool
+	// Priority is how urgent the message is (RFC 6710).
+	Priority Priority
 }
+
+// Priority says before what other mail a message is sent: from LowestPriority to
+// HighestPriority, mail without one has 0 (RFC 6710, section 3).
+type Priority int8
+
+// The ends of the scale.
+const (
+	LowestPriority  Priority = -9
+	HighestPriority Priority = 9
+)
 
 // Recipient is one forward-path with its delivery-status wishes.
 type Recipient struct {

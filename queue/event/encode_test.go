@@ -61,6 +61,8 @@ func fill(v reflect.Value, n *uint64) {
 		v.SetBool(true)
 	case reflect.Uint8:
 		v.SetUint(*n%2 + 1)
+	case reflect.Int8:
+		v.SetInt(-int64(*n%9) - 1)
 	case reflect.Uint32, reflect.Uint64:
 		v.SetUint(*n * 1000)
 	case reflect.Int, reflect.Int64:
@@ -391,6 +393,22 @@ func BenchmarkDecode(b *testing.B) {
 	for b.Loop() {
 		if _, err := Decode(data); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// Every priority is read as it was written.
+func TestPriorities(t *testing.T) {
+	for p := mail.LowestPriority; p <= mail.HighestPriority; p++ {
+		e := full(KindAccepted)
+		a := e.Groups[0].Events[0].(*Accepted)
+		a.Envelope.Priority, a.Envelope.RequireTLS, a.Envelope.TLSOptional = p, false, false
+		got, err := Decode(Append(nil, e))
+		if err != nil || got.Groups[0].Events[0].(*Accepted).Envelope.Priority != p {
+			t.Errorf("%d became %+v, %v", p, got, err)
+		}
+		if level := LevelOf(a); (level == 3) != (p != 0) {
+			t.Errorf("an event with priority %d is of level %d", p, level)
 		}
 	}
 }

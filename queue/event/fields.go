@@ -219,6 +219,20 @@ func describeEnvelope(f *codec.Fields, e *mail.Envelope) {
 	f.Bool(6, &e.UTF8)
 	f.Bool(7, &e.RequireTLS)
 	f.Bool(8, &e.TLSOptional)
+	describePriority(f, 9, &e.Priority)
+}
+
+// describePriority describes a priority for the codec, as a sint32.
+func describePriority(f *codec.Fields, n codec.Number, p *mail.Priority) {
+	x := byte(2 * *p)
+	if *p < 0 {
+		x = byte(-2**p - 1)
+	}
+	codec.Enum(f, n, &x, byte(2*mail.HighestPriority))
+	*p = mail.Priority(x / 2)
+	if x%2 == 1 {
+		*p = -*p - 1
+	}
 }
 
 // DescribeRecipient describes a recipient for the codec.

@@ -63,7 +63,7 @@ func (k Kind) Level() int {
 // LevelOf is the level of the format that an event needs: that of its kind, or
 // of fields that it has and older programs do not know.
 func LevelOf(e Event) int {
-	if a, ok := e.(*Accepted); ok && (a.Envelope.RequireTLS || a.Envelope.TLSOptional) {
+	if a, ok := e.(*Accepted); ok && (a.Envelope.RequireTLS || a.Envelope.TLSOptional || a.Envelope.Priority != 0) {
 		return max(3, a.Kind().Level())
 	}
 	if r, ok := e.(*Rerouted); ok && r.Why != "" {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -195,6 +196,9 @@ func detail(e api.Event) string {
 	if b := e.Born; b != nil {
 		add("from ", "<"+b.From+">")
 		add("client ", b.Client)
+		if b.Priority != 0 {
+			add("priority ", strconv.Itoa(b.Priority))
+		}
 		add("rules ", strings.Join(b.Rules, ","))
 		add("trace ", b.Trace)
 	}

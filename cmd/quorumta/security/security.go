@@ -140,7 +140,7 @@ func (s *Security) submit(ctx context.Context, from, to string, content []byte) 
 	_, err = upload.Commit(queue.Submission{
 		Envelope: mail.Envelope{
 			From: sender, Recipients: []mail.Recipient{{Address: recipient, Notify: mail.NotifyNever}},
-			TLSOptional: s.queue.MayWishTLS(),
+			TLSOptional: s.queue.MayWish(),
 		},
 		Subject: "Report Domain",
 	})

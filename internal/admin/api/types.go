@@ -460,6 +460,7 @@ type Born struct {
 	Client   string         `json:"client,omitempty"`
 	Helo     string         `json:"helo,omitempty"`
 	Protocol string         `json:"protocol,omitempty"`
+	Priority int            `json:"priority,omitempty"`
 	Rules    []string       `json:"rules,omitempty"`
 	Trace    string         `json:"trace,omitempty"`
 	Cause    mail.MessageID `json:"cause,omitempty"`

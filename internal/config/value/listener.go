@@ -13,6 +13,9 @@ type Listener struct {
 	Certificate string `yaml:"certificate"`
 	// FutureRelease is who may have messages held back, and for how long.
 	FutureRelease *FutureRelease `yaml:"future_release"`
+	// Priority names the net whose clients may say how urgent a message is (RFC
+	// 6710).
+	Priority string `yaml:"priority"`
 }
 
 // FutureRelease is RFC 4865 at a listener.

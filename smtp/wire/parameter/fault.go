@@ -18,6 +18,7 @@ const (
 	badHoldFor
 	badHoldUntil
 	tooFar
+	badPriority
 )
 
 // faults are the replies.
@@ -34,6 +35,7 @@ var faults = [...]gosmtp.SMTPError{
 	badHoldFor:   {Code: 501, EnhancedCode: gosmtp.EnhancedCode{5, 5, 4}, Message: "HOLDFOR is not a number of seconds of one to nine digits"},
 	badHoldUntil: {Code: 501, EnhancedCode: gosmtp.EnhancedCode{5, 5, 4}, Message: "HOLDUNTIL is not a time as 2006-01-02T15:04:05Z"},
 	tooFar:       {Code: 501, EnhancedCode: gosmtp.EnhancedCode{5, 5, 4}, Message: "The time of release is further away than EHLO allows"},
+	badPriority:  {Code: 501, EnhancedCode: gosmtp.EnhancedCode{5, 5, 4}, Message: "MT-PRIORITY is not a number from -9 to 9"},
 }
 
 func (f fault) reply() *gosmtp.SMTPError { return &faults[f] }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"quorumta/internal/mail"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -48,6 +50,23 @@ func TestRelease(t *testing.T) {
 		t.Error(got)
 	}
 	if got := (Offers{}).Extensions(now); got != nil {
+		t.Error(got)
+	}
+}
+
+// TestPriority: who is offered MT-PRIORITY says how urgent a message is (RFC 6710).
+func TestPriority(t *testing.T) {
+	offers := Offers{Priority: true}
+	for said, want := range map[string]mail.Priority{"MT-PRIORITY=-9": -9, "mt-priority=0": 0, "SIZE=1 MT-PRIORITY=9": 9} {
+		if _, wishes, refused := Mail(said, offers, now); refused != nil || wishes.Priority != want {
+			t.Errorf("%s: %d, %v", said, wishes.Priority, refused)
+		}
+	}
+	for _, said := range []string{"MT-PRIORITY=10", "MT-PRIORITY=-10", "MT-PRIORITY=300", "MT-PRIORITY=x", "MT-PRIORITY=+1", "MT-PRIORITY"} {
+		told(t, said, offers, "501 5.5.4 MT-PRIORITY")
+		told(t, said, Offers{}, "555 5.5.4")
+	}
+	if got := (Offers{Hold: time.Hour, Priority: true}).Extensions(now); len(got) != 2 || got[1] != "MT-PRIORITY" {
 		t.Error(got)
 	}
 }

@@ -2,9 +2,12 @@ package parameter
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
+
+	"quorumta/internal/mail"
 )
 
 // longestHold is the largest interval that can be written (RFC 4865, section
@@ -16,21 +19,30 @@ type Offers struct {
 	// Hold is for how long a client may have its message held back (RFC 4865),
 	// in whole seconds.
 	Hold time.Duration
+	// Priority: a client may say how urgent its message is (RFC 6710).
+	Priority bool
 }
 
 // Wishes are what MAIL says that go-smtp's contract has no words for.
 type Wishes struct {
 	// Release is when the message is to be released (RFC 4865); zero: at once.
 	Release time.Time
+	// Priority is that of the message (RFC 6710, which has the parameter at MAIL;
+	// go-smtp has it at RCPT).
+	Priority mail.Priority
 }
 
 // Extensions are the lines of the answer to EHLO at the time now.
 func (o Offers) Extensions(now time.Time) []string {
-	if o.Hold <= 0 {
-		return nil
+	var list []string
+	if o.Hold > 0 {
+		hold := min(o.Hold, longestHold).Truncate(time.Second)
+		list = append(list, "FUTURERELEASE "+strconv.FormatInt(int64(hold/time.Second), 10)+" "+now.Add(hold).UTC().Format(time.RFC3339))
 	}
-	hold := min(o.Hold, longestHold).Truncate(time.Second)
-	return []string{"FUTURERELEASE " + strconv.FormatInt(int64(hold/time.Second), 10) + " " + now.Add(hold).UTC().Format(time.RFC3339)}
+	if o.Priority {
+		list = append(list, "MT-PRIORITY")
+	}
+	return list
 }
 
 // wish reads a parameter that not every client is offered.
@@ -48,6 +60,13 @@ func (o Offers) wish(w *Wishes, p parameter, now time.Time) *gosmtp.SMTPError {
 			return badHoldUntil.reply()
 		}
 		return o.hold(w, until.UTC(), now)
+	case p.keyword == "MT-PRIORITY" && o.Priority:
+		n, err := strconv.Atoi(p.value)
+		if err != nil || n < int(mail.LowestPriority) || n > int(mail.HighestPriority) || strings.HasPrefix(p.value, "+") {
+			return badPriority.reply()
+		}
+		w.Priority = mail.Priority(n)
+		return nil
 	}
 	return Unknown()
 }
