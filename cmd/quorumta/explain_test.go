@@ -26,7 +26,7 @@ func TestEveryDecisionIsExplained(t *testing.T) {
 	rows := `transports:
   - {name: nowhere, discard: {}}
   - {name: partner, smtp: {helo: '"out.us.example"'}}
-sites: [{name: careful, per_node: 3, messages_per_connection: 50}]
+sites: [{name: careful, connections: 3, messages_per_minute: 600}]
 routers:
   - {name: sales, if: 'rcpt.domain == "sales.example"', accept: nowhere}
   - {name: rest, hosts: ["` + dead + `"], transport: partner, tls: require}
@@ -50,7 +50,7 @@ routers:
 	waitFor(t, "its leader to tell what is used", func(context.Context) bool { // an attempt has it know the site
 		must(t, "queue", "retry", id, "--config", c.Nodes[0].Config)
 		out := must(t, "queue", "show", id, "--routes", "--config", c.Nodes[0].Config)
-		return regexp.MustCompile(`\d of \d+ connections of this node\n.*rule careful: 3 connections of each node, 50 messages a connection; \d connections here`).MatchString(out)
+		return regexp.MustCompile(`\d of \d+ connections of this node\n.*rule careful: 3 connections, 600 messages a minute; \d connections here`).MatchString(out)
 	})
 	for i := range c.Nodes {
 		saysAll(t, c.Nodes[i].Config, id,
@@ -61,7 +61,7 @@ routers:
 			`fails since \d.*, last at node \S+: .*refused; next try \d.*; retry rule hurry, step F 1h 20m`,
 			"TLS is encrypted; tls: require; DANE: on, an address has no TLSA records; MTA-STS: off",
 			"leaves EHLO out.us.example",
-			`rule careful: 3 connections of each node, 50 messages a connection`,
+			`rule careful: 3 connections, 600 messages a minute`,
 			"retry rule hurry, step F 1h 20m; a failure is final from ",
 			"the sender is told of the delay at the first attempt after ",
 		)
@@ -77,7 +77,7 @@ routers:
 	}
 	must(t, "site", "resume", "127.0.0.1", "--config", c.Nodes[1].Config)
 	out := must(t, "test", "address", "a@them.example", "--sender", "me@us.example", "--config", c.Nodes[0].Config)
-	for _, want := range []string{"rest: accepted\n", "leaves EHLO out.us.example\n", "rule careful: 3 connections of each node", "return path <me@us.example>\n", "retry rule hurry for refused, "} {
+	for _, want := range []string{"rest: accepted\n", "leaves EHLO out.us.example\n", "rule careful: 3 connections", "return path <me@us.example>\n", "retry rule hurry for refused, "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("test address has no %q in\n%s", want, out)
 		}

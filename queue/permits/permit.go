@@ -13,7 +13,8 @@ const (
 	term       = 4 * time.Second
 	hesitation = term
 	// keen is how long a node counts as one that uses rates, or wants connections,
-	// after it did.
+	// after it did. What it was given for that is kept for it until it has looked,
+	// for term at most: it may be short of time.
 	keen = 600 * time.Millisecond
 	// idle is after what time a permit that nobody uses is not renewed.
 	idle = 10 * time.Second
@@ -45,6 +46,8 @@ type Permit struct {
 	// anything was asked.
 	active, wanted     int
 	hungry, used, seen time.Time
+	// gained is when it was last given more.
+	gained time.Time
 	// held is what was given last, until then; office by whose leadership.
 	held   Grant
 	until  time.Time
@@ -148,11 +151,11 @@ func (d *Desk) fair(key string, limit int) Grant {
 func (p *Permit) report(now time.Time) (report, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if now.Sub(p.hungry) > keen {
+	if !p.keenLocked(p.hungry, now) {
 		p.wanted = 0
 	}
 	r := report{
-		Key: p.key, Limit: p.limit, Active: p.active, Wanted: max(p.wanted, p.active), Rates: now.Sub(p.used) <= keen,
+		Key: p.key, Limit: p.limit, Active: p.active, Wanted: max(p.wanted, p.active), Rates: p.keenLocked(p.used, now),
 	}
 	if !r.Rates {
 		p.held.Share = 0 // given up: the others may have it from this word on
@@ -163,8 +166,13 @@ func (p *Permit) report(now time.Time) (report, bool) {
 	return r, p.active > 0 || now.Sub(p.seen) <= idle
 }
 
-// take takes over what a leader gave in answer to a question of that time. Who
-// wanted more has to say so again.
+// keenLocked reports whether what the node asked for at a time is wanted still.
+func (p *Permit) keenLocked(asked, now time.Time) bool {
+	since := now.Sub(asked)
+	return since <= keen || asked.Before(p.gained) && since <= term
+}
+
+// take takes over what a leader gave in answer to a question of that time.
 func (p *Permit) take(g Grant, asked time.Time, office uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,10 +182,10 @@ func (p *Permit) take(g Grant, asked time.Time, office uint64) {
 	if g.More || g.Share < p.held.Share {
 		p.desk.wake() // to hear of more, or to say that it knows
 	}
-	p.held, p.until, p.office = g, asked.Add(term), office
-	if g.Connections >= p.wanted {
-		p.wanted = 0
+	if g.Share > p.held.Share || g.Connections > p.held.Connections {
+		p.gained = p.desk.o.Now()
 	}
+	p.held, p.until, p.office = g, asked.Add(term), office
 }
 
 // deposed notes a newer office: what older ones say is not believed.

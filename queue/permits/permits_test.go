@@ -207,6 +207,32 @@ func TestWantsAreForgotten(t *testing.T) {
 	})
 }
 
+// A node that is short of time, and comes back for what it wanted after more than
+// a moment, finds it.
+func TestSlowNodesGetTheirPart(t *testing.T) {
+	inTown(t, 2, func(w *town) {
+		for _, pause := range []time.Duration{300 * time.Millisecond, 900 * time.Millisecond, 1700 * time.Millisecond, 3 * time.Second} {
+			connections, shares, looks := 0, 0, 20
+			for range looks {
+				for i, name := range w.names {
+					p := w.desks[name].Permit("site "+pause.String(), 10)
+					if share, _ := p.Rates(); share > 0.4 && i == 0 {
+						shares++
+					}
+					if p.Connection(0, 10) && i == 0 {
+						connections++
+					}
+					p.Ended(0)
+				}
+				time.Sleep(pause)
+			}
+			if connections < looks/3 || shares < looks/3 {
+				t.Errorf("who comes every %v finds a connection %d times of %d, and a part of the rates %d times", pause, connections, looks, shares)
+			}
+		}
+	})
+}
+
 // shares are what all nodes may use now of the rates.
 func (w *town) shares(key string, users ...string) (each []float64, total float64) {
 	for _, name := range users {
