@@ -61,9 +61,10 @@ type Board struct {
 // sheet is the notes of a shard.
 type sheet struct {
 	notes map[string]Note
-	// read: the shard was read; until then touched are the keys that have been
-	// folded meanwhile.
+	// read: the shard was read. Until then, and while it is watched for an answer
+	// that may be older, touched are the keys that have been folded.
 	read    bool
+	watched int
 	touched map[string]bool
 	// sure: what was read, or asked for, is what the leader knew.
 	sure bool
@@ -175,7 +176,7 @@ func (b *Board) Fold(shard uint16, at time.Time, e event.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.sheetLocked(shard)
-	if !s.read {
+	if !s.read || s.watched > 0 {
 		s.touched[n.Key] = true
 	}
 	if ends {
@@ -217,6 +218,27 @@ func (b *Board) Forget(shard uint16) {
 	}
 }
 
+// watch begins to note which keys are folded, until the function that it returns
+// is called: what is read or asked for meanwhile is not newer than these.
+func (b *Board) watch(shard uint16) (end func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.sheetLocked(shard)
+	s.watched++
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		s.watched--
+		s.tidyLocked()
+	}
+}
+
+func (s *sheet) tidyLocked() {
+	if s.read && s.watched == 0 {
+		clear(s.touched)
+	}
+}
+
 // take replaces a shard's notes by what was read, but for those that were
 // folded meanwhile.
 func (b *Board) take(shard uint16, read map[string]Note) {
@@ -230,7 +252,8 @@ func (b *Board) take(shard uint16, read map[string]Note) {
 		}
 	}
 	same := maps.Equal(s.notes, read)
-	s.notes, s.read, s.touched = read, true, nil
+	s.notes, s.read = read, true
+	s.tidyLocked()
 	if !same {
 		b.changeLocked()
 	}

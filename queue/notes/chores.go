@@ -138,11 +138,13 @@ func (b *Board) refresh(ctx context.Context) {
 		read, sure, led := b.sheetLocked(shard).read, b.sheetLocked(shard).sure, b.o.Led(shard)
 		b.mu.Unlock()
 		if !read || !sure && led {
+			end := b.watch(shard)
 			if all, err := b.read(shard); err == nil {
 				b.take(shard, all)
 				sure = sure || led && b.o.Led(shard)
 				b.trust(shard, sure)
 			}
+			end()
 		}
 		if !sure && !led { // this replica may be behind
 			asking.Go(func() { b.ask(ctx, shard) })
@@ -159,6 +161,7 @@ func (b *Board) refresh(ctx context.Context) {
 // ask asks for the notes of a shard that has no replica here: its leader, or
 // any other node that has one.
 func (b *Board) ask(ctx context.Context, shard uint16) {
+	defer b.watch(shard)()
 	b.mu.Lock()
 	known := sum(b.sheetLocked(shard).notes)
 	b.mu.Unlock()
