@@ -51,7 +51,7 @@ func (w *walk) redirect(ctx context.Context, r *router, f *policy.Facts) Decisio
 	list, where, ok, err := w.list(ctx, r, f)
 	if err != nil {
 		enhanced := "4.3.5"
-		if len(r.Redirect.Lookups) > 0 {
+		if strings.HasPrefix(where, atLookup) {
 			enhanced = "4.4.3" // directory server failure: RFC 3463, section 3.5
 		}
 		return deferred(r.Name, enhanced, "router "+r.Name+": "+err.Error())
@@ -79,6 +79,9 @@ func (w *walk) redirect(ctx context.Context, r *router, f *policy.Facts) Decisio
 	return w.expand(r, f, items, where)
 }
 
+// atLookup begins the place of what a lookup has said; that of files is a path.
+const atLookup = "lookup "
+
 // list finds what is said of a recipient, and where.
 func (w *walk) list(ctx context.Context, r *router, f *policy.Facts) (list, where string, ok bool, err error) {
 	if r.Redirect.Data != nil {
@@ -102,7 +105,7 @@ func (w *walk) list(ctx context.Context, r *router, f *policy.Facts) (list, wher
 	for _, l := range r.Redirect.Lookups {
 		values, key, err := l.Table.Find(ctx, keys...)
 		if err != nil || len(values) > 0 {
-			return strings.Join(values, ", "), "lookup " + l.Name + ", " + key, err == nil, err
+			return strings.Join(values, ", "), atLookup + l.Name + ", " + key, err == nil, err
 		}
 	}
 	return "", "", false, nil

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -136,11 +137,19 @@ func (s *Source) ask(ctx context.Context, args []any) ([]string, error) {
 	return values, rows.Err()
 }
 
-// answered reports whether an error is what the database has answered, as to a
-// query that it cannot read.
+// answered reports whether an error is the answer of a database that works, as to
+// a query that it cannot read. One that takes no more connections does not.
 func answered(err error) bool {
 	var ofPostgres *pgconn.PgError
 	var ofMySQL *mysql.MySQLError
 	var ofSQLite *sqlite.Error
-	return errors.As(err, &ofPostgres) || errors.As(err, &ofMySQL) || errors.As(err, &ofSQLite)
+	switch {
+	case errors.As(err, &ofPostgres): // data, and syntax or rights: classes of SQLSTATE
+		return strings.HasPrefix(ofPostgres.Code, "22") || strings.HasPrefix(ofPostgres.Code, "42")
+	case errors.As(err, &ofMySQL):
+		return strings.HasPrefix(string(ofMySQL.SQLState[:]), "22") || strings.HasPrefix(string(ofMySQL.SQLState[:]), "42")
+	case errors.As(err, &ofSQLite):
+		return ofSQLite.Code()&0xff == 1 // SQLITE_ERROR
+	}
+	return false
 }
